@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Set up what is missing, then run the tests, the fast ones first:  bash tests/run.sh [pytest arguments, e.g. -k beam]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+EXTRAS="demo test"
+source recipes/environment.sh
+
+no_test_selected=5  # pytest's exit code
+status_of() {  # pytest's exit code in $status
+  status=0
+  python3 -m pytest -q "$@" || status=$?
+}
+
+status_of -m "not end_to_end" "$@"
+fast=$status
+[[ $fast == 0 || ($fast == "$no_test_selected" && $# -gt 0) ]] || exit "$fast"
+status_of -m end_to_end "$@"
+# A choice of tests may leave one of the two groups empty, but not both.
+[[ $status == "$no_test_selected" && $# -gt 0 ]] && exit "$fast"
+exit "$status"
