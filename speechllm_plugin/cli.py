@@ -1,0 +1,62 @@
+"""The console command `speechllm COMMAND`.
+
+A command is a module with `add_arguments(parser)` and `run(args)` and one entry in COMMANDS. Only the chosen command's
+module is imported, so that scoring a file waits for neither torch nor fairseq.
+"""
+
+import argparse
+import importlib
+import sys
+
+# command: (module, help)
+COMMANDS = {
+    "prepare": ("speechllm_plugin.data.prepare", "make manifests, features, vocabularies and config.yaml from a corpus"),
+    "average": ("speechllm_plugin.averaging", "average the last checkpoints of a training run"),
+    "score": ("speechllm_plugin.scoring.score", "score the output of fairseq-generate against the manifest"),
+}
+
+
+def build_parser(command):
+    """The parser of `speechllm`, complete for `command` only (None: no command's own arguments)."""
+    parser = argparse.ArgumentParser(
+        prog="speechllm",
+        description="Tools around fairseq-train and fairseq-generate with --user-dir speechllm_plugin.",
+        epilog="`speechllm COMMAND --help` describes the arguments of a command.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module_name, summary) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name == command:
+            module = importlib.import_module(module_name)
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+def describe_error(error):
+    """The message of an error without Python's decoration: `FILE: No such file or directory`."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def main(argv=None):
+    """Run one command.
+
+    Returns:
+        The exit status: 0, or 1 after an error that the user can cause (one line on stderr). Errors in the
+        arguments themselves leave through argparse, with status 2.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    command = next((argument for argument in argv if not argument.startswith("-")), None)
+    args = build_parser(command).parse_args(argv)
+    try:
+        args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"speechllm: error: {describe_error(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From corpora to manifests, features and vocabularies."""

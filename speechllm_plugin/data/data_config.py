@@ -1,0 +1,169 @@
+"""The data config: fairseq's speech-to-text config.yaml, with a second vocabulary for the transcripts."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from speechllm_plugin.atomic_file import replacing
+from speechllm_plugin.data.augmentation import SpecAugment
+from speechllm_plugin.data.features import NUM_BINS
+
+# Widths as in the paper; the number of masks as in its scripts. fairseq masks no time where time_mask_p is 0.
+SPECAUGMENT = {"time_warp_W": 0, "freq_mask_N": 2, "freq_mask_F": 27, "time_mask_N": 2, "time_mask_T": 100, "time_mask_p": 1.0}
+TRANSFORMS = {"*": ["utterance_cmvn"], "_train": ["utterance_cmvn", "specaugment"]}
+
+_COMMENT = "# fairseq reads audio_root, speechllm relative_audio_root (from this file on): this folder can be moved.\n"
+
+# fairseq keys that change what a row means and are not implemented here.
+UNSUPPORTED = (
+    "use_audio_input",
+    "prepend_bos_and_append_tgt_lang_tag",
+    "waveform_transforms",
+    "dataset_transforms",
+    "speaker_set_filename",
+)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """The settings of one config.yaml; each key's meaning and default are fairseq's.
+
+    audio_root: folder that relative `audio` values of the manifests start from; the config's own folder if it names none.
+    transcript_vocab_filename, transcript_bpe_tokenizer: as vocab_filename and bpe_tokenizer, for src_text.
+    """
+
+    path: Path
+    values: dict[str, Any]
+
+    @classmethod
+    def load(cls, path) -> "DataConfig":
+        """Read a config.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is not YAML, or has a setting that this package does not implement.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such data config; make it with speechllm prepare or correct --config-yaml")
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())}); correct it") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: must be a mapping of settings (key: value), but is {values!r}")
+        for key in UNSUPPORTED:
+            if values.get(key):
+                raise ValueError(f"{path}: {key} is not supported, but is {values[key]!r}; remove it")
+        config = cls(path, values)
+        config.transforms(is_train=True)
+        config.transforms(is_train=False)
+        return config
+
+    @property
+    def vocab_filename(self) -> str:
+        return self.values.get("vocab_filename", "dict.txt")
+
+    @property
+    def transcript_vocab_filename(self) -> str | None:
+        return self.values.get("transcript_vocab_filename")
+
+    @property
+    def pre_tokenizer(self) -> dict[str, Any] | None:
+        return self._tokenizer("pre_tokenizer")
+
+    @property
+    def bpe_tokenizer(self) -> dict[str, Any] | None:
+        return self._tokenizer("bpe_tokenizer")
+
+    @property
+    def transcript_bpe_tokenizer(self) -> dict[str, Any] | None:
+        return self._tokenizer("transcript_bpe_tokenizer")
+
+    @property
+    def audio_root(self) -> Path:
+        # fairseq knows audio_root only, from the working directory on; the other key survives moving the folder.
+        if "relative_audio_root" in self.values:
+            return self.path.parent / self.values["relative_audio_root"]
+        return Path(self._located(self.values.get("audio_root") or self.path.parent))
+
+    @property
+    def input_feat_per_channel(self) -> int:
+        return self.values.get("input_feat_per_channel", NUM_BINS)
+
+    @property
+    def prepend_tgt_lang_tag(self) -> bool:
+        return self.values.get("prepend_tgt_lang_tag", False)
+
+    @property
+    def shuffle(self) -> bool:
+        return self.values.get("shuffle", False)
+
+    def transforms(self, is_train: bool, split: str = "") -> tuple[bool, SpecAugment | None]:
+        """Whether to apply utterance CMVN, and SpecAugment or None.
+
+        The list of transforms is the one named as the split, else `_train` or `_eval`, else `*`.
+
+        Raises:
+            ValueError: a transform is unknown, or its settings are.
+        """
+        names = []
+        for key in ("transforms", "feature_transforms"):
+            lists = self.values.get(key) or {}
+            names += next((lists[name] for name in (split, "_train" if is_train else "_eval", "*") if lists.get(name) is not None), [])
+        for name in names:
+            if name not in ("utterance_cmvn", "specaugment"):
+                raise ValueError(f"{self.path}: transform {name!r} is unknown; choose from utterance_cmvn, specaugment")
+        cmvn = self.values.get("utterance_cmvn") or {}
+        if not (cmvn.get("norm_means", True) and cmvn.get("norm_vars", True)):
+            raise ValueError(f"{self.path}: utterance_cmvn must normalise means and variances, but is {cmvn}; remove the setting")
+        return "utterance_cmvn" in names, self._specaugment() if "specaugment" in names else None
+
+    def _specaugment(self):
+        settings = self.values.get("specaugment") or {}
+        try:
+            return SpecAugment(**settings)
+        except (TypeError, ValueError) as error:  # TypeError: a key that SpecAugment does not have
+            raise ValueError(f"{self.path}: {error}; correct specaugment: {settings}") from error
+
+    def _tokenizer(self, key):
+        settings = self.values.get(key)
+        if settings is None:
+            return None
+        return {name: self._located(value) if isinstance(value, str) else value for name, value in settings.items()}
+
+    def _located(self, value):
+        # fairseq's rule: what exists from the working directory on stays; else what exists beside the config is meant.
+        beside = self.path.parent / value
+        return beside.as_posix() if not os.path.exists(value) and beside.exists() else value
+
+
+def write(path, *, audio_root, target: str, transcript: str, movable: bool, specaugment: dict[str, Any]) -> None:
+    """Write a config that this package's task and fairseq's speech_to_text both read.
+
+    Args:
+        audio_root: folder that the manifests' `audio` values start from.
+        target, transcript: names of the vocabularies beside the config, as vocabulary.train() wrote them.
+        movable: audio_root is a folder that moves together with the config.
+        specaugment: settings that replace those of SPECAUGMENT.
+    """
+    path = Path(path)
+    values = {
+        "vocab_filename": f"{target}.txt",
+        "bpe_tokenizer": {"bpe": "sentencepiece", "sentencepiece_model": f"{target}.model"},
+        "transcript_vocab_filename": f"{transcript}.txt",
+        "transcript_bpe_tokenizer": {"bpe": "sentencepiece", "sentencepiece_model": f"{transcript}.model"},
+        "input_channels": 1,
+        "input_feat_per_channel": NUM_BINS,
+        "audio_root": Path(audio_root).absolute().as_posix(),
+        "transforms": TRANSFORMS,
+        "specaugment": {**SPECAUGMENT, **specaugment},
+    }
+    if movable:
+        values["relative_audio_root"] = Path(os.path.relpath(audio_root, path.parent)).as_posix()
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    with replacing(path) as part:
+        part.write_text(f"{_COMMENT if movable else ''}{text}", encoding="utf-8")

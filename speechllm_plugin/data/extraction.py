@@ -1,0 +1,104 @@
+"""Reads the audio of a corpus's segments in parallel: lengths, features and what is wrong with them."""
+
+import functools
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from speechllm_plugin.data import audio, features
+from speechllm_plugin.data.manifest import Segment, Utterance
+
+# Corpora round times to 10 ms, so the last segment of a talk may end this much after its file.
+ROUNDING_SECONDS = 0.01
+
+_CHUNK = 16  # segments sent to a worker at once
+_CHUNKS_AHEAD = 4  # per worker; bounds the features in memory when writing is slower than computing
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading a segment gave: the utterance with its samples and frames, and its features if they were asked for.
+
+    problem: why the audio cannot be used; empty if it can.
+    """
+
+    utterance: Utterance
+    features: np.ndarray | None = None
+    problem: str = ""
+
+
+def read_segment(segment: Segment, root, frames: range, with_features: bool) -> Reading:
+    """Read one segment; features are computed only for lengths within `frames`."""
+    try:
+        source = _source(segment, root)
+        waveform = audio.read(source, root)
+    except ValueError as error:
+        return Reading(segment.utterance, problem=str(error))
+    n_frames = features.num_frames(len(waveform))
+    utterance = replace(segment.utterance, audio=source, n_frames=n_frames)
+    return Reading(utterance, features.filterbanks(waveform) if with_features and n_frames in frames else None)
+
+
+class Readers:
+    """Processes that read segments; they end with the block, and also when the parent is killed."""
+
+    def __init__(self, num_workers: int):
+        self._num_workers = num_workers
+        self._pool = ProcessPoolExecutor(num_workers, initializer=_serve_parent)
+
+    def __enter__(self):
+        # Start them now: to fork later, beside the thread of a progress bar, would not be safe.
+        self._pool.submit(os.getpid).result()
+        return self
+
+    def __exit__(self, *_):
+        self._pool.shutdown(cancel_futures=True)
+
+    def read(self, segments: Sequence[Segment], root, frames: range, with_features: bool) -> Iterator[Reading]:
+        """The reading of every segment, in their order."""
+        read_one = functools.partial(read_segment, root=root, frames=frames, with_features=with_features)
+        pending = deque()
+        try:
+            for start in range(0, len(segments), _CHUNK):
+                pending.append(self._pool.submit(_read_all, read_one, segments[start : start + _CHUNK]))
+                if len(pending) > _CHUNKS_AHEAD * self._num_workers:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        except BrokenProcessPool as error:
+            raise ValueError(f"a reading process was killed, perhaps for memory; use fewer --workers than {self._num_workers}") from error
+
+
+def _read_all(read_one, segments):
+    return [read_one(segment) for segment in segments]
+
+
+def _source(segment, root):
+    path = segment.utterance.audio
+    if segment.duration_seconds is None:
+        return path
+    length, rate = audio.length_and_rate(path, root)
+    start = round(segment.offset_seconds * rate)
+    num_samples = round(segment.duration_seconds * rate)
+    overrun = start + num_samples - length
+    if 0 < overrun <= ROUNDING_SECONDS * rate:
+        num_samples -= overrun
+    return f"{path}:{start}:{num_samples}"
+
+
+def _serve_parent():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with, args=[multiprocessing.parent_process()], daemon=True).start()
+
+
+def _end_with(parent):
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,151 @@
+"""The manifest: one utterance per row, in the columns of fairseq's speech-to-text TSV."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from speechllm_plugin.atomic_file import replacing
+
+MANDATORY_COLUMNS = ("id", "audio", "n_frames", "tgt_text")
+OPTIONAL_COLUMNS = ("speaker", "src_text", "src_lang", "tgt_lang")
+COLUMNS = MANDATORY_COLUMNS + OPTIONAL_COLUMNS
+
+# fairseq reads with universal newlines, so each of these would move the rest of a row into another field or row.
+SEPARATORS = ("\t", "\n", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One row.
+
+    audio: `file`, `file:start_sample:num_samples` (at the file's own rate), `archive.zip:byte_offset:num_bytes` or `file.npy`.
+    extra: the columns that fairseq does not know (accent, gender ...), in the order of the file.
+    """
+
+    id: str
+    audio: str
+    n_frames: int
+    tgt_text: str
+    speaker: str = ""
+    src_text: str = ""
+    src_lang: str = ""
+    tgt_lang: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """An utterance of a corpus whose audio has not been read yet: `utterance.n_frames` is 0, `utterance.audio` a whole file.
+
+    place: file and position in it, to name when something is wrong with it.
+    """
+
+    utterance: Utterance
+    place: str
+    offset_seconds: float = 0.0
+    duration_seconds: float | None = None  # None: to the end of the file
+
+
+def read(path) -> list[Utterance]:
+    """The utterances of a manifest, in order.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a column is missing, a row has too few or too many fields, n_frames is not a positive number,
+            an id stands twice, or there is no row.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such manifest; make it with speechllm prepare")
+    utterances: list[Utterance] = []
+    line_of_id: dict[str, int] = {}
+    # Read as fairseq does: quotes are text, and no character is an escape.
+    with open(path, encoding="utf-8") as lines:
+        rows = csv.reader(lines, delimiter="\t", quotechar=None, doublequote=False, quoting=csv.QUOTE_NONE)
+        try:
+            header = next(rows, [])
+            _check_header(path, header)
+            index_of = {column: index for index, column in enumerate(header)}
+            others = [column for column in header if column not in COLUMNS]
+            for row in rows:
+                if not row:
+                    continue
+                place = f"{path}:{rows.line_num}"
+                if len(row) != len(header):
+                    raise ValueError(
+                        f"{place}: the row must have {len(header)} fields as the header has, but has {len(row)}; "
+                        f"fields are separated by one tab ({row[0]!r} ...)"
+                    )
+                values = {column: row[index] for column, index in index_of.items()}
+                utterance = Utterance(
+                    **{column: values[column] for column in COLUMNS if column in values} | {"n_frames": _n_frames(place, values)},
+                    extra={column: values[column] for column in others},
+                )
+                first_line = line_of_id.setdefault(utterance.id, rows.line_num)
+                if first_line != rows.line_num:
+                    raise ValueError(f"{place}: id must be unique, but {utterance.id!r} also stands in line {first_line}; rename one")
+                utterances.append(utterance)
+        except csv.Error as error:
+            raise ValueError(f"{path}:{rows.line_num}: not a readable row ({error}); correct the row") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
+    if not utterances:
+        raise ValueError(f"{path}: must have rows, but has only a header; make it again with speechllm prepare")
+    return utterances
+
+
+def write(path, utterances: Sequence[Utterance]) -> None:
+    """Write a manifest in one move: whoever reads it meanwhile sees the old file or the new one, never a part.
+
+    Raises:
+        ValueError: a field has a tab or a line break, an id stands twice, or utterances differ in their extra columns.
+    """
+    path = Path(path)
+    others = list(utterances[0].extra) if utterances else []
+    seen = set()
+    lines = ["\t".join([*COLUMNS, *others])]
+    for line, utterance in enumerate(utterances, 2):
+        place = f"{path}:{line}"
+        if utterance.id in seen:
+            raise ValueError(f"{place}: id must be unique, but {utterance.id!r} stands in an earlier row; rename one")
+        seen.add(utterance.id)
+        if list(utterance.extra) != others:
+            raise ValueError(
+                f"{place}: all rows must have the same extra columns ({' '.join(others) or 'none'}), "
+                f"but {utterance.id!r} has {' '.join(utterance.extra) or 'none'}"
+            )
+        fields = [str(getattr(utterance, column)) for column in COLUMNS] + list(utterance.extra.values())
+        for column, value in zip([*COLUMNS, *others], fields):
+            if has_separator(value):
+                raise ValueError(f"{place}: {column} must have no tab or line break, but is {value!r}; replace it by a space")
+        lines.append("\t".join(fields))
+    with replacing(path) as part:
+        part.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def has_separator(text: str) -> bool:
+    """Whether a text would break its row."""
+    return any(separator in text for separator in SEPARATORS)
+
+
+def _check_header(path, header):
+    for column in MANDATORY_COLUMNS:
+        if column not in header:
+            raise ValueError(
+                f"{path}:1: column {column!r} is missing; the header has {' '.join(map(repr, header)) or 'nothing'} "
+                f"and must have {' '.join(MANDATORY_COLUMNS)}, separated by tabs"
+            )
+    doubled = [column for column in header if header.count(column) > 1]
+    if doubled:
+        raise ValueError(f"{path}:1: column {doubled[0]!r} stands twice; rename or remove one")
+
+
+def _n_frames(place, values):
+    text = values["n_frames"]
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise ValueError(
+            f"{place}: n_frames must be a positive whole number (10 ms each), but is {text!r} (utterance {values['id']!r}); "
+            "make the manifest again with speechllm prepare"
+        )
+    return int(text)
