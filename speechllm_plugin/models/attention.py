@@ -1,0 +1,209 @@
+"""Multi-head attention: self-attention with or without relative positions, cross-attention, and the step of a search.
+
+Source: Vaswani et al. 2017; relative positions: Dai et al. 2019, Transformer-XL (arXiv:1901.02860), section 3.3, with
+positions in both directions; rope: Su et al. 2021 (arXiv:2104.09864).
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import linear, pad, scaled_dot_product_attention
+
+
+class SelfAttention(nn.Module):
+    """Scaled dot-product self-attention without positions."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.dim, self.num_heads, self.dropout = dim, num_heads, dropout
+        self.qkv_proj = projection(dim, 3, gain=2**-0.5)
+        self.out_proj = projection(dim)
+
+    def forward(self, x, context, skip: int = 0):
+        """Returns (B, S - skip, C) for the positions from `skip` on, and the (B, H, S, D) keys and values of all.
+
+        Args:
+            x: (B, S, C).
+            context: has `mask`, broadcast to (B, H, S - skip, S), True where a position may look.
+        """
+        if skip:
+            query = linear(x[:, skip:], self.qkv_proj.weight[: self.dim], self.qkv_proj.bias[: self.dim])
+            key, value = linear(x, self.qkv_proj.weight[self.dim :], self.qkv_proj.bias[self.dim :]).chunk(2, dim=-1)
+        else:
+            query, key, value = self.qkv_proj(x).chunk(3, dim=-1)
+        key, value = self.heads(key), self.heads(value)
+        attended = self.attend(self.heads(query), key, value, context)
+        return self.out_proj(attended.transpose(1, 2).flatten(2)), key, value
+
+    def heads(self, x):
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)    # (B, H, S, D)
+
+    @staticmethod
+    def positions(num_states: int, dim: int, device):
+        """What `attend` needs to know of the positions, the same for all layers."""
+        return None
+
+    @property
+    def dropout_now(self) -> float:
+        return self.dropout if self.training else 0.0
+
+    def attend(self, query, key, value, context):
+        return scaled_dot_product_attention(query, key, value, attn_mask=context.mask, dropout_p=self.dropout_now)
+
+    def keys_and_values(self, x):
+        """The (B, H, S, D) keys and values of x (B, S, C)."""
+        key, value = linear(x, self.qkv_proj.weight[self.dim :], self.qkv_proj.bias[self.dim :]).chunk(2, dim=-1)
+        return self.heads(key), self.heads(value)
+
+    def step(self, x, state, layer: int):
+        """One new token per hypothesis: x (B, K, C) -> (B, K, C), after adding its key and value to the state."""
+        query, key, value = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1)).unbind(2)     # (B, K, H, D)
+        state.append(layer, key, value)
+        return self.out_proj(attend_speech_and_text(query, state, layer).flatten(2))
+
+
+class XLSelfAttention(SelfAttention):
+    """Transformer-XL attention over lags in both directions: 2S - 1 relative positions."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float):
+        super().__init__(dim, num_heads, dropout)
+        self.position_proj = nn.Linear(dim, dim, bias=False)
+        self.content_bias = nn.Parameter(torch.empty(num_heads, dim // num_heads))
+        self.position_bias = nn.Parameter(torch.empty(num_heads, dim // num_heads))
+        for weight in (self.position_proj.weight, self.content_bias, self.position_bias):
+            nn.init.xavier_uniform_(weight)
+        self.scale = 1 / math.sqrt(dim // num_heads)
+
+    def attend(self, query, key, value, context):
+        position = self.heads(self.position_proj(context.positions.to(query.dtype))[None])         # (1, H, P, D)
+        scores = (query + self.position_bias[:, None]) @ position.transpose(-1, -2) * self.scale     # (B, H, S, P)
+        bias = self.shift(scores, context).masked_fill(~context.mask, -math.inf)
+        return scaled_dot_product_attention(
+            query + self.content_bias[:, None], key, value, attn_mask=bias, dropout_p=self.dropout_now, scale=self.scale
+        )
+
+    @staticmethod
+    def shift(scores, context):
+        """(B, H, S, 2S - 1) scores by lag, from S - 1 down to 1 - S -> (B, H, S, S) by key: row i is read from S - 1 - i on."""
+        num_states = scores.size(2)
+        return pad(scores, (1, 0)).flatten(2)[..., num_states:].unflatten(2, (num_states, -1))[..., :num_states]
+
+    @staticmethod
+    def positions(num_states: int, dim: int, device):
+        """(2S - 1, C) sinusoids of the lags S - 1 ... 1 - S."""
+        return interleaved_sinusoids(torch.arange(num_states - 1, -num_states, -1, device=device), dim)
+
+
+class LegacySelfAttention(XLSelfAttention):
+    """The relative positions of Lam et al. 2025's code, needed by its checkpoints only.
+
+    It has S positions instead of 2S - 1, so that a future lag reads the next frame's query, and divides by the
+    square root of the model dimension.
+    """
+
+    def __init__(self, dim: int, num_heads: int, dropout: float):
+        super().__init__(dim, num_heads, dropout)
+        self.scale = 1 / math.sqrt(dim)
+
+    @staticmethod
+    def shift(scores, context):
+        """(B, H, S, S) -> (B, H, S, S): the one-sided shift at each utterance's own number of states L.
+
+        With a column of zeros before them, the L rows of L + 1 scores are read as L + 1 rows of L, without the first.
+        """
+        num_states, length = scores.size(2), context.lengths[:, None, None]
+        index = torch.arange(num_states, device=scores.device)
+        flat = (index[:, None] + 1) * length + index                    # (B, S, S): place in the block of L rows
+        row, column = flat // (length + 1), flat % (length + 1)
+        source = (row * (num_states + 1) + column).clamp(max=num_states * (num_states + 1) - 1)      # beyond L: masked
+        source = source.flatten(1)[:, None].expand(-1, scores.size(1), -1)
+        return pad(scores, (1, 0)).flatten(2).gather(2, source).view_as(scores)
+
+    @staticmethod
+    def positions(num_states: int, dim: int, device):
+        return interleaved_sinusoids(torch.arange(num_states, device=device), dim)
+
+
+class RotarySelfAttention(SelfAttention):
+    """Rotary positions: queries and keys turn with their position, so that their product depends on the lag."""
+
+    def attend(self, query, key, value, context):
+        cos, sin = context.positions.to(query.dtype).chunk(2, dim=-1)
+        return super().attend(rotate(query, cos, sin), rotate(key, cos, sin), value, context)
+
+    def positions(self, num_states: int, dim: int, device):
+        """(S, D) cosines, then sines, of every position at D / 2 frequencies."""
+        angles = sinusoid_angles(torch.arange(num_states, device=device), dim // self.num_heads)
+        return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+SELF_ATTENTIONS = {"none": SelfAttention, "xl": XLSelfAttention, "legacy": LegacySelfAttention, "rope": RotarySelfAttention}
+
+
+class CrossAttention(nn.Module):
+    """Attention of text positions to the speech states."""
+
+    def __init__(self, dim: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.q_proj = projection(dim, gain=2**-0.5)
+        self.kv_proj = projection(dim, 2, gain=2**-0.5)
+        self.out_proj = projection(dim)
+
+    def keys_and_values(self, states):
+        """The (B, H, N, D) keys and values of the speech states (B, N, C)."""
+        key, value = self.kv_proj(states).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
+        return key.transpose(1, 2), value.transpose(1, 2)
+
+    def forward(self, x, key, value, mask):
+        """Text x (B, U, C) reads speech keys and values (B, H, N, D); also a step, with K hypotheses for U positions."""
+        query = self.q_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        dropout = self.dropout if self.training else 0.0
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+
+def attend_speech_and_text(query, state, layer: int):
+    """(B, K, H, D) queries read the speech of their sentence and the text of their hypothesis in one softmax.
+
+    The speech is stored once per sentence: its keys are (B, H, N, D), those of the text (B, K, H, U, D).
+    """
+    query = query * query.size(-1) ** -0.5
+    key, value = state.text(layer)
+    scores = (key @ query[..., None]).squeeze(-1)                       # (B, K, H, U)
+    if not state.prefix:
+        return (scores.softmax(-1, dtype=torch.float32).to(query.dtype)[..., None, :] @ value).squeeze(-2)
+    speech_key, speech_value = state.speech[layer]
+    speech_scores = query.transpose(1, 2) @ speech_key.transpose(-1, -2)                             # (B, H, K, N)
+    speech_scores = speech_scores.masked_fill(~state.mask, -math.inf).transpose(1, 2)
+    weights = torch.cat([speech_scores, scores], dim=-1).softmax(-1, dtype=torch.float32).to(query.dtype)
+    over_speech, over_text = weights.split([speech_scores.size(-1), scores.size(-1)], dim=-1)
+    from_speech = (over_speech.transpose(1, 2) @ speech_value).transpose(1, 2)
+    return from_speech + (over_text[..., None, :] @ value).squeeze(-2)
+
+
+def projection(dim: int, parts: int = 1, gain: float = 1.0) -> nn.Linear:
+    """Linear (dim -> parts * dim), each part drawn by Xavier with the gain fairseq gives it, biases zero."""
+    layer = nn.Linear(dim, parts * dim)
+    for part in layer.weight.data.chunk(parts):
+        nn.init.xavier_uniform_(part, gain)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def rotate(x, cos, sin):
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+def sinusoid_angles(positions, dim: int):
+    """(..., dim / 2) angles position / 10000^(2i / dim)."""
+    frequency = torch.exp(torch.arange(0, dim, 2, device=positions.device) * (-math.log(10000) / dim))
+    return positions[..., None] * frequency
+
+
+def interleaved_sinusoids(positions, dim: int):
+    """(..., dim): sine in the even and cosine in the odd channels."""
+    angles = sinusoid_angles(positions, dim)
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)

@@ -1,0 +1,118 @@
+"""The flags of the models, one dataclass field each, and what contradicts what."""
+
+from dataclasses import dataclass, field
+
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+
+ENCODERS = ChoiceEnum(["conformer", "transformer", "none"])
+RELATIVE_POSITIONS = ChoiceEnum(["auto", "none", "xl", "legacy", "rope"])
+CTC_COMPRESSIONS = ChoiceEnum(["none", "avg", "weighted", "softmax", "fixed"])
+
+
+@dataclass
+class EncoderConfig(FairseqDataclass):
+    encoder: ENCODERS = field(
+        default="transformer", metadata={"help": "layers above the convolutional subsampler; none = the decoder reads it directly"}
+    )
+    encoder_layers: int = field(default=12, metadata={"help": "number of encoder layers"})
+    encoder_embed_dim: int = field(default=512, metadata={"help": "channels of the speech states"})
+    encoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "inner channels of a feed-forward network"})
+    encoder_attention_heads: int = field(default=8, metadata={"help": "number of attention heads"})
+    conv_channels: int = field(default=1024, metadata={"help": "channels inside the subsampler, before its gate halves them"})
+    conv_kernel_sizes: str = field(
+        default="5,5", metadata={"help": "kernel of each subsampling convolution, separated by commas; each halves the time"}
+    )
+    depthwise_conv_kernel_size: int = field(default=31, metadata={"help": "kernel of the Conformer's convolution, in states; odd"})
+    relative_positions: RELATIVE_POSITIONS = field(
+        default="auto",
+        metadata={
+            "help": "positions in the encoder's self-attention: xl (Transformer-XL, both directions), rope, "
+            "legacy (the form of Lam et al. 2025's code, for its checkpoints), none (sinusoids added to the input); "
+            "auto = xl in the Conformer, none otherwise"
+        },
+    )
+
+
+@dataclass
+class CTCConfig(FairseqDataclass):
+    ctc_layer: int = field(default=0, metadata={"help": "encoder layer whose output feeds the CTC head, from 1; 0 = no CTC"})
+    ctc_compression: CTC_COMPRESSIONS = field(
+        default="none",
+        metadata={
+            "help": "merge the CTC layer's states that share a CTC label: mean (avg), weighted by the label's probability, "
+            "or by a softmax over it; fixed = mean of every --ctc-compression-stride states"
+        },
+    )
+    ctc_compression_stride: int = field(default=4, metadata={"help": "states merged into one by --ctc-compression fixed"})
+
+
+@dataclass
+class DecoderConfig(FairseqDataclass):
+    decoder_layers: int = field(default=6, metadata={"help": "number of decoder layers"})
+    decoder_embed_dim: int = field(default=512, metadata={"help": "channels of the decoder; equal to --encoder-embed-dim"})
+    decoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "inner channels of a feed-forward network"})
+    decoder_attention_heads: int = field(default=8, metadata={"help": "number of attention heads"})
+    share_decoder_input_output_embed: bool = field(default=False, metadata={"help": "the output projection is the embedding"})
+    dropout: float = field(default=0.1, metadata={"help": "dropout probability of inputs and of each residual branch"})
+    attention_dropout: float = field(default=0.1, metadata={"help": "dropout probability of attention weights"})
+    activation_dropout: float = field(default=0.1, metadata={"help": "dropout probability inside feed-forward networks"})
+
+
+@dataclass
+class SpeechToTextConfig(EncoderConfig, CTCConfig, DecoderConfig):
+    pass
+
+
+@dataclass
+class DFPConfig(SpeechToTextConfig):
+    causal_prefix: bool = field(
+        default=False, metadata={"help": "speech positions see only earlier speech positions; otherwise all of them"}
+    )
+
+
+def check(cfg: SpeechToTextConfig) -> None:
+    """Raise ValueError for sizes and options that contradict each other, naming the flags."""
+    encoder_layers = 0 if cfg.encoder == "none" else cfg.encoder_layers
+    for flag, dim, heads in (
+        ("encoder", cfg.encoder_embed_dim, cfg.encoder_attention_heads),
+        ("decoder", cfg.decoder_embed_dim, cfg.decoder_attention_heads),
+    ):
+        if dim <= 0 or heads <= 0 or dim % heads or dim % 2:
+            raise ValueError(f"--{flag}-embed-dim must be even and a multiple of --{flag}-attention-heads ({heads}), but is {dim}")
+    if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
+        raise ValueError(
+            f"--decoder-embed-dim must equal --encoder-embed-dim ({cfg.encoder_embed_dim}), but is {cfg.decoder_embed_dim}"
+        )
+    if cfg.conv_channels <= 0 or cfg.conv_channels % 2:
+        raise ValueError(f"--conv-channels must be positive and even, as a gate halves it, but is {cfg.conv_channels}")
+    if not 0 <= cfg.ctc_layer <= encoder_layers:
+        raise ValueError(
+            f"--ctc-layer must be between 0 and --encoder-layers ({encoder_layers} with --encoder {cfg.encoder}), but is {cfg.ctc_layer}"
+        )
+    if cfg.ctc_compression != "none" and not cfg.ctc_layer:
+        raise ValueError(f"--ctc-compression {cfg.ctc_compression} needs CTC: give --ctc-layer, from 1 to {encoder_layers}")
+    if cfg.ctc_compression_stride < 1:
+        raise ValueError(f"--ctc-compression-stride must be at least 1, but is {cfg.ctc_compression_stride}")
+    if cfg.encoder == "conformer" and cfg.depthwise_conv_kernel_size % 2 == 0:
+        raise ValueError(f"--depthwise-conv-kernel-size must be odd, but is {cfg.depthwise_conv_kernel_size}")
+    if encoder_layers == 0 and cfg.relative_positions not in ("auto", "none"):
+        raise ValueError(f"--relative-positions {cfg.relative_positions} needs encoder layers, but --encoder is {cfg.encoder}")
+    kernel_sizes(cfg)
+
+
+def kernel_sizes(cfg: EncoderConfig) -> list[int]:
+    """The subsampler's kernel sizes as numbers; ValueError if the flag is no list of odd numbers."""
+    try:
+        sizes = [int(size) for size in cfg.conv_kernel_sizes.split(",")]
+    except ValueError:
+        sizes = [0]
+    if any(size < 1 or size % 2 == 0 for size in sizes):
+        raise ValueError(f"--conv-kernel-sizes must be odd numbers separated by commas, as in 5,5, but is {cfg.conv_kernel_sizes!r}")
+    return sizes
+
+
+def relative_positions(cfg: EncoderConfig) -> str:
+    """The form of positions that `auto` stands for."""
+    if cfg.relative_positions != "auto":
+        return cfg.relative_positions
+    return "xl" if cfg.encoder == "conformer" else "none"

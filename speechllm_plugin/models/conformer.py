@@ -1,0 +1,69 @@
+"""Conformer layer (Gulati et al. 2020, arXiv:2005.08100), in the form of Lam et al. 2025: half-step feed-forward networks
+around self-attention and a depthwise convolution, LayerNorm at its end."""
+
+import torch
+from torch import nn
+from torch.nn.functional import glu, silu
+
+from speechllm_plugin.models.attention import SELF_ATTENTIONS, projection
+from speechllm_plugin.models.transformer import FeedForward
+
+
+class ConformerLayer(nn.Module):
+    def __init__(self, dim: int, ffn_dim: int, num_heads: int, cfg, positions: str):
+        super().__init__()
+        self.first_feed_forward = FeedForward(dim, ffn_dim, silu, cfg.dropout, cfg.activation_dropout)
+        self.self_attn_norm = nn.LayerNorm(dim)
+        self.self_attn = SELF_ATTENTIONS[positions](dim, num_heads, cfg.attention_dropout)
+        self.convolution = ConvolutionModule(dim, cfg.depthwise_conv_kernel_size)
+        self.second_feed_forward = FeedForward(dim, ffn_dim, silu, cfg.dropout, cfg.activation_dropout)
+        self.final_norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def forward(self, x, context):
+        """(B, S, C) -> (B, S, C); states at padding are arbitrary and read by nobody."""
+        x = x + 0.5 * self.first_feed_forward(x)
+        attended, _, _ = self.self_attn(self.self_attn_norm(x), context)
+        x = x + self.dropout(attended)
+        x = x + self.dropout(self.convolution(x, context.padding))
+        x = x + 0.5 * self.second_feed_forward(x)
+        return self.final_norm(x)
+
+
+class ConvolutionModule(nn.Module):
+    """Pointwise, gate, depthwise over time, batch norm, SiLU, pointwise. The pointwise ones are linear layers."""
+
+    def __init__(self, dim: int, kernel_size: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.pointwise_in = projection(dim, 2)
+        self.depthwise = nn.Conv1d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, bias=False)
+        self.batch_norm = MaskedBatchNorm(dim)
+        self.pointwise_out = projection(dim)
+
+    def forward(self, x, padding):
+        x = glu(self.pointwise_in(self.norm(x)), dim=-1).masked_fill(padding[..., None], 0)
+        x = self.depthwise(x.transpose(1, 2)).transpose(1, 2)
+        return self.pointwise_out(silu(self.batch_norm(x, padding)))
+
+
+class MaskedBatchNorm(nn.BatchNorm1d):
+    """Batch normalisation over the states of (B, S, C) that are not padding, with float32 statistics.
+
+    Padded states leave mean, variance and running statistics as they would be without them.
+    """
+
+    def forward(self, x, padding):
+        mean, variance = self.running_mean, self.running_var
+        if self.training:
+            keep = (~padding)[..., None]
+            number = keep.sum()
+            states = x.float().masked_fill(~keep, 0)
+            mean = states.sum((0, 1)) / number
+            variance = ((states - mean) * keep).square().sum((0, 1)) / number
+            with torch.no_grad():
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance * (number / (number - 1).clamp(min=1)), self.momentum)
+                self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (x * scale + (self.bias - mean * scale)).to(x.dtype)

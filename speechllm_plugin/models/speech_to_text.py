@@ -1,0 +1,51 @@
+"""The two architectures, as fairseq sees them: `xattn_transformer` and `dfp_transformer` differ in the decoder's class."""
+
+from typing import NamedTuple, Optional
+
+import torch
+from fairseq.models import FairseqEncoderDecoderModel, register_model
+
+from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig, check
+from speechllm_plugin.models.ctc import CTCOutput
+from speechllm_plugin.models.speech_encoder import SpeechEncoder
+from speechllm_plugin.models.text_decoder import CrossAttentionDecoder, PrefixDecoder
+
+
+class ModelOutput(NamedTuple):
+    """Logits (B, U, V) of the text, and the CTC output if the model has one. fairseq's criterions read the first."""
+
+    logits: torch.Tensor
+    ctc: Optional[CTCOutput]
+
+
+class SpeechToTextModel(FairseqEncoderDecoderModel):
+    decoder_type: type
+
+    @classmethod
+    def build_model(cls, cfg, task):
+        """Build from the flags; the task gives dictionaries, feature dimension and maximum lengths."""
+        check(cfg)
+        if cfg.ctc_layer and task.transcript_dictionary is None:
+            raise ValueError(
+                f"--ctc-layer {cfg.ctc_layer} needs transcripts, but {task.data_config_path} names no transcript_vocab_filename: "
+                "prepare the data with transcripts, or train with --ctc-layer 0"
+            )
+        num_labels = len(task.transcript_dictionary) if cfg.ctc_layer else 0
+        encoder = SpeechEncoder(cfg, task.data_config.input_feat_per_channel, num_labels, task.cfg.max_source_positions)
+        return cls(encoder, cls.decoder_type(cfg, task.target_dictionary, task.cfg.max_target_positions))
+
+    def forward(self, src_tokens, src_lengths, prev_output_tokens) -> ModelOutput:
+        """Filterbanks (B, T, 80), their lengths (B,), shifted target (B, U) -> logits and CTC output."""
+        speech = self.encoder(src_tokens, src_lengths)
+        logits, _ = self.decoder(prev_output_tokens, encoder_out=speech)
+        return ModelOutput(logits, speech.ctc)
+
+
+@register_model("xattn_transformer", dataclass=SpeechToTextConfig)
+class CrossAttentionModel(SpeechToTextModel):
+    decoder_type = CrossAttentionDecoder
+
+
+@register_model("dfp_transformer", dataclass=DFPConfig)
+class DFPModel(SpeechToTextModel):
+    decoder_type = PrefixDecoder

@@ -1,0 +1,154 @@
+"""The two text decoders. They differ in where the speech stands: before the text, or beside it behind cross-attention."""
+
+import math
+from typing import NamedTuple, Optional
+
+import torch
+from fairseq.models import FairseqIncrementalDecoder
+from torch import nn
+
+from speechllm_plugin.generation.decoder_state import DecoderState
+from speechllm_plugin.models.positions import SinusoidalPositions
+from speechllm_plugin.models.transformer import TransformerLayer
+
+
+class TextContext(NamedTuple):
+    """What every layer may look at: True where a row may look at a column, broadcast to (B, H, rows, columns)."""
+
+    mask: torch.Tensor
+
+
+class TextDecoder(FairseqIncrementalDecoder):
+    """What both decoders share: embedding, positions of the text from its own start, layers, output.
+
+    Args:
+        cfg: a SpeechToTextConfig.
+        dictionary: fairseq Dictionary of the target text.
+        max_tokens: the longest text that fairseq may send here.
+    """
+
+    cross_attention: bool
+
+    def __init__(self, cfg, dictionary, max_tokens: int):
+        super().__init__(dictionary)
+        self.max_tokens = max_tokens
+        dim, vocabulary_size = cfg.decoder_embed_dim, len(dictionary)
+        self.embedding = nn.Embedding(vocabulary_size, dim, dictionary.pad())
+        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
+        nn.init.zeros_(self.embedding.weight[dictionary.pad()])
+        self.positions = SinusoidalPositions(dim)
+        self.dropout = nn.Dropout(cfg.dropout)
+        self.layers = nn.ModuleList(
+            TransformerLayer(
+                dim, cfg.decoder_ffn_embed_dim, cfg.decoder_attention_heads, cfg, cross_attention=self.cross_attention
+            )
+            for _ in range(cfg.decoder_layers)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.output_projection = nn.Linear(dim, vocabulary_size, bias=False)
+        if cfg.share_decoder_input_output_embed:
+            self.output_projection.weight = self.embedding.weight
+        else:
+            nn.init.normal_(self.output_projection.weight, std=dim**-0.5)
+
+    def embed(self, tokens, start: int, end: int):
+        """(B, U) or (B, K) tokens at the text positions start..end -> (B, ., C)."""
+        x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim)
+        return self.dropout(x + self.positions(start, end).to(x.dtype))
+
+    def forward(self, prev_output_tokens, encoder_out=None, incremental_state: Optional[dict] = None, **unused):
+        """(B, U) tokens and SpeechStates -> (B, U, V) logits, and {"attn": [None]} as fairseq's tools expect.
+
+        With an incremental state only the logits of the last token, (B, 1, V); the tokens before it were seen or are caught up on.
+        """
+        if incremental_state is None:
+            x = self.embed(prev_output_tokens, 0, prev_output_tokens.size(1))
+            return self.output_projection(self.norm(self.decode(x, encoder_out))), {"attn": [None]}
+        if "state" not in incremental_state:
+            incremental_state["state"] = self.start(encoder_out)
+        state = incremental_state["state"]
+        for column in range(state.num_tokens, prev_output_tokens.size(1)):
+            logits = self.step(prev_output_tokens[:, column, None], state)
+        return logits, {"attn": [None]}
+
+    def decode(self, x, speech):
+        """(B, U, C) embedded text -> (B, U, C), each position knowing the text up to itself and the speech."""
+        raise NotImplementedError
+
+    def start(self, speech) -> DecoderState:
+        """The state before the first token: keys and values of the speech, once per sentence."""
+        raise NotImplementedError
+
+    def step(self, last_tokens, state: DecoderState):
+        """(B, K) newest tokens of K hypotheses per sentence -> (B, K, V) logits of the next; the state grows by one."""
+        x = self.embed(last_tokens, state.num_tokens, state.num_tokens + 1)
+        for number, layer in enumerate(self.layers):
+            x = layer.step(x, state, number)
+        state.num_tokens += 1
+        return self.output_projection(self.norm(x))
+
+    def reorder_incremental_state(self, incremental_state, new_order):
+        """fairseq's search has one row per hypothesis: each is a sentence of its own here."""
+        if "state" in incremental_state:
+            incremental_state["state"].select(new_order)
+
+    def max_positions(self) -> int:
+        return self.max_tokens
+
+
+class CrossAttentionDecoder(TextDecoder):
+    """The text attends to itself, then to the speech: Vaswani et al. 2017."""
+
+    cross_attention = True
+
+    def decode(self, x, speech):
+        context, mask = TextContext(causal(x.size(1), x.device)), (~speech.padding)[:, None, None]
+        for layer in self.layers:
+            x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), mask))
+        return x
+
+    def start(self, speech) -> DecoderState:
+        keys_and_values = [layer.cross_attn.keys_and_values(speech.states) for layer in self.layers]
+        return DecoderState(keys_and_values, (~speech.padding)[:, None, None], prefix=False)
+
+
+class PrefixDecoder(TextDecoder):
+    """The speech stands before the text, and self-attention reads both: dense feature prepending, Lam et al. 2025."""
+
+    cross_attention = False
+
+    def __init__(self, cfg, dictionary, max_tokens: int):
+        super().__init__(cfg, dictionary, max_tokens)
+        self.causal_prefix = cfg.causal_prefix
+
+    def prefix_mask(self, padding, num_tokens: int):
+        """(B, 1, N + U, N + U): text sees the speech and the text up to itself, speech sees speech, nobody sees padding."""
+        num_states = padding.size(1)
+        mask = causal(num_states + num_tokens, padding.device)
+        if not self.causal_prefix:
+            mask[:num_states, :num_states] = True
+        real = nn.functional.pad(~padding, (0, num_tokens), value=True)
+        return mask & real[:, None, None]
+
+    def decode(self, x, speech):
+        num_states = speech.states.size(1)
+        mask = self.prefix_mask(speech.padding, x.size(1))
+        x = torch.cat([speech.states, x], dim=1)                        # (B, N + U, C)
+        for layer in self.layers[:-1]:
+            x = layer(x, TextContext(mask))
+        return self.layers[-1](x, TextContext(mask[:, :, num_states:]), skip=num_states)       # nobody reads its speech
+
+    def start(self, speech) -> DecoderState:
+        context = TextContext(self.prefix_mask(speech.padding, 0))
+        x, keys_and_values = speech.states, []
+        for layer in self.layers[:-1]:
+            x, key, value = layer.prefill(x, context)
+            keys_and_values.append((key, value))
+        last = self.layers[-1]
+        keys_and_values.append(last.self_attn.keys_and_values(last.self_attn_norm(x)))
+        return DecoderState(keys_and_values, (~speech.padding)[:, None, None], prefix=True)
+
+
+def causal(size: int, device):
+    """(size, size) True on and below the diagonal."""
+    return torch.ones(size, size, dtype=torch.bool, device=device).tril()
