@@ -1,0 +1,117 @@
+"""Label-smoothed cross-entropy of the text and, where the model has a CTC head, CTC of the transcript."""
+
+import math
+from dataclasses import dataclass, field
+
+import editdistance
+import torch
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+from omegaconf import II
+from torch.nn.functional import ctc_loss, log_softmax
+
+from speechllm_plugin.models.ctc import greedy_labels
+
+
+@dataclass
+class CTCCrossEntropyConfig(FairseqDataclass):
+    label_smoothing: float = field(default=0.1, metadata={"help": "probability spread over the whole vocabulary; 0 = none"})
+    ctc_weight: float = field(default=0.5, metadata={"help": "factor of the CTC loss; the cross-entropy's is 1"})
+    sentence_avg: bool = II("optimization.sentence_avg")
+
+
+@register_criterion("ctc_cross_entropy", dataclass=CTCCrossEntropyConfig)
+class CTCCrossEntropy(FairseqCriterion):
+    """Both losses are sums over the batch and are divided by the number of target tokens, with and without CTC."""
+
+    def __init__(self, task, label_smoothing, ctc_weight, sentence_avg):
+        super().__init__(task)
+        self.label_smoothing, self.ctc_weight, self.sentence_avg = label_smoothing, ctc_weight, sentence_avg
+
+    def forward(self, model, sample):
+        """Returns the loss, its denominator, and what to log: sums, as tensors where they come from the device."""
+        output = model(**sample["net_input"])
+        loss, nll_loss = label_smoothed_cross_entropy(output.logits, sample["target"], self.label_smoothing, self.padding_idx)
+        sample_size = sample["nsentences"] if self.sentence_avg else sample["ntokens"]
+        log = {
+            "nll_loss": nll_loss.detach(),
+            "ntokens": sample["ntokens"],
+            "nsentences": sample["nsentences"],
+            "nframes": sample["nframes"],
+            "sample_size": sample_size,
+        }
+        if output.ctc is not None:
+            ctc = self.ctc_loss(output.ctc, sample)
+            loss = loss + self.ctc_weight * ctc
+            log["ctc_loss"] = ctc.detach()
+        if not model.training:
+            real = sample["target"] != self.padding_idx
+            log["correct_tokens"] = ((output.logits.argmax(-1) == sample["target"]) & real).sum()
+            if output.ctc is not None:
+                log["ctc_errors"], log["ctc_words"] = self.ctc_word_errors(output.ctc, sample)
+        log["loss"] = loss.detach()
+        return loss, sample_size, log
+
+    def ctc_loss(self, ctc, sample):
+        """Sum over the batch. An utterance with fewer states than CTC needs for its transcript adds nothing."""
+        if "transcript" not in sample:
+            raise ValueError("CTC needs transcripts, but the batch has none: the manifest must have src_text")
+        return ctc_loss(
+            log_softmax(ctc.logits, dim=-1, dtype=torch.float32).transpose(0, 1),                   # (S, B, V + 1)
+            sample["transcript"],
+            ctc.lengths,
+            sample["transcript_lengths"],
+            blank=ctc.logits.size(-1) - 1,
+            reduction="sum",
+            zero_infinity=True,
+        )
+
+    def ctc_word_errors(self, ctc, sample):
+        """Word edits of the greedy CTC labels against the transcripts, and the number of words in these."""
+        errors = words = 0
+        hypotheses = greedy_labels(ctc.logits, ctc.lengths, blank=ctc.logits.size(-1) - 1).tolist()
+        for hypothesis, transcript, length in zip(hypotheses, sample["transcript"].tolist(), sample["transcript_lengths"].tolist()):
+            reference = self.task.transcript_text(transcript[:length]).split()
+            errors += editdistance.eval(self.task.transcript_text([label for label in hypothesis if label >= 0]).split(), reference)
+            words += len(reference)
+        return errors, words
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs) -> None:
+        """Losses in bits per target token; accuracy and ctc_wer in percent."""
+        total = {key: sum(log[key] for log in logging_outputs) for key in logging_outputs[0]}
+        metrics.log_scalar("loss", total["loss"] / total["sample_size"] / math.log(2), total["sample_size"], round=3)
+        metrics.log_scalar("nll_loss", total["nll_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
+        if "ctc_loss" in total:
+            metrics.log_scalar("ctc_loss", total["ctc_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
+        if "correct_tokens" in total:
+            metrics.log_scalar("accuracy", 100 * total["correct_tokens"] / total["ntokens"], total["ntokens"], round=2)
+        if total.get("ctc_words"):
+            metrics.log_scalar("ctc_wer", 100 * total["ctc_errors"] / total["ctc_words"], total["ctc_words"], round=2)
+        metrics.log_speed("frames_per_second", total["nframes"], round=0)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        return True
+
+
+def label_smoothed_cross_entropy(logits, target, label_smoothing: float, pad: int):
+    """Sums over all target tokens, as fairseq defines them, without ever storing log-probabilities.
+
+    Args:
+        logits: (B, U, V).
+        target: (B, U), `pad` where there is none.
+
+    Returns:
+        (1 - e - e') nll + e' * sum over the vocabulary, with e' = e / (V - 1), and the unsmoothed nll.
+    """
+    logits, real = logits.float(), target != pad
+    normaliser = logits.logsumexp(-1)
+    nll_loss = ((normaliser - logits.gather(-1, target[..., None]).squeeze(-1)) * real).sum()
+    if not label_smoothing:
+        return nll_loss, nll_loss
+    vocabulary_size = logits.size(-1)
+    each = label_smoothing / (vocabulary_size - 1)
+    smooth_loss = ((vocabulary_size * normaliser - logits.sum(-1)) * real).sum()
+    return (1 - label_smoothing - each) * nll_loss + each * smooth_loss, nll_loss

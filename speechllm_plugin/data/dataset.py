@@ -1,0 +1,162 @@
+"""Utterances as fairseq batches: features after normalisation and SpecAugment, token ids made once."""
+
+import gc
+import os
+from dataclasses import dataclass
+from typing import Callable, List, Optional
+
+import numpy as np
+import torch
+from fairseq.data import FairseqDataset
+from fairseq.data.data_utils_fast import batch_by_size_vec
+
+from speechllm_plugin.data import features
+from speechllm_plugin.data.augmentation import SpecAugment
+
+# fairseq forks workers in every epoch. A worker must not collect garbage that it inherits: freeing a tensor of the GPU, or the
+# loader of the last epoch, kills it.
+os.register_at_fork(after_in_child=gc.freeze)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance of a batch: features (T, C) float32, targets (U,) with end of sentence, transcript (W,) without."""
+
+    index: int
+    features: torch.Tensor
+    target: Optional[torch.Tensor]
+    transcript: Optional[torch.Tensor]
+
+
+class SpeechTextDataset(FairseqDataset):
+    """Rows of a manifest.
+
+    Args:
+        sources: per row what `features.read` takes; relative to `root`.
+        num_frames: (rows,) frames of 10 ms.
+        root: folder of the audio or features.
+        read: reads the (T, C) features of a source below a root.
+        targets, transcripts: token ids per row, or None where there are none.
+        use_cmvn: normalise each utterance's features.
+        augment: SpecAugment, for training only; drawn from (seed, epoch, row), the same for any number of workers.
+        shuffle: order of equal lengths differs with the epoch.
+    """
+
+    def __init__(
+        self,
+        sources: List[str],
+        num_frames,
+        root,
+        dictionary,
+        read: Callable = features.read,
+        targets: Optional[List[np.ndarray]] = None,
+        transcripts: Optional[List[np.ndarray]] = None,
+        use_cmvn: bool = True,
+        augment: Optional[SpecAugment] = None,
+        shuffle: bool = False,
+        seed: int = 1,
+    ):
+        self.sources, self.root, self.read = sources, root, read
+        self.num_frames = np.asarray(num_frames, dtype=np.int64)
+        self.targets, self.transcripts = targets, transcripts
+        self.num_targets = np.array([len(target) for target in targets or [()] * len(sources)], dtype=np.int64)
+        self.pad, self.eos = dictionary.pad(), dictionary.eos()
+        self.use_cmvn, self.augment, self.shuffle, self.seed, self.epoch = use_cmvn, augment, shuffle, seed, 1
+
+    def __len__(self):
+        return len(self.sources)
+
+    def __getitem__(self, index) -> Example:
+        states = self.read(self.sources[index], self.root)
+        if len(states) != self.num_frames[index]:
+            raise ValueError(
+                f"{self.sources[index]}: the manifest says {self.num_frames[index]} frames (n_frames), but there are {len(states)}: "
+                "prepare the data again"
+            )
+        if self.use_cmvn:
+            states = features.utterance_cmvn(states)
+        if self.augment is not None:
+            states = self.augment(states, np.random.default_rng((self.seed, self.epoch, int(index))))
+        return Example(
+            index,
+            torch.from_numpy(np.require(states, np.float32, "CW")),
+            None if self.targets is None else torch.from_numpy(self.targets[index]),
+            None if self.transcripts is None else torch.from_numpy(self.transcripts[index]),
+        )
+
+    def collater(self, samples: List[Example]) -> dict:
+        """A batch, longest utterance first: net_input {src_tokens (B, T, C), src_lengths (B,), prev_output_tokens (B, U)},
+        target (B, U), transcript (B, W), their lengths, id (B,) rows of the manifest, and counts as Python numbers."""
+        if not samples:
+            return {}
+        samples = sorted(samples, key=lambda example: -len(example.features))
+        lengths = [len(example.features) for example in samples]
+        speech = torch.zeros(len(samples), lengths[0], samples[0].features.size(1))
+        for row, example in zip(speech, samples):
+            row[: len(example.features)] = example.features
+        net_input = {"src_tokens": speech, "src_lengths": torch.tensor(lengths)}
+        batch = {
+            "id": torch.tensor([example.index for example in samples]),
+            "net_input": net_input,
+            "nsentences": len(samples),
+            "nframes": sum(lengths),
+            "target": None,
+        }
+        if self.targets is not None:
+            batch["target"], batch["target_lengths"] = padded([example.target for example in samples], self.pad)
+            batch["ntokens"] = int(sum(len(example.target) for example in samples))
+            previous = batch["target"].roll(1, dims=1)                  # end of sentence, then the target without its last
+            previous[:, 0] = self.eos
+            net_input["prev_output_tokens"] = previous.masked_fill_(batch["target"] == self.pad, self.pad)
+        if self.transcripts is not None:
+            batch["transcript"], batch["transcript_lengths"] = padded([example.transcript for example in samples], self.pad)
+        return batch
+
+    def ordered_indices(self):
+        """Longest first; rows of equal length in an order that changes with the epoch if `shuffle`.
+
+        fairseq seeds numpy by (seed, epoch) around this call.
+        """
+        ties = np.random.permutation(len(self)) if self.shuffle else np.arange(len(self))
+        return np.lexsort((ties, -self.num_frames))
+
+    def batch_by_size(self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1):
+        """As fairseq's, but the last rows are a batch too: fairseq drops them unless they are a multiple of the multiple."""
+        sizes = self.num_frames[indices]
+        if max_tokens is not None and max_tokens > 0 and len(sizes) and sizes.max() > max_tokens:
+            row = indices[sizes.argmax()]
+            raise ValueError(
+                f"row {row} ({self.sources[row]}) has {sizes.max()} frames, more than a batch may have (--max-tokens {max_tokens}): "
+                "raise --max-tokens"
+            )
+        return batch_by_size_vec(indices, sizes, max_tokens or -1, max_sentences or -1, required_batch_size_multiple)
+
+    def num_tokens(self, index):
+        return int(self.num_frames[index])
+
+    def num_tokens_vec(self, indices):
+        return self.num_frames[indices]
+
+    def size(self, index):
+        return int(self.num_frames[index]), int(self.num_targets[index])
+
+    def filter_indices_by_size(self, indices, max_sizes):
+        most_frames, most_tokens = max_sizes if isinstance(max_sizes, (tuple, list)) else (max_sizes, None)
+        fits = np.ones(len(indices), dtype=bool)
+        if most_frames is not None:
+            fits &= self.num_frames[indices] <= most_frames
+        if most_tokens is not None:
+            fits &= self.num_targets[indices] <= most_tokens
+        return indices[fits], indices[~fits].tolist()
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    @property
+    def can_reuse_epoch_itr_across_epochs(self):
+        return not self.shuffle
+
+
+def padded(rows: List[torch.Tensor], pad: int):
+    """(B, longest) rows with `pad` behind them, and their (B,) lengths."""
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad), torch.tensor([len(row) for row in rows])

@@ -1,0 +1,183 @@
+"""The task: dictionaries, data sets, model and generator, as the fairseq commands ask for them."""
+
+import logging
+from argparse import Namespace
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import List, Optional
+
+import numpy as np
+from fairseq.data import Dictionary, encoders
+from fairseq.dataclass import FairseqDataclass
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import II, MISSING
+
+from speechllm_plugin.data import features, manifest
+from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.data.dataset import SpeechTextDataset
+from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class SpeechToTextTaskConfig(FairseqDataclass):
+    data: str = field(default=MISSING, metadata={"help": "folder of the manifests and the data configuration"})
+    config_yaml: str = field(default="config.yaml", metadata={"help": "data configuration, in that folder"})
+    max_source_positions: int = field(default=6000, metadata={"help": "frames of the longest utterance"})
+    max_target_positions: int = field(default=1024, metadata={"help": "tokens of the longest text"})
+    seed: int = II("common.seed")
+    # A reused loader would never shuffle again, and its workers never learn of a new epoch.
+    reuse_dataloader: bool = False
+    rebuild_batches: bool = field(default=True, metadata={"help": "group utterances into new batches in every epoch"})
+
+
+class TextCodec:
+    """Text to token ids and back, as the data configuration says."""
+
+    def __init__(self, dictionary: Dictionary, pre_tokenizer: Optional[dict], bpe_tokenizer: Optional[dict]):
+        self.dictionary = dictionary
+        self.tokenizer = encoders.build_tokenizer(Namespace(**(pre_tokenizer or {"tokenizer": None})))
+        self.bpe = encoders.build_bpe(Namespace(**(bpe_tokenizer or {"bpe": None})))
+
+    def encode(self, text: str, end: List[int]) -> np.ndarray:
+        """(U,) ids, and `end` behind them."""
+        for part in (self.tokenizer, self.bpe):
+            text = part.encode(text) if part is not None else text
+        return np.array([self.dictionary.index(piece) for piece in text.split()] + end, dtype=np.int64)
+
+    def decode(self, ids: List[int]) -> str:
+        text = " ".join(self.dictionary[token] for token in ids)
+        for part in (self.bpe, self.tokenizer):
+            text = part.decode(text) if part is not None else text
+        return text
+
+
+@register_task("speechllm_speech_to_text", dataclass=SpeechToTextTaskConfig)
+class SpeechLLMSpeechToTextTask(FairseqTask):
+    """Speech recognition and translation over manifests. `transcript_dictionary` is None where the data has no transcripts."""
+
+    # A source dictionary would make fairseq-generate print features as if they were tokens.
+    source_dictionary = None
+
+    def __init__(self, cfg: SpeechToTextTaskConfig):
+        super().__init__(cfg)
+        self.data_config_path = Path(cfg.data) / cfg.config_yaml
+        self.data_config = config = DataConfig.load(self.data_config_path)
+        self.target = TextCodec(self.load_vocabulary(config.vocab_filename), config.pre_tokenizer, config.bpe_tokenizer)
+        self.transcript = None
+        if config.transcript_vocab_filename is not None:
+            dictionary = self.load_vocabulary(config.transcript_vocab_filename)
+            self.transcript = TextCodec(dictionary, config.pre_tokenizer, config.transcript_bpe_tokenizer)
+
+    def load_vocabulary(self, filename: str) -> Dictionary:
+        path = Path(self.cfg.data) / filename
+        if not path.is_file():
+            raise FileNotFoundError(f"{self.data_config_path}: names the vocabulary {filename}, but there is no {path}: prepare the data again")
+        dictionary = Dictionary.load(str(path))
+        logger.info(f"vocabulary {filename}: {len(dictionary):,} types")
+        return dictionary
+
+    @property
+    def target_dictionary(self):
+        return self.target.dictionary
+
+    @property
+    def transcript_dictionary(self):
+        return None if self.transcript is None else self.transcript.dictionary
+
+    def transcript_text(self, ids: List[int]) -> str:
+        return self.transcript.decode(ids)
+
+    def max_positions(self):
+        return self.cfg.max_source_positions, self.cfg.max_target_positions
+
+    def load_dataset(self, split, combine=False, **unused):
+        """Read the manifest(s) of a split; fairseq asks for `combine` when, and only when, it is going to train on it."""
+        is_training, utterances = combine, []
+        for name in split.split(","):
+            path = Path(self.cfg.data) / f"{name}.tsv"
+            rows = manifest.read(path)
+            if is_training:
+                self.check_training_texts(path, rows)
+            utterances += rows
+        use_cmvn, augment = self.data_config.transforms(is_training, split)
+        transcripts = None
+        if self.transcript is not None:
+            transcripts = [self.transcript.encode(row.src_text, end=[]) for row in utterances]
+        self.datasets[split] = SpeechTextDataset(
+            [row.audio for row in utterances],
+            [row.n_frames for row in utterances],
+            self.data_config.audio_root,
+            self.target_dictionary,
+            targets=[self.encode_target(row) for row in utterances],
+            transcripts=transcripts,
+            use_cmvn=use_cmvn,
+            augment=augment if is_training else None,
+            shuffle=is_training,
+            seed=self.cfg.seed,
+        )
+
+    def check_training_texts(self, path, rows):
+        for line, row in enumerate(rows, 2):
+            for column, text in (("tgt_text", row.tgt_text), ("src_text", row.src_text if self.transcript else "-")):
+                if not text.strip():
+                    raise ValueError(f"{path}:{line}: {column} must not be empty in training (utterance {row.id}): fill it in or drop the row")
+
+    def encode_target(self, row) -> np.ndarray:
+        ids = self.target.encode(row.tgt_text, end=[self.target_dictionary.eos()])
+        if not self.data_config.prepend_tgt_lang_tag:
+            return ids
+        tag = self.target_dictionary.index(f"<lang:{row.tgt_lang}>")
+        if tag == self.target_dictionary.unk():
+            raise ValueError(
+                f"utterance {row.id}: the tag <lang:{row.tgt_lang}> of its tgt_lang is not in {self.data_config.vocab_filename}: "
+                "correct tgt_lang, or prepare the data with this language"
+            )
+        return np.concatenate([[tag], ids])
+
+    def build_tokenizer(self, args):
+        return self.target.tokenizer
+
+    def build_bpe(self, args):
+        return self.target.bpe
+
+    def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
+        """BeamSearch, or fairseq's generator where an option needs it."""
+        tags = {index for symbol, index in self.target_dictionary.indices.items() if symbol.startswith("<lang:")}
+        if self.data_config.prepend_tgt_lang_tag and args.prefix_size != 1:
+            raise ValueError(f"--prefix-size must be 1, as the texts begin with a language tag, but is {args.prefix_size}")
+        unserved = unserved_options(args, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, **(extra_gen_cls_kwargs or {}))
+        if seq_gen_cls is not None or unserved:
+            logger.warning(f"the plugin's beam search does not serve {', '.join(unserved) or seq_gen_cls}: fairseq's generator is used")
+            kwargs = {"symbols_to_strip_from_output": tags, **(extra_gen_cls_kwargs or {})}
+            return super().build_generator(models, args, seq_gen_cls, kwargs, prefix_allowed_tokens_fn)
+        dictionary = self.target_dictionary
+        return BeamSearch(
+            models,
+            pad=dictionary.pad(),
+            eos=dictionary.eos(),
+            unk=dictionary.unk(),
+            vocab_size=len(dictionary),
+            beam_size=args.beam,
+            max_len_a=args.max_len_a,
+            max_len_b=args.max_len_b,
+            min_len=args.min_len,
+            normalize_scores=not args.unnormalized,
+            len_penalty=args.lenpen,
+            unk_penalty=args.unkpen,
+            temperature=args.temperature,
+            no_repeat_ngram_size=args.no_repeat_ngram_size,
+            symbols_to_strip_from_output=tags,
+        )
+
+    def get_interactive_tokens_and_lengths(self, lines, encode_fn):
+        """fairseq-interactive reads one audio file or segment per line; its path starts from the current folder."""
+        speech = [features.read(line, Path.cwd()) for line in lines]
+        return speech, [len(states) for states in speech]
+
+    def build_dataset_for_inference(self, src_tokens, src_lengths, **unused):
+        use_cmvn, _ = self.data_config.transforms(is_train=False)
+        return SpeechTextDataset(
+            src_tokens, src_lengths, None, self.target_dictionary, read=lambda speech, root: speech, use_cmvn=use_cmvn
+        )
