@@ -1,0 +1,8 @@
+# Row 4: cross-attention Conformer with CTC. Sizes that are not named here are the flags' defaults, which are the paper's.
+MODEL_ARGS=(
+  --arch xattn_transformer
+  --encoder conformer
+  --encoder-layers 12
+  --ctc-layer 8
+  --decoder-layers 6
+)

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Stages of one experiment; each can be repeated: done with the same options and inputs = skipped, interrupted = resumed or redone.
+#   source recipes/environment.sh; source recipes/pipeline.sh
+#   source recipes/models/M.sh               MODEL_ARGS=(...)
+#   source recipes/training/T.sh             TRAINING_ARGS=(...) GENERATION_ARGS=(...) AVERAGE_LAST=N
+#   prepare DATA COMMAND...                  runs COMMAND, which fills the folder DATA; log in DATA/prepare.log
+#   train DATA OUT                           OUT/checkpoints, OUT/train.log; other options or data than before are an error
+#   average OUT                              OUT/average.pt
+#   generate DATA OUT SPLIT                  OUT/generate-SPLIT.txt, OUT/generate-SPLIT.log
+#   score DATA OUT SPLIT METRIC...           OUT/score-SPLIT.json, OUT/score-SPLIT.log
+#   run_pipeline DATA OUT SPLIT METRIC...    train, average, generate, score
+#   summary SPLIT OUT...                     the table (parameters, scores, speeds) and where every file went
+set -euo pipefail
+
+pipeline_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+speechllm=(python3 -m speechllm_plugin.cli)
+
+# What every experiment of the study shares (recipes/training holds what depends on the corpus and the machine).
+plugin_args=(--user-dir "$pipeline_root/speechllm_plugin" --task speechllm_speech_to_text)
+optimizer_args=(
+  --criterion ctc_cross_entropy --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 10
+  --log-format json --log-interval 50
+)
+decoding_args=(--beam 5 --no-repeat-ngram-size 5 --unkpen 10000)
+
+prepare() {
+  local data=$1
+  shift
+  mkdir -p "$data"
+  run_stage prepare "$data" "$data/prepare.log" "$data/.prepare.done" "$(one_option_a_line "$@")" -- show_all "$@"
+}
+
+# show_all COMMAND...: its output goes to run_stage's log and to the console (3); progress bars only to a terminal.
+show_all() {
+  [[ -t 3 ]] || local -x TQDM_DISABLE=1
+  "$@" 2>&1 | tee -a "$log" >&3
+}
+
+# fairseq-train itself resumes from OUT/checkpoints/checkpoint_last.pt.
+train() {
+  local data=$1 out=$2 options started=$2/.train.options
+  options=$(one_option_a_line "${plugin_args[@]:2}" "${optimizer_args[@]}" "${MODEL_ARGS[@]}" "${TRAINING_ARGS[@]}")
+  options+=$'\n'"data $(cat "$data/train.tsv" "$data/config.yaml" | cksum)"
+  if [[ -f $started && $(<"$started") != "$options" ]]; then
+    diff "$started" - <<<"$options" >&2 || true
+    stage_error "train: $out was begun with other options or data (< then, > now); give another folder, or remove $started to go on with these"
+    return 1
+  fi
+  mkdir -p "$out"
+  echo "$options" >"$started"
+  run_stage train "$out" "$out/train.log" "$out/.train.done" "$options" -- \
+    show_validations fairseq-train "$data" --valid-subset dev --save-dir "$out/checkpoints" "${plugin_args[@]}" "${optimizer_args[@]}" "${MODEL_ARGS[@]}" "${TRAINING_ARGS[@]}"
+}
+
+# show_validations COMMAND...: its output goes to run_stage's log; the console (3) sees a short line per validation.
+show_validations() {
+  "$@" 2>&1 | awk '
+    { print; fflush() }
+    /"dev_num_updates"/ {
+      line = "          dev"
+      for (i = 1; i <= split("num_updates loss accuracy ctc_wer", name, " "); i++)
+        if (match($0, "\"dev_" name[i] "\": \"[^\"]*"))
+          line = line "  " (name[i] == "num_updates" ? "update" : name[i]) " " substr($0, RSTART + length(name[i]) + 9, RLENGTH - length(name[i]) - 9)
+      print line | "cat >&3"
+      fflush("cat >&3")
+    }'
+}
+
+average() {
+  local out=$1
+  run_stage average "$out/average.pt" "$out/average.log" "$out/.average.done" "last $AVERAGE_LAST" "$out/.train.done" -- \
+    "${speechllm[@]}" average --inputs "$out/checkpoints" --num "$AVERAGE_LAST" --output "$out/average.pt"
+}
+
+generate() {
+  local data=$1 out=$2 split=$3 options
+  options=$(one_option_a_line "${decoding_args[@]}" "${GENERATION_ARGS[@]}")
+  run_stage generate "$out/generate-$split.txt" "$out/generate-$split.log" "$out/.generate-$split.done" "$options" "$out/average.pt" "$data/$split.tsv" -- \
+    fairseq-generate "$data" --path "$out/average.pt" --gen-subset "$split" --results-path "$out" "${plugin_args[@]}" "${decoding_args[@]}" "${GENERATION_ARGS[@]}"
+}
+
+score() {
+  local data=$1 out=$2 split=$3
+  shift 3
+  run_stage score "$out/score-$split.json" "$out/score-$split.log" "$out/.score-$split.done" "$*" "$out/.generate-$split.done" -- \
+    show_all "${speechllm[@]}" score --hypotheses "$out/generate-$split.txt" --manifest "$data/$split.tsv" --json "$out/score-$split.json" --metrics "$@"
+}
+
+run_pipeline() {
+  local data=$1 out=$2 split=$3
+  shift 3
+  train "$data" "$out" && average "$out" && generate "$data" "$out" "$split" && score "$data" "$out" "$split" "$@"
+}
+
+summary() {
+  python3 "$pipeline_root/recipes/summary.py" "$@"
+}
+
+# run_stage NAME PRODUCT LOG STAMP OPTIONS [INPUT...] -- COMMAND...
+# Runs COMMAND unless STAMP says that it ended well with the same OPTIONS after the last change of every INPUT.
+run_stage() {
+  local name=$1 product=$2 log=$3 stamp=$4 options=$5 start=$SECONDS inputs=()
+  shift 5
+  while [[ $1 != -- ]]; do inputs+=("$1") && shift; done
+  shift
+  printf '%-8s  %s' "$name" "$product"
+  if is_done "$product" "$stamp" "$options" "${inputs[@]}"; then
+    echo "  (done before)"
+    return
+  fi
+  echo
+  rm -f "$stamp"
+  [[ $1 == show_* ]] && echo "\$ ${*:2}" >>"$log" || echo "\$ $*" >>"$log"
+  if ! "$@" 3>&1 >>"$log" 2>&1; then
+    tail -n 15 "$log" >&2
+    stage_error "$name: failed; the end of $log stands above, and the same command goes on from here"
+    return 1
+  fi
+  echo "$options" >"$stamp"
+  echo "          done in $((SECONDS - start)) s"
+}
+
+is_done() {  # PRODUCT STAMP OPTIONS [INPUT...]
+  local product=$1 stamp=$2 options=$3 input
+  shift 3
+  [[ -e $product && -f $stamp && $(<"$stamp") == "$options" ]] || return 1
+  for input in "$@"; do
+    [[ ! $input -nt $stamp ]] || return 1
+  done
+}
+
+one_option_a_line() {
+  local all="$*"
+  printf '%s\n' "${all// --/$'\n'--}"
+}
+
+stage_error() {
+  echo "pipeline: error: $*" >&2
+}

@@ -1,0 +1,11 @@
+# The study's settings for MuST-C: 320,000 frames an update on one GPU; with N GPUs divide --update-freq by N.
+PREPARE_ARGS=()
+TRAINING_ARGS=(
+  --lr-scheduler inverse_sqrt --lr 2e-3 --warmup-updates 25000
+  --max-tokens 40000 --update-freq 8
+  --max-update 100000 --patience 10
+  --keep-last-epochs 5
+  --num-workers 4 --seed 1
+)
+AVERAGE_LAST=5
+GENERATION_ARGS=(--max-tokens 80000)
