@@ -8,5 +8,7 @@ import sys
 from pathlib import Path
 
 if Path(sys.argv[0]).name != "speechllm":
-    from speechllm_plugin import criterions, models, safe_loading, tasks  # noqa: F401
+    from speechllm_plugin import command_errors, criterions, models, safe_loading, tasks  # noqa: F401
     from speechllm_plugin.models import speech_to_text  # noqa: F401
+
+    command_errors.install()

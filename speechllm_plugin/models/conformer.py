@@ -62,8 +62,9 @@ class MaskedBatchNorm(nn.BatchNorm1d):
             mean = states.sum((0, 1)) / number
             variance = ((states - mean) * keep).square().sum((0, 1)) / number
             with torch.no_grad():
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance * (number / (number - 1).clamp(min=1)), self.momentum)
+                unbiased = variance * (number / (number - 1).clamp(min=1))
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+                self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
                 self.num_batches_tracked += 1
         scale = self.weight * torch.rsqrt(variance + self.eps)
         return (x * scale + (self.bias - mean * scale)).to(x.dtype)

@@ -34,6 +34,20 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
         encoder = SpeechEncoder(cfg, task.data_config.input_feat_per_channel, num_labels, task.cfg.max_source_positions)
         return cls(encoder, cls.decoder_type(cfg, task.target_dictionary, task.cfg.max_target_positions))
 
+    def load_state_dict(self, state_dict, *args, **kwargs):
+        """As fairseq's; weights made for another vocabulary are an error that says so."""
+        for name, weight, what in (
+            ("decoder.embedding.weight", self.decoder.embedding.weight, "target"),
+            ("encoder.ctc_head.weight", getattr(self.encoder.ctc_head, "weight", None), "transcript"),
+        ):
+            if name in state_dict and weight is not None and len(state_dict[name]) != len(weight):
+                blank = what == "transcript"
+                raise ValueError(
+                    f"the checkpoint's {what} vocabulary has {len(state_dict[name]) - blank:,} types, but that of the data has "
+                    f"{len(weight) - blank:,}: give the data folder that the checkpoint was trained on"
+                )
+        return super().load_state_dict(state_dict, *args, **kwargs)
+
     def forward(self, src_tokens, src_lengths, prev_output_tokens) -> ModelOutput:
         """Filterbanks (B, T, 80), their lengths (B,), shifted target (B, U) -> logits and CTC output."""
         speech = self.encoder(src_tokens, src_lengths)

@@ -3,6 +3,7 @@
 import logging
 from argparse import Namespace
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import List, Optional
 
@@ -16,6 +17,7 @@ from speechllm_plugin.data import features, manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.dataset import SpeechTextDataset
 from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
+from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +29,9 @@ class SpeechToTextTaskConfig(FairseqDataclass):
     max_source_positions: int = field(default=6000, metadata={"help": "frames of the longest utterance"})
     max_target_positions: int = field(default=1024, metadata={"help": "tokens of the longest text"})
     seed: int = II("common.seed")
-    # A reused loader would never shuffle again, and its workers never learn of a new epoch.
+    # A reused loader would never shuffle again, and its workers never learn of a new epoch; what is not reused must not stay alive.
     reuse_dataloader: bool = False
+    persistent_workers: bool = False
     rebuild_batches: bool = field(default=True, metadata={"help": "group utterances into new batches in every epoch"})
 
 
@@ -59,6 +62,14 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
 
     # A source dictionary would make fairseq-generate print features as if they were tokens.
     source_dictionary = None
+
+    @classmethod
+    def setup_task(cls, cfg: SpeechToTextTaskConfig, **unused):
+        # fairseq takes --bf16 for a sign of a TPU: without torch_xla it means a GPU or the CPU.
+        whole = cfg._get_parent()
+        if whole is not None and whole.common.bf16 and find_spec("torch_xla") is None:
+            whole.common.tpu = False
+        return cls(cfg)
 
     def __init__(self, cfg: SpeechToTextTaskConfig):
         super().__init__(cfg)
@@ -136,6 +147,11 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
             )
         return np.concatenate([[tag], ids])
 
+    def build_model(self, cfg, from_checkpoint=False):
+        if isinstance(cfg, Namespace):                                  # fairseq's own speech models: peers on the same data
+            cfg.input_feat_per_channel, cfg.input_channels = self.data_config.input_feat_per_channel, 1
+        return super().build_model(cfg, from_checkpoint)
+
     def build_tokenizer(self, args):
         return self.target.tokenizer
 
@@ -148,6 +164,7 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
         if self.data_config.prepend_tgt_lang_tag and args.prefix_size != 1:
             raise ValueError(f"--prefix-size must be 1, as the texts begin with a language tag, but is {args.prefix_size}")
         unserved = unserved_options(args, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, **(extra_gen_cls_kwargs or {}))
+        unserved += [type(model).__name__ for model in models if not isinstance(model, SpeechToTextModel)]
         if seq_gen_cls is not None or unserved:
             logger.warning(f"the plugin's beam search does not serve {', '.join(unserved) or seq_gen_cls}: fairseq's generator is used")
             kwargs = {"symbols_to_strip_from_output": tags, **(extra_gen_cls_kwargs or {})}
