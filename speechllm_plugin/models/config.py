@@ -77,8 +77,17 @@ def check(cfg: SpeechToTextConfig) -> None:
         ("encoder", cfg.encoder_embed_dim, cfg.encoder_attention_heads),
         ("decoder", cfg.decoder_embed_dim, cfg.decoder_attention_heads),
     ):
-        if dim <= 0 or heads <= 0 or dim % heads or dim % 2:
-            raise ValueError(f"--{flag}-embed-dim must be even and a multiple of --{flag}-attention-heads ({heads}), but is {dim}")
+        if dim < 4 or heads <= 0 or dim % heads or dim % 2:
+            raise ValueError(f"--{flag}-embed-dim must be even and at least 4, and a multiple of --{flag}-attention-heads ({heads}), but is {dim}")
+    if cfg.encoder != "none" and cfg.encoder_layers < 1:
+        raise ValueError(f"--encoder-layers must be at least 1, but is {cfg.encoder_layers}: for no layers give --encoder none")
+    if cfg.decoder_layers < 1:
+        raise ValueError(f"--decoder-layers must be at least 1, but is {cfg.decoder_layers}")
+    if cfg.relative_positions == "rope" and cfg.encoder_embed_dim // cfg.encoder_attention_heads % 2:
+        raise ValueError(
+            f"--relative-positions rope turns pairs of channels: --encoder-embed-dim ({cfg.encoder_embed_dim}) divided by "
+            f"--encoder-attention-heads ({cfg.encoder_attention_heads}) must be even"
+        )
     if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
         raise ValueError(
             f"--decoder-embed-dim must equal --encoder-embed-dim ({cfg.encoder_embed_dim}), but is {cfg.decoder_embed_dim}"

@@ -66,5 +66,4 @@ class MaskedBatchNorm(nn.BatchNorm1d):
                 self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
                 self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
                 self.num_batches_tracked += 1
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (x * scale + (self.bias - mean * scale)).to(x.dtype)
+        return ((x - mean) * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias).to(x.dtype)

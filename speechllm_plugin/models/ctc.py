@@ -72,7 +72,7 @@ def pool_segments(states, segment, weight, padding):
     num_segments = int(lengths.amax())                                  # the shape of the result: the one host sync
     row = torch.arange(num_sentences, device=states.device)[:, None] * num_segments
     place = (row + segment.clamp(max=num_segments - 1)).flatten()       # padding adds nothing, wherever it goes
-    weight = weight.float().masked_fill(padding, 0).flatten()
+    weight = weight.detach().float().masked_fill(padding, 0).flatten()
     total = weight.new_zeros(num_sentences * num_segments).index_add(0, place, weight)
     share = (weight / total[place].clamp(min=torch.finfo(total.dtype).tiny))[:, None]
     pooled = states.new_zeros(total.numel(), dim, dtype=torch.float32).index_add(0, place, states.flatten(0, 1).float() * share)

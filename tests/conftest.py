@@ -1,0 +1,16 @@
+"""For every test: the same random numbers whatever ran before, and one thread, since the tensors are tiny."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)

@@ -1,0 +1,110 @@
+"""Both models under BeamSearch: fairseq's n-best lists, and the speech stored once per sentence whatever the beam."""
+
+import math
+
+import pytest
+import torch
+from test_beam_search_rules import beam_search, compare, random_prefix
+from tiny_model import DECODERS, FEW_ENCODERS, make_model, make_speech, task
+
+LENGTHS = [57, 40, 22, 1]
+OPTIONS = {
+    "len_penalty 0": {"len_penalty": 0.0},
+    "len_penalty 2": {"len_penalty": 2.0},
+    "unnormalised": {"normalize_scores": False},
+    "without unk": {"unk_penalty": math.inf},
+    "with unk": {"unk_penalty": -2.0},
+    "min_len": {"min_len": 6},
+    "max_len": {"max_len_a": 0.05, "max_len_b": 2},
+    "temperature": {"temperature": 1.5},
+    "n-grams": {"no_repeat_ngram_size": 2},
+}
+
+
+def make_searched_model(decoder, encoder=("transformer", "none", "none")):
+    """Ends its texts after a few tokens, at another length in each hypothesis: the end is always among the likely tokens."""
+    model = make_model(decoder, encoder)
+    with torch.no_grad():
+        bias = model.decoder.norm.bias
+        model.decoder.output_projection.weight[task().target_dictionary.eos()] = 4 * bias / bias.square().sum()
+    return model
+
+
+def make_sample(lengths=LENGTHS):
+    return {"net_input": dict(zip(("src_tokens", "src_lengths"), make_speech(lengths)))}
+
+
+def compare_with_fairseq(model, options, sample=None, **generate_options):
+    options = {"max_len_b": 15, **options}
+    return compare([model], task().target_dictionary, sample or make_sample(), options, **generate_options)
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("encoder", FEW_ENCODERS, ids="-".join)
+def test_n_best_lists_equal_fairseqs(encoder, decoder, beam_size):
+    n_best = compare_with_fairseq(make_searched_model(decoder, encoder), {"beam_size": beam_size})
+    assert [len(hypotheses) for hypotheses in n_best] == [beam_size] * len(LENGTHS)
+    if beam_size > 1:
+        assert len({len(hypothesis["tokens"]) for hypotheses in n_best for hypothesis in hypotheses}) > 2
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+@pytest.mark.parametrize("decoder", ["xattn", "dfp"])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_options_act_as_in_fairseq(options, decoder, beam_size):
+    compare_with_fairseq(make_searched_model(decoder), {"beam_size": beam_size, **options})
+
+
+@pytest.mark.parametrize("beam_size", [1, 5])
+@pytest.mark.parametrize("decoder", ["xattn", "dfp"])
+def test_prefixes_act_as_in_fairseq(decoder, beam_size):
+    prefix = random_prefix(task().target_dictionary, len(LENGTHS), allow_eos=True)
+    n_best = compare_with_fairseq(make_searched_model(decoder), {"beam_size": beam_size}, prefix_tokens=prefix)
+    for forced, hypotheses in zip(prefix, n_best):
+        forced = forced[forced != task().target_dictionary.pad()].tolist()
+        assert all(hypothesis["tokens"].tolist()[: len(forced)] == forced for hypothesis in hypotheses)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_an_utterance_of_one_frame_is_searched_as_in_fairseq(decoder):
+    compare_with_fairseq(make_searched_model(decoder, ("conformer", "xl", "softmax")), {"beam_size": 5}, make_sample([1]))
+
+
+@pytest.mark.parametrize("decoder", ["xattn", "dfp"])
+def test_two_models_together_equal_fairseqs_ensemble(decoder):
+    models = [make_searched_model(decoder), make_searched_model(decoder, ("conformer", "xl", "avg"))]
+    compare(models, task().target_dictionary, make_sample(), {"beam_size": 5, "max_len_b": 15})
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_n_best_lists_do_not_depend_on_batch_neighbours(decoder):
+    model, sample = make_searched_model(decoder, ("conformer", "xl", "avg")), make_sample()
+    features, lengths = sample["net_input"].values()
+    search = beam_search([model], task().target_dictionary, beam_size=5, max_len_b=15)
+    for row, (length, hypotheses) in enumerate(zip(lengths.tolist(), search.generate(None, sample))):
+        one = slice(row, row + 1)
+        alone = search.generate(None, {"net_input": {"src_tokens": features[one, :length], "src_lengths": lengths[one]}})[0]
+        assert [hypothesis["tokens"].tolist() for hypothesis in hypotheses] == [hypothesis["tokens"].tolist() for hypothesis in alone]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_speech_is_stored_once_per_sentence_and_never_copied_to_move_the_text(decoder, monkeypatch):
+    model, sample, step = make_searched_model(decoder), make_sample(), type(make_model(decoder).decoder).step
+    num_states = (57 + 3) // 4
+    stored = []
+
+    def watched_step(self, last_tokens, state):
+        logits = step(self, last_tokens, state)
+        assert state.keys[0].shape[:2] == last_tokens.shape == (len(last_tokens), beam_size)
+        stored.append([tensor for pair in state.speech for tensor in pair])
+        assert {tensor.shape for tensor in stored[-1]} == {(len(last_tokens), 2, num_states, 8)}
+        return logits
+
+    monkeypatch.setattr(model.decoder, "step", watched_step.__get__(model.decoder))
+    for beam_size in (1, 5, 9):
+        stored.clear()
+        beam_search([model], task().target_dictionary, beam_size=beam_size, max_len_b=15).generate(None, sample)
+        assert len(stored[0]) == 2 * len(model.decoder.layers) and len(stored) > 3
+        for before, after in zip(stored, stored[1:]):
+            assert before[0] is after[0] or len(after[0]) < len(before[0])
