@@ -14,23 +14,25 @@ def install() -> None:
         sys.excepthook = lambda kind, error, traceback: report(error) or previous(kind, error, traceback)
 
 
-def report(error: BaseException) -> bool:
-    """Print `fairseq-train: error: message` if the error is a ValueError or FileNotFoundError that this package raised."""
+def report(error: BaseException | None) -> bool:
+    """Print `fairseq-train: error: message` if this package raised the error, or the one that fairseq replaced by it."""
+    while error is not None:
+        message = message_for_user(error)
+        if message:
+            print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+            return True
+        error = error.__context__
+    return False
+
+
+def message_for_user(error: BaseException) -> str:
+    """The message of a ValueError or FileNotFoundError that this package raised, also in a worker; else nothing."""
     if not isinstance(error, (ValueError, FileNotFoundError)):
-        return False
+        return ""
     message = str(error)
     if message.startswith(WORKER_PREFIX):
-        if f'File "{PACKAGE}' not in message:
-            return False
-        message = message.strip().splitlines()[-1].partition(": ")[2]
-    elif not raised_here(error):
-        return False
-    print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
-    return True
-
-
-def raised_here(error: BaseException) -> bool:
+        return message.strip().splitlines()[-1].partition(": ")[2] if f'File "{PACKAGE}' in message else ""
     traceback = error.__traceback__
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return PACKAGE in Path(traceback.tb_frame.f_code.co_filename).parents
+    return message if PACKAGE in Path(traceback.tb_frame.f_code.co_filename).parents else ""

@@ -97,7 +97,7 @@ def test_another_number_of_frames_than_the_manifests_is_an_error():
     data = make_data([13])
     data.num_frames[0], data.sources[0] = 14, "speech.wav"
     data.read = lambda source, root: np.zeros((13, FEATURE_DIM), np.float32)
-    with pytest.raises(ValueError, match=r"speech.wav: the manifest says 14 frames .* but there are 13: prepare the data again"):
+    with pytest.raises(ValueError, match=r"row 0 \(speech.wav\): the manifest says 14 frames .* but there are 13: prepare the data again"):
         data[0]
 
 

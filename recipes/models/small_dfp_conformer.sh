@@ -14,5 +14,5 @@ MODEL_ARGS=(
   --decoder-embed-dim 144
   --decoder-ffn-embed-dim 576
   --decoder-attention-heads 4
-  --dropout 0.2
+  --dropout 0.15
 )

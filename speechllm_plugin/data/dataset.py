@@ -70,7 +70,7 @@ class SpeechTextDataset(FairseqDataset):
         states = self.read(self.sources[index], self.root)
         if len(states) != self.num_frames[index]:
             raise ValueError(
-                f"{self.sources[index]}: the manifest says {self.num_frames[index]} frames (n_frames), but there are {len(states)}: "
+                f"{self.place(index)}: the manifest says {self.num_frames[index]} frames (n_frames), but there are {len(states)}: "
                 "prepare the data again"
             )
         if self.use_cmvn:
@@ -124,12 +124,16 @@ class SpeechTextDataset(FairseqDataset):
         """As fairseq's, but the last rows are a batch too: fairseq drops them unless they are a multiple of the multiple."""
         sizes = self.num_frames[indices]
         if max_tokens is not None and max_tokens > 0 and len(sizes) and sizes.max() > max_tokens:
-            row = indices[sizes.argmax()]
             raise ValueError(
-                f"row {row} ({self.sources[row]}) has {sizes.max()} frames, more than a batch may have (--max-tokens {max_tokens}): "
+                f"{self.place(indices[sizes.argmax()])} has {sizes.max()} frames, more than a batch may have (--max-tokens {max_tokens}): "
                 "raise --max-tokens"
             )
         return batch_by_size_vec(indices, sizes, max_tokens or -1, max_sentences or -1, required_batch_size_multiple)
+
+    def place(self, row: int) -> str:
+        """How an error names a row."""
+        source = self.sources[row]
+        return f"row {row} ({source})" if isinstance(source, str) else f"row {row}"
 
     def num_tokens(self, index):
         return int(self.num_frames[index])

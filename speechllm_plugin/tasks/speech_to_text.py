@@ -21,6 +21,9 @@ from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 
 logger = logging.getLogger(__name__)
 
+# What fairseq's generators offer, and fail at where the source is speech.
+FAILING_OPTIONS = ("print_alignment", "diverse_beam_groups", "print_step")
+
 
 @dataclass
 class SpeechToTextTaskConfig(FairseqDataclass):
@@ -103,6 +106,18 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
     def max_positions(self):
         return self.cfg.max_source_positions, self.cfg.max_target_positions
 
+    def filter_indices_by_size(self, indices, dataset, max_positions=None, ignore_invalid_inputs=False):
+        """Training leaves out what is too long, with a warning; elsewhere nothing may go missing silently."""
+        _, too_long = dataset.filter_indices_by_size(indices, max_positions)
+        if too_long and not ignore_invalid_inputs:
+            num_frames, num_tokens = dataset.size(too_long[0])
+            raise ValueError(
+                f"{dataset.place(too_long[0])} has {num_frames} frames and {num_tokens} tokens, but --max-source-positions "
+                f"and --max-target-positions allow {max_positions[0]} and {max_positions[1]} (rows too long: {len(too_long)}): raise them, or "
+                "give --skip-invalid-size-inputs-valid-test to leave such rows out"
+            )
+        return super().filter_indices_by_size(indices, dataset, max_positions, ignore_invalid_inputs)
+
     def load_dataset(self, split, combine=False, **unused):
         """Read the manifest(s) of a split; fairseq asks for `combine` when, and only when, it is going to train on it."""
         is_training, utterances = combine, []
@@ -163,6 +178,9 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
         tags = {index for symbol, index in self.target_dictionary.indices.items() if symbol.startswith("<lang:")}
         if self.data_config.prepend_tgt_lang_tag and args.prefix_size != 1:
             raise ValueError(f"--prefix-size must be 1, as the texts begin with a language tag, but is {args.prefix_size}")
+        for option in FAILING_OPTIONS:
+            if getattr(args, option, None) not in (None, False, -1):
+                raise ValueError(f"--{option.replace('_', '-')} works with no generator on speech: leave it out")
         unserved = unserved_options(args, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, **(extra_gen_cls_kwargs or {}))
         unserved += [type(model).__name__ for model in models if not isinstance(model, SpeechToTextModel)]
         if seq_gen_cls is not None or unserved:
