@@ -1,0 +1,162 @@
+"""Speak the sentences of the grammar into a folder that is laid out as MuST-C v1.0 (English to German).
+
+    synthesise.py OUT    OUT/en-de/data/{train,dev,tst-COMMON}/{wav/*.wav,txt/SPLIT.{yaml,en,de}}
+
+A speaker is an accent and a voice of espeak-ng; each speaker's utterances of a split stand in one long WAV, as in a talk.
+The same samples on every run. No English sentence stands in two splits.
+"""
+
+import argparse
+import ctypes
+import multiprocessing
+import os
+import random
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import espeakng_loader
+import numpy as np
+import soundfile
+import soxr
+from tqdm import tqdm
+
+from sentences import different_sentences
+
+SPLIT_SIZES = {"train": 850, "dev": 50, "tst-COMMON": 100}
+ACCENTS = ("en-US", "en-GB-x-rp", "en-GB-scotland", "en-029")
+VOICES = ("m1", "m3", "f2", "f4")
+WORDS_PER_MINUTE = range(230, 281)
+PITCHES = range(40, 61)
+SAMPLE_RATE = 16000
+ESPEAK_SAMPLE_RATE = 22050
+# Relative to a full-scale sample: without noise the pauses are digital silence, whose logarithm would dominate the normalised features.
+NOISE_LEVEL = 1e-3
+SECONDS_AROUND_SPEECH = 0.08
+PAUSE_SECONDS = 0.3
+
+# Constants of espeak-ng's speak_lib.h.
+AUDIO_OUTPUT_SYNCHRONOUS, DONT_EXIT_ON_ERROR = 2, 0x8000
+RATE, PITCH = 1, 3
+POSITION_CHARACTER, CHARS_UTF8 = 1, 1
+SPEECH_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+class Utterance(NamedTuple):
+    english: str
+    german: str
+    accent: str
+    voice: str
+    words_per_minute: int
+    pitch: int
+    seed: int
+
+    @property
+    def speaker(self) -> str:
+        return f"{self.accent}_{self.voice}"
+
+
+ESPEAK = ctypes.CDLL(espeakng_loader.get_library_path())
+SPOKEN_BLOCKS: list[bytes] = []
+
+
+@SPEECH_CALLBACK
+def receive(samples, num_samples: int, _events) -> int:
+    if samples and num_samples > 0:
+        SPOKEN_BLOCKS.append(ctypes.string_at(samples, num_samples * ctypes.sizeof(ctypes.c_short)))
+    return 0
+
+
+def start_espeak(data_folder: Path) -> None:
+    sample_rate = ESPEAK.espeak_Initialize(AUDIO_OUTPUT_SYNCHRONOUS, 0, os.fsencode(data_folder), DONT_EXIT_ON_ERROR)
+    if sample_rate != ESPEAK_SAMPLE_RATE:
+        raise ValueError(f"espeak-ng did not start with the voices of {espeakng_loader.get_data_path()}: install espeakng-loader again")
+    ESPEAK.espeak_SetSynthCallback(receive)
+
+
+def speak(utterance: Utterance) -> np.ndarray:
+    """Samples (int16, 22050 Hz) of the English text; once per process, as what espeak-ng says depends on all that it said before."""
+    voice = f"gmw/{utterance.accent}+{utterance.voice}"
+    if ESPEAK.espeak_SetVoiceByName(voice.encode()) != 0:
+        raise ValueError(f"espeak-ng has no voice {voice}")
+    ESPEAK.espeak_ng_SetRandSeed(ctypes.c_long(utterance.seed))
+    ESPEAK.espeak_SetParameter(RATE, utterance.words_per_minute, 0)
+    ESPEAK.espeak_SetParameter(PITCH, utterance.pitch, 0)
+    text = utterance.english.encode()
+    ESPEAK.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, POSITION_CHARACTER, 0, CHARS_UTF8, None, None)
+    ESPEAK.espeak_Synchronize()
+    if not SPOKEN_BLOCKS:
+        raise ValueError(f"espeak-ng said nothing for {utterance.english!r} with voice {voice}")
+    return np.frombuffer(b"".join(SPOKEN_BLOCKS), np.int16)
+
+
+def record(speech: np.ndarray, seed: int) -> np.ndarray:
+    """Samples (float32, in [-1, 1], 16 kHz) of the speech in a slightly noisy room."""
+    speech = soxr.resample(speech.astype(np.float32) / 32768, ESPEAK_SAMPLE_RATE, SAMPLE_RATE)
+    waveform = np.pad(speech, round(SECONDS_AROUND_SPEECH * SAMPLE_RATE))
+    return waveform + np.random.default_rng(seed).normal(0, NOISE_LEVEL, len(waveform)).astype(np.float32)
+
+
+def utterances(seed: int) -> dict[str, list[Utterance]]:
+    rng, sentences = random.Random(seed), iter(different_sentences(sum(SPLIT_SIZES.values()), seed))
+    return {
+        split: [
+            Utterance(*next(sentences), rng.choice(ACCENTS), rng.choice(VOICES), rng.choice(WORDS_PER_MINUTE), rng.choice(PITCHES), rng.getrandbits(31))
+            for _ in range(size)
+        ]
+        for split, size in SPLIT_SIZES.items()
+    }
+
+
+def write_split(folder: Path, split: str, spoken: list[tuple[Utterance, np.ndarray]]) -> None:
+    """One WAV per speaker, and the segments (offset, duration) with their texts in the order of the WAVs."""
+    (folder / "wav").mkdir(parents=True)
+    (folder / "txt").mkdir()
+    pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
+    segments, english, german = [], [], []
+    for speaker in sorted({utterance.speaker for utterance, _ in spoken}):
+        talk, num_samples = [], 0
+        for utterance, waveform in spoken:
+            if utterance.speaker != speaker:
+                continue
+            offset = (num_samples + len(pause)) / SAMPLE_RATE
+            segments.append(
+                f"- {{duration: {len(waveform) / SAMPLE_RATE:.6f}, offset: {offset:.6f}, rW: {len(utterance.english.split())}, "
+                f"speaker_id: spk.{speaker}, uW: 0, wav: {speaker}.wav}}"
+            )
+            english.append(utterance.english)
+            german.append(utterance.german)
+            talk += [pause, waveform]
+            num_samples += len(pause) + len(waveform)
+        soundfile.write(folder / "wav" / f"{speaker}.wav", np.concatenate(talk), SAMPLE_RATE, subtype="PCM_16")
+    for suffix, lines in (("yaml", segments), ("en", english), ("de", german)):
+        (folder / "txt" / f"{split}.{suffix}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder that is written; it must not exist yet")
+    parser.add_argument("--seed", type=int, default=1, help="of sentences, speakers and noise")
+    args = parser.parse_args()
+    if args.out.exists():
+        parser.error(f"{args.out} exists already: delete it or name another folder")
+
+    splits = utterances(args.seed)
+    partial = args.out.with_name(f"{args.out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        # espeak-ng takes no path of 160 characters or more, which a virtual environment may well have.
+        data_folder = Path(temporary) / "espeak-ng-data"
+        data_folder.symlink_to(espeakng_loader.get_data_path())
+        start_espeak(data_folder)
+        everything = [utterance for members in splits.values() for utterance in members]
+        with multiprocessing.get_context("fork").Pool(maxtasksperchild=1) as pool:
+            speech = iter(list(tqdm(pool.imap(speak, everything), "speaking", len(everything), unit=" utterances")))
+    for split, members in splits.items():
+        write_split(partial / "en-de" / "data" / split, split, [(utterance, record(next(speech), utterance.seed)) for utterance in members])
+    partial.rename(args.out)
+
+
+if __name__ == "__main__":
+    main()
