@@ -9,7 +9,7 @@ import soundfile
 from speechllm_plugin.data import manifest, prepare
 
 RATE = 16000
-WORDS = {"en": "zero one two three four five six seven".split(), "de": "null eins zwei drei vier fünf sechs sieben".split()}
+WORDS = {"en": ["zero", "one", "two", "three", "four", "five", "six", "seven"], "de": ["null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben"]}
 FINISHED = {"train.tsv", "dev.tsv", "tst-COMMON.tsv", "config.yaml"}
 
 

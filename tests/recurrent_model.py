@@ -2,7 +2,11 @@
 
 import torch
 from fairseq.data import Dictionary
-from fairseq.models import FairseqEncoder, FairseqEncoderDecoderModel, FairseqIncrementalDecoder
+from fairseq.models import (
+    FairseqEncoder,
+    FairseqEncoderDecoderModel,
+    FairseqIncrementalDecoder,
+)
 
 FEATURE_DIM, STATE_DIM, MAX_POSITIONS = 3, 8, 40
 NUM_SPECIAL = 4  # of fairseq's Dictionary: bos, pad, eos, unk

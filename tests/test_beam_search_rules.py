@@ -7,7 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fairseq.sequence_generator import SequenceGenerator
-from recurrent_model import MAX_POSITIONS, NUM_SPECIAL, make_dictionary, make_models, make_sample
+from recurrent_model import (
+    MAX_POSITIONS,
+    NUM_SPECIAL,
+    make_dictionary,
+    make_models,
+    make_sample,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options

@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from tiny_model import DECODERS, ENCODERS, FEW_ENCODERS, make_model, make_speech, make_tokens, repeated
+from tiny_model import (
+    DECODERS,
+    ENCODERS,
+    FEW_ENCODERS,
+    make_model,
+    make_speech,
+    make_tokens,
+    repeated,
+)
 
 LENGTHS = [57, 40, 1]
 

@@ -4,7 +4,15 @@ import copy
 
 import pytest
 import torch
-from tiny_model import DECODERS, FEW_ENCODERS, NUM_SPECIAL, NUM_TARGET_WORDS, make_model, make_speech, make_tokens
+from tiny_model import (
+    DECODERS,
+    FEW_ENCODERS,
+    NUM_SPECIAL,
+    NUM_TARGET_WORDS,
+    make_model,
+    make_speech,
+    make_tokens,
+)
 
 LENGTHS = [57, 40, 1]
 

@@ -8,7 +8,12 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from speechllm_plugin.models.ctc import COMPRESSIONS, compress, greedy_labels, pool_segments
+from speechllm_plugin.models.ctc import (
+    COMPRESSIONS,
+    compress,
+    greedy_labels,
+    pool_segments,
+)
 
 LENGTHS = [23, 14, 2, 1]
 STRIDE = 4

@@ -7,7 +7,12 @@ import torch
 from fairseq.data import Dictionary
 from tiny_model import make_config, make_model, task
 
-from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig, check, relative_positions
+from speechllm_plugin.models.config import (
+    DFPConfig,
+    SpeechToTextConfig,
+    check,
+    relative_positions,
+)
 from speechllm_plugin.models.speech_to_text import CrossAttentionModel, DFPModel
 
 # flags -> the words of the message that name what is wrong

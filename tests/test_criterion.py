@@ -6,10 +6,23 @@ import pytest
 import torch
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 from fairseq.logging import metrics
-from tiny_model import DECODERS, FEW_ENCODERS, NUM_SPECIAL, NUM_TARGET_WORDS, NUM_TRANSCRIPT_WORDS, batch_of, make_data, make_model, task
-from torch.nn.functional import ctc_loss, cross_entropy, log_softmax, one_hot
+from tiny_model import (
+    DECODERS,
+    FEW_ENCODERS,
+    NUM_SPECIAL,
+    NUM_TARGET_WORDS,
+    NUM_TRANSCRIPT_WORDS,
+    batch_of,
+    make_data,
+    make_model,
+    task,
+)
+from torch.nn.functional import cross_entropy, ctc_loss, log_softmax, one_hot
 
-from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy, label_smoothed_cross_entropy
+from speechllm_plugin.criterions.ctc_cross_entropy import (
+    CTCCrossEntropy,
+    label_smoothed_cross_entropy,
+)
 from speechllm_plugin.models.ctc import CTCOutput
 from speechllm_plugin.models.speech_to_text import ModelOutput
 

@@ -7,7 +7,10 @@ from tiny_model import FEATURE_DIM, batch_of, make_data, task
 
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.dataset import SpeechTextDataset
-from speechllm_plugin.tasks.speech_to_text import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
+from speechllm_plugin.tasks.speech_to_text import (
+    SpeechLLMSpeechToTextTask,
+    SpeechToTextTaskConfig,
+)
 
 LENGTHS = [13, 57, 1, 40, 13]
 AUGMENT = SpecAugment(freq_mask_N=2, freq_mask_F=4, time_mask_N=2, time_mask_T=20, time_mask_p=1.0)

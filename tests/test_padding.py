@@ -2,7 +2,18 @@
 
 import pytest
 import torch
-from tiny_model import DECODERS, DIM, ENCODERS, batch_of, make_data, make_model, make_speech, make_tokens, task, widened
+from tiny_model import (
+    DECODERS,
+    DIM,
+    ENCODERS,
+    batch_of,
+    make_data,
+    make_model,
+    make_speech,
+    make_tokens,
+    task,
+    widened,
+)
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy
 from speechllm_plugin.models.conformer import MaskedBatchNorm

@@ -12,7 +12,10 @@ from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
 from speechllm_plugin.models.ctc import CTCOutput
 from speechllm_plugin.models.speech_encoder import SpeechStates
 from speechllm_plugin.models.speech_to_text import CrossAttentionModel, DFPModel
-from speechllm_plugin.tasks.speech_to_text import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
+from speechllm_plugin.tasks.speech_to_text import (
+    SpeechLLMSpeechToTextTask,
+    SpeechToTextTaskConfig,
+)
 
 FEATURE_DIM, DIM, NUM_TARGET_WORDS, NUM_TRANSCRIPT_WORDS = 8, 16, 30, 5
 NUM_SPECIAL = 4  # of fairseq's Dictionary: bos, pad, eos, unk

@@ -20,9 +20,8 @@ import espeakng_loader
 import numpy as np
 import soundfile
 import soxr
-from tqdm import tqdm
-
 from sentences import different_sentences
+from tqdm import tqdm
 
 SPLIT_SIZES = {"train": 850, "dev": 50, "tst-COMMON": 100}
 ACCENTS = ("en-US", "en-GB-x-rp", "en-GB-scotland", "en-029")

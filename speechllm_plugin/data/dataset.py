@@ -2,8 +2,8 @@
 
 import gc
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, List, Optional
 
 import numpy as np
 import torch
@@ -24,8 +24,8 @@ class Example:
 
     index: int
     features: torch.Tensor
-    target: Optional[torch.Tensor]
-    transcript: Optional[torch.Tensor]
+    target: torch.Tensor | None
+    transcript: torch.Tensor | None
 
 
 class SpeechTextDataset(FairseqDataset):
@@ -44,15 +44,15 @@ class SpeechTextDataset(FairseqDataset):
 
     def __init__(
         self,
-        sources: List[str],
+        sources: list[str],
         num_frames,
         root,
         dictionary,
         read: Callable = features.read,
-        targets: Optional[List[np.ndarray]] = None,
-        transcripts: Optional[List[np.ndarray]] = None,
+        targets: list[np.ndarray] | None = None,
+        transcripts: list[np.ndarray] | None = None,
         use_cmvn: bool = True,
-        augment: Optional[SpecAugment] = None,
+        augment: SpecAugment | None = None,
         shuffle: bool = False,
         seed: int = 1,
     ):
@@ -84,7 +84,7 @@ class SpeechTextDataset(FairseqDataset):
             None if self.transcripts is None else torch.from_numpy(self.transcripts[index]),
         )
 
-    def collater(self, samples: List[Example]) -> dict:
+    def collater(self, samples: list[Example]) -> dict:
         """A batch, longest utterance first: net_input {src_tokens (B, T, C), src_lengths (B,), prev_output_tokens (B, U)},
         target (B, U), transcript (B, W), their lengths, id (B,) rows of the manifest, and counts as Python numbers."""
         if not samples:
@@ -161,6 +161,6 @@ class SpeechTextDataset(FairseqDataset):
         return not self.shuffle
 
 
-def padded(rows: List[torch.Tensor], pad: int):
+def padded(rows: list[torch.Tensor], pad: int):
     """(B, longest) rows with `pad` behind them, and their (B,) lengths."""
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad), torch.tensor([len(row) for row in rows])

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from speechllm_plugin.generation.rules import allow_only, best_candidates, block_repeated_ngrams, copy_first_beam, log_probabilities
+from speechllm_plugin.generation.rules import (
+    allow_only,
+    best_candidates,
+    block_repeated_ngrams,
+    copy_first_beam,
+    log_probabilities,
+)
 
 # What this search does not serve, of fairseq-generate's options and its generators' arguments, at the values that change nothing.
 NEUTRAL_VALUES = {

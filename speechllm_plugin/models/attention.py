@@ -42,7 +42,7 @@ class SelfAttention(nn.Module):
     @staticmethod
     def positions(num_states: int, dim: int, device):
         """What `attend` needs to know of the positions, the same for all layers."""
-        return None
+        return
 
     @property
     def dropout_now(self) -> float:

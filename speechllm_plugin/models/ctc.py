@@ -6,7 +6,6 @@ Source: Gaido et al. 2021, CTC-based Compression for Direct Speech Translation (
 from typing import NamedTuple
 
 import torch
-from torch import nn
 
 
 class CTCOutput(NamedTuple):

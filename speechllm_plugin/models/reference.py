@@ -19,9 +19,21 @@ ARCHITECTURES = {
 }
 
 # Settings of the reference that mean the same here, under the same name.
-SHARED_SETTINGS = """encoder_layers encoder_embed_dim encoder_attention_heads conv_channels conv_kernel_sizes decoder_layers
-decoder_embed_dim decoder_ffn_embed_dim decoder_attention_heads share_decoder_input_output_embed dropout attention_dropout
-activation_dropout""".split()
+SHARED_SETTINGS = [
+    "encoder_layers",
+    "encoder_embed_dim",
+    "encoder_attention_heads",
+    "conv_channels",
+    "conv_kernel_sizes",
+    "decoder_layers",
+    "decoder_embed_dim",
+    "decoder_ffn_embed_dim",
+    "decoder_attention_heads",
+    "share_decoder_input_output_embed",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+]
 
 # Old names to new ones, in this order; what matches none of them keeps its name.
 RENAMED = [

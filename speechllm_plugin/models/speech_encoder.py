@@ -1,7 +1,7 @@
 """Speech encoder: subsampling, layers, the CTC exit and compression on the way, and the positions of the speech."""
 
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from fairseq.models import FairseqEncoder
@@ -20,7 +20,7 @@ class SpeechStates(NamedTuple):
 
     states: torch.Tensor
     padding: torch.Tensor
-    ctc: Optional[CTCOutput] = None
+    ctc: CTCOutput | None = None
 
 
 class SpeechContext(NamedTuple):
@@ -29,7 +29,7 @@ class SpeechContext(NamedTuple):
     padding: torch.Tensor
     mask: torch.Tensor
     lengths: torch.Tensor
-    positions: Optional[torch.Tensor]
+    positions: torch.Tensor | None
 
 
 # --encoder -> layer(dim, ffn_dim, num_heads, cfg, positions) and whether a LayerNorm follows the last one

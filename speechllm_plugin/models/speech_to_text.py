@@ -1,6 +1,6 @@
 """The two architectures, as fairseq sees them: `xattn_transformer` and `dfp_transformer` differ in the decoder's class."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel, register_model
@@ -15,7 +15,7 @@ class ModelOutput(NamedTuple):
     """Logits (B, U, V) of the text, and the CTC output if the model has one. fairseq's criterions read the first."""
 
     logits: torch.Tensor
-    ctc: Optional[CTCOutput]
+    ctc: CTCOutput | None
 
 
 class SpeechToTextModel(FairseqEncoderDecoderModel):

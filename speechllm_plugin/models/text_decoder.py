@@ -1,7 +1,7 @@
 """The two text decoders. They differ in where the speech stands: before the text, or beside it behind cross-attention."""
 
 import math
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from fairseq.models import FairseqIncrementalDecoder
@@ -56,7 +56,7 @@ class TextDecoder(FairseqIncrementalDecoder):
         x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim)
         return self.dropout(x + self.positions(start, end).to(x.dtype))
 
-    def forward(self, prev_output_tokens, encoder_out=None, incremental_state: Optional[dict] = None, **unused):
+    def forward(self, prev_output_tokens, encoder_out=None, incremental_state: dict | None = None, **unused):
         """(B, U) tokens and SpeechStates -> (B, U, V) logits, and {"attn": [None]} as fairseq's tools expect.
 
         With an incremental state only the logits of the last token, (B, 1, V); the tokens before it were seen or are caught up on.

@@ -5,7 +5,6 @@ from argparse import Namespace
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import List, Optional
 
 import numpy as np
 from fairseq.data import Dictionary, encoders
@@ -41,18 +40,18 @@ class SpeechToTextTaskConfig(FairseqDataclass):
 class TextCodec:
     """Text to token ids and back, as the data configuration says."""
 
-    def __init__(self, dictionary: Dictionary, pre_tokenizer: Optional[dict], bpe_tokenizer: Optional[dict]):
+    def __init__(self, dictionary: Dictionary, pre_tokenizer: dict | None, bpe_tokenizer: dict | None):
         self.dictionary = dictionary
         self.tokenizer = encoders.build_tokenizer(Namespace(**(pre_tokenizer or {"tokenizer": None})))
         self.bpe = encoders.build_bpe(Namespace(**(bpe_tokenizer or {"bpe": None})))
 
-    def encode(self, text: str, end: List[int]) -> np.ndarray:
+    def encode(self, text: str, end: list[int]) -> np.ndarray:
         """(U,) ids, and `end` behind them."""
         for part in (self.tokenizer, self.bpe):
             text = part.encode(text) if part is not None else text
         return np.array([self.dictionary.index(piece) for piece in text.split()] + end, dtype=np.int64)
 
-    def decode(self, ids: List[int]) -> str:
+    def decode(self, ids: list[int]) -> str:
         text = " ".join(self.dictionary[token] for token in ids)
         for part in (self.bpe, self.tokenizer):
             text = part.decode(text) if part is not None else text
@@ -100,7 +99,7 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
     def transcript_dictionary(self):
         return None if self.transcript is None else self.transcript.dictionary
 
-    def transcript_text(self, ids: List[int]) -> str:
+    def transcript_text(self, ids: list[int]) -> str:
         return self.transcript.decode(ids)
 
     def max_positions(self):
