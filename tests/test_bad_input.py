@@ -56,7 +56,7 @@ def decoding(*flags, split="tst-COMMON", spoil=lambda data: None):
 def validation(*flags, spoil=lambda data: None):
     def command(data, checkpoint):
         spoil(data)
-        return fairseq("validate", data, *TASK, "--path", checkpoint, "--valid-subset", "dev", *flags, cwd=data.parent)
+        return fairseq("validate", data, *TASK, "--path", checkpoint, "--valid-subset", "dev", "--max-tokens", 600, *flags, cwd=data.parent)
 
     return command
 

@@ -115,6 +115,11 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
                 f"and --max-target-positions allow {max_positions[0]} and {max_positions[1]} (rows too long: {len(too_long)}): raise them, or "
                 "give --skip-invalid-size-inputs-valid-test to leave such rows out"
             )
+        if len(too_long) == len(indices):
+            raise ValueError(
+                f"all {len(indices)} rows are longer than the {max_positions[0]} frames and {max_positions[1]} tokens that --max-source-positions, "
+                "--max-target-positions and --max-tokens allow: raise them"
+            )
         return super().filter_indices_by_size(indices, dataset, max_positions, ignore_invalid_inputs)
 
     def load_dataset(self, split, combine=False, **unused):
