@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 COUNTED_METRICS = {"wer": "WER", "wer_normalised": "WER norm.", "cer": "CER", "bleu": "BLEU", "chrf": "chrF"}
-NO_SCORE = "-"  # the experiment was not scored with this metric
+NOT_KNOWN = "-"  # not scored with this metric, or not logged
 FILES = {
     "training log": "train.log",
     "checkpoints": "checkpoints",
@@ -26,11 +26,12 @@ def last_match(path, pattern):
 
 
 def training_frames_per_second(path):
-    """The median over the epochs of a training log in JSON lines."""
-    speeds = re.findall(r'"train_frames_per_second": "([\d.]+)"', path.read_text(encoding="utf-8"))
-    if not speeds:
+    """The median over the epochs of a training log in JSON lines; fairseq's own criterions do not count frames."""
+    log = path.read_text(encoding="utf-8")
+    speeds = re.findall(r'"train_frames_per_second": "([\d.]+)"', log)
+    if not speeds and '"train_loss"' not in log:
         raise ValueError(f"{path}: no epoch is complete; train longer")
-    return statistics.median(map(float, speeds))
+    return f"{statistics.median(map(float, speeds)):,.0f}" if speeds else NOT_KNOWN
 
 
 def row_of(out, split):
@@ -42,7 +43,7 @@ def row_of(out, split):
         "experiment": str(Path(*out.parts[-2:])),
         "parameters": parameters,
         **{heading: f"{metrics[name]['score']:.2f}" for name, heading in COUNTED_METRICS.items() if name in metrics},
-        "training frames/s": f"{training_frames_per_second(out / 'train.log'):,.0f}",
+        "training frames/s": training_frames_per_second(out / "train.log"),
         "decoding sentences/s": f"{float(sentences_per_second):.1f}",
     }
 
@@ -52,7 +53,7 @@ def format_table(rows):
     speeds = ["training frames/s", "decoding sentences/s"]
     metrics = [heading for heading in COUNTED_METRICS.values() if any(heading in row for row in rows)]
     headings = ["experiment", "parameters", *metrics, *speeds]
-    cells = [headings, *([row.get(heading, NO_SCORE) for heading in headings] for row in rows)]
+    cells = [headings, *([row.get(heading, NOT_KNOWN) for heading in headings] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]
     return "\n".join(
         "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))]) for line in cells

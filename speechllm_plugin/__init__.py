@@ -7,7 +7,7 @@ commands needs, so that scoring a file does not wait for torch and fairseq.
 import sys
 from pathlib import Path
 
-if Path(sys.argv[0]).name != "speechllm":
+if Path(sys.argv[0]).name != "speechllm" and sys.orig_argv[1:3] != ["-m", "speechllm_plugin.cli"]:
     from speechllm_plugin import command_errors, criterions, models, safe_loading, tasks  # noqa: F401
     from speechllm_plugin.models import speech_to_text  # noqa: F401
 
