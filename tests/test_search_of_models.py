@@ -45,8 +45,6 @@ def compare_with_fairseq(model, options, sample=None, **generate_options):
 def test_n_best_lists_equal_fairseqs(encoder, decoder, beam_size):
     n_best = compare_with_fairseq(make_searched_model(decoder, encoder), {"beam_size": beam_size})
     assert [len(hypotheses) for hypotheses in n_best] == [beam_size] * len(LENGTHS)
-    if beam_size > 1:
-        assert len({len(hypothesis["tokens"]) for hypotheses in n_best for hypothesis in hypotheses}) > 2
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
