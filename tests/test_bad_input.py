@@ -108,6 +108,12 @@ CASES = {
         )(data, checkpoint),
         ["target vocabulary has 26", "has 24", "give the data folder"],
     ),
+    "other layers in fine-tuning": (
+        lambda data, checkpoint: training("--finetune-from-model", checkpoint, "--decoder-layers", 2, model=MODELS["dfp_conformer_compressed"])(
+            data, checkpoint
+        ),
+        ["the checkpoint is of a model with other flags", "decoder.layers.1"],
+    ),
     "ctc layer": (training("--ctc-layer", 3), ["--ctc-layer must be between 0 and --encoder-layers (2", "but is 3"]),
     "ctc without encoder": (training("--ctc-layer", 1, "--encoder", "none"), ["--ctc-layer", "--encoder none", "but is 1"]),
     "compression without ctc": (training("--ctc-compression", "avg"), ["--ctc-compression avg needs CTC: give --ctc-layer"]),

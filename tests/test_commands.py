@@ -93,7 +93,7 @@ def test_sampling_falls_to_fairseqs_generator_and_says_so(trained, data):
     assert "fairseq's generator is used" not in trained.generate.stderr + trained.generate.stdout
 
 
-@pytest.mark.parametrize("flags", [("--print-alignment",), ("--diverse-beam-groups", 3), ("--print-step",)], ids=lambda flags: flags[0])
+@pytest.mark.parametrize("flags", [("--print-alignment",), ("--diverse-beam-groups", 3), ("--print-step",), ("--retain-dropout",)], ids=lambda flags: flags[0])
 def test_what_no_generator_can_do_with_speech_is_refused_in_one_line(flags, trained, data):
     process = generate(data, trained.checkpoint, "tst-COMMON", *flags)
     assert process.returncode != 0

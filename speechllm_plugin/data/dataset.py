@@ -67,7 +67,10 @@ class SpeechTextDataset(FairseqDataset):
         return len(self.sources)
 
     def __getitem__(self, index) -> Example:
-        states = self.read(self.sources[index], self.root)
+        try:
+            states = self.read(self.sources[index], self.root)
+        except ValueError as error:
+            raise ValueError(f"row {index}: {error}") from error
         if len(states) != self.num_frames[index]:
             raise ValueError(
                 f"{self.place(index)}: the manifest says {self.num_frames[index]} frames (n_frames), but there are {len(states)}: "

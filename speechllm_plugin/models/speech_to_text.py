@@ -35,7 +35,7 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
         return cls(encoder, cls.decoder_type(cfg, task.target_dictionary, task.cfg.max_target_positions))
 
     def load_state_dict(self, state_dict, *args, **kwargs):
-        """As fairseq's; weights made for another vocabulary are an error that says so."""
+        """As fairseq's; weights of another vocabulary or other sizes are an error of one line."""
         for name, weight, what in (
             ("decoder.embedding.weight", self.decoder.embedding.weight, "target"),
             ("encoder.ctc_head.weight", getattr(self.encoder.ctc_head, "weight", None), "transcript"),
@@ -46,7 +46,11 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
                     f"the checkpoint's {what} vocabulary has {len(state_dict[name]) - blank:,} types, but that of the data has "
                     f"{len(weight) - blank:,}: give the data folder that the checkpoint was trained on"
                 )
-        return super().load_state_dict(state_dict, *args, **kwargs)
+        try:
+            return super().load_state_dict(state_dict, *args, **kwargs)
+        except RuntimeError as error:
+            first = " ".join(str(error).split())[:300]
+            raise ValueError(f"the checkpoint is of a model with other flags, give the same: {first}") from error
 
     def forward(self, src_tokens, src_lengths, prev_output_tokens) -> ModelOutput:
         """Filterbanks (B, T, 80), their lengths (B,), shifted target (B, U) -> logits and CTC output."""

@@ -20,8 +20,8 @@ from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 
 logger = logging.getLogger(__name__)
 
-# What fairseq's generators offer, and fail at where the source is speech.
-FAILING_OPTIONS = ("print_alignment", "diverse_beam_groups", "print_step")
+# What fairseq offers, but fails at where the source is speech, or would silently not do with these models.
+REFUSED_OPTIONS = ("print_alignment", "diverse_beam_groups", "print_step", "retain_dropout")
 
 
 @dataclass
@@ -182,9 +182,9 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
         tags = {index for symbol, index in self.target_dictionary.indices.items() if symbol.startswith("<lang:")}
         if self.data_config.prepend_tgt_lang_tag and args.prefix_size != 1:
             raise ValueError(f"--prefix-size must be 1, as the texts begin with a language tag, but is {args.prefix_size}")
-        for option in FAILING_OPTIONS:
+        for option in REFUSED_OPTIONS:
             if getattr(args, option, None) not in (None, False, -1):
-                raise ValueError(f"--{option.replace('_', '-')} works with no generator on speech: leave it out")
+                raise ValueError(f"--{option.replace('_', '-')} is not available with speech and these models: leave it out")
         unserved = unserved_options(args, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, **(extra_gen_cls_kwargs or {}))
         unserved += [type(model).__name__ for model in models if not isinstance(model, SpeechToTextModel)]
         if seq_gen_cls is not None or unserved:
