@@ -17,7 +17,10 @@ speechllm=(python3 -m speechllm_plugin.cli)
 
 # What every experiment of the study shares (recipes/training holds what depends on the corpus and the machine).
 plugin_args=(--user-dir "$pipeline_root/speechllm_plugin" --task speechllm_speech_to_text)
+# fairseq fills a buffer of batches in a daemon thread, and one that is inside torch when training ends can abort the process; workers read
+# ahead without it.
 optimizer_args=(
+  --data-buffer-size 0
   --criterion ctc_cross_entropy --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 10
   --log-format json --log-interval 50
 )
