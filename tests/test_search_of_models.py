@@ -41,10 +41,14 @@ def compare_with_fairseq(model, options, sample=None, **generate_options):
 
 @pytest.mark.parametrize("beam_size", [1, 5])
 @pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("encoder", FEW_ENCODERS, ids="-".join)
-def test_n_best_lists_equal_fairseqs(encoder, decoder, beam_size):
-    n_best = compare_with_fairseq(make_searched_model(decoder, encoder), {"beam_size": beam_size})
-    assert [len(hypotheses) for hypotheses in n_best] == [beam_size] * len(LENGTHS)
+def test_n_best_lists_equal_fairseqs(decoder, beam_size):
+    lengths = set()
+    for encoder in FEW_ENCODERS:
+        n_best = compare_with_fairseq(make_searched_model(decoder, encoder), {"beam_size": beam_size})
+        assert [len(hypotheses) for hypotheses in n_best] == [beam_size] * len(LENGTHS), encoder
+        lengths |= {len(hypothesis["tokens"]) for hypotheses in n_best for hypothesis in hypotheses}
+    if beam_size > 1:  # over all encoders: what one model of random weights does differs between releases of torch
+        assert len(lengths) > 2
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
