@@ -20,6 +20,7 @@ def test_an_empty_config_has_fairseqs_defaults(tmp_path):
     assert (config.vocab_filename, config.transcript_vocab_filename) == ("dict.txt", None)
     assert (config.pre_tokenizer, config.bpe_tokenizer, config.transcript_bpe_tokenizer) == (None, None, None)
     assert (config.input_feat_per_channel, config.prepend_tgt_lang_tag, config.shuffle) == (80, False, False)
+    assert (config.tgt_lang, config.sampling_alpha, config.transcribe_probability) == (None, 1.0, 0.0)
     assert config.audio_root == tmp_path
     assert config.transforms(is_train=True) == (False, None)
 
@@ -63,9 +64,26 @@ def test_a_moved_folder_is_read_where_it_is(tmp_path):
     assert config.bpe_tokenizer["sentencepiece_model"] == str(tmp_path / "new/t.model")
 
 
+def test_a_folder_without_transcripts_names_no_vocabulary_for_them(tmp_path):
+    data_config.write(
+        tmp_path / "config.yaml", audio_root=tmp_path, target="t", transcript=None, movable=True, specaugment={},
+        prepend_tgt_lang_tag=True, sampling_alpha=0.5, transcribe_probability=0.25, tgt_lang="no",
+    )  # fmt: skip
+    config = DataConfig.load(tmp_path / "config.yaml")
+    assert (config.vocab_filename, config.transcript_vocab_filename, config.transcript_bpe_tokenizer) == ("t.txt", None, None)
+    assert (config.prepend_tgt_lang_tag, config.sampling_alpha, config.transcribe_probability, config.tgt_lang) == (True, 0.5, 0.25, "no")
+
+
 @pytest.mark.parametrize(
     "settings, message",
     [
+        ({"sampling_alpha": 0}, "config.yaml: sampling_alpha must be a number above 0 and at most 1, but is 0; correct it"),
+        ({"sampling_alpha": 1.5}, "sampling_alpha must be a number above 0 and at most 1, but is 1.5"),
+        ({"sampling_alpha": "half"}, "sampling_alpha must be a number above 0 and at most 1, but is 'half'"),
+        ({"transcribe_probability": -0.1}, "transcribe_probability must be a number between 0 and 1, but is -0.1"),
+        ({"transcribe_probability": True, "prepend_tgt_lang_tag": True}, "transcribe_probability must be a number between 0 and 1, but is True"),
+        ({"transcribe_probability": 0.5}, "transcribe_probability needs prepend_tgt_lang_tag: true"),
+        ({"tgt_lang": False}, "tgt_lang must be the code of a language, in quotes, but is False"),
         (
             {"transforms": {"*": ["global_cmvn"]}},
             "config.yaml: transform 'global_cmvn' is unknown; choose from utterance_cmvn, specaugment",

@@ -47,24 +47,19 @@ def test_a_split_can_be_added_later_but_training_comes_first(corpus, tmp_path):
     assert set(run(corpus, tmp_path / "out", "--splits", "tst-COMMON")) == {"train", "dev", "tst-COMMON"}
 
 
-def test_all_bad_rows_of_a_split_are_listed_and_nothing_looks_finished(corpus, tmp_path, capsys):
+def test_all_bad_audio_of_a_split_is_listed_and_nothing_looks_finished(corpus, tmp_path, capsys):
     segments = corpus.segments["train"]
     segments[1]["duration"] = 100.0
     segments[2]["de"] = ""  # too short to be trained on, so its text does not matter
-    segments[3]["de"] = "  "
-    segments[8]["en"] = ""
-    segments[9]["de"] = "eins\tzwei"
-    corpus.add_talk("train", 5, [0.5])
     corpus.add_talk("train", 6, [0.5, 0.5])
     corpus.add_talk("train", 7, [0.5])
     wav = corpus.folder["train"] / "wav"
-    (wav / "ted_5.wav").unlink()
     samples = np.zeros(3 * RATE, dtype=np.float32)
     samples[5000] = np.nan
     soundfile.write(wav / "ted_6.wav", samples, RATE, subtype="FLOAT")
     (wav / "ted_7.wav").write_text("no audio")
     corpus.write_texts()
-    with pytest.raises(ValueError, match="train: 7 of 25 rows cannot be used") as error:
+    with pytest.raises(ValueError, match="train: 3 of 24 rows cannot be used") as error:
         run(corpus, tmp_path / "out")
     assert "\n" not in str(error.value)
     listed = [line for line in capsys.readouterr().err.splitlines() if "train.yaml: segment" in line]
@@ -72,17 +67,44 @@ def test_all_bad_rows_of_a_split_are_listed_and_nothing_looks_finished(corpus, t
         listed,
         [  # position in train.yaml, problem
             (2, "en-de/data/train/wav/ted_1.wav:12800:1600000: the segment ends at sample 1612800, but the file has"),
-            (4, "tgt_text is empty, but training needs text"),
-            (9, "src_text is empty, but training needs text"),
-            (10, "tgt_text must have no tab or line break, but is 'eins\\tzwei'"),
-            (22, "ted_5.wav: no such audio file"),
-            (23, "ted_6.wav:4000:8000: the waveform has NaN or infinite samples"),
-            (25, "ted_7.wav: not readable as audio"),
+            (22, "ted_6.wav:4000:8000: the waveform has NaN or infinite samples"),
+            (24, "ted_7.wav: not readable as audio"),
         ],
         strict=True,
     ):
         assert f"segment {segment} (train_ted_" in line and message in line
     assert not looks_finished(tmp_path / "out") and not list((tmp_path / "out").glob("*.zip*"))
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ({4: {"de": "  "}, 9: {"en": ""}, 10: {"de": "eins\tzwei"}}, "segment 4 (train_ted_1_3): tgt_text is empty, but training needs text"),
+        ({9: {"en": ""}}, "segment 9 (train_ted_2_2): src_text is empty, but training needs text; write the text or remove the row"),
+        ({10: {"de": "eins\tzwei"}}, "segment 10 (train_ted_2_3): tgt_text must have no tab or line break, but is 'eins\\tzwei'"),
+    ],
+)
+def test_bad_texts_are_an_error_before_any_audio_is_read(corpus, tmp_path, rows, message):
+    for number, texts in rows.items():
+        corpus.segments["train"][number - 1] |= texts
+    corpus.write_texts()
+    (corpus.folder["train"] / "wav/ted_1.wav").write_text("no audio")
+    with pytest.raises(ValueError) as error:
+        run(corpus, tmp_path / "out")
+    more = f"; texts of 2 more rows of train cannot be used: {corpus.folder['train']}/txt/train.yaml: segment 9 (train_ted_2_2), "
+    assert message in str(error.value) and (more in str(error.value)) == (len(rows) == 3) and "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_audio_of_any_split_is_an_error_before_any_is_read(corpus, tmp_path):
+    (corpus.folder["train"] / "wav/ted_1.wav").write_text("no audio")
+    (corpus.folder["train"] / "wav/ted_2.wav").unlink()
+    shutil.rmtree(corpus.folder["tst-COMMON"] / "wav")
+    with pytest.raises(ValueError) as error:
+        run(corpus, tmp_path / "out")
+    names = "en-de/data/train/wav/ted_2.wav, en-de/data/tst-COMMON/wav/ted_4.wav"
+    assert str(error.value) == f"{corpus.root}: 2 of 4 audio files are not there: {names}; restore them or correct --root"
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_segment_may_pass_the_end_by_rounding_only(corpus, tmp_path):
@@ -119,4 +141,4 @@ def test_a_corpus_that_is_not_complete_is_an_error_with_the_file(corpus, tmp_pat
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         run(corpus, tmp_path / "out")
     assert message in str(error.value) and "\n" not in str(error.value)
-    assert not looks_finished(tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -91,6 +91,17 @@ def speak(utterance: Utterance) -> np.ndarray:
     return np.frombuffer(b"".join(SPOKEN_BLOCKS), np.int16)
 
 
+def speak_all(everything: list[Utterance]) -> list[np.ndarray]:
+    """speak() of each utterance, several at a time."""
+    with tempfile.TemporaryDirectory() as temporary:
+        # espeak-ng takes no path of 160 characters or more, which a virtual environment may well have.
+        data_folder = Path(temporary) / "espeak-ng-data"
+        data_folder.symlink_to(espeakng_loader.get_data_path())
+        start_espeak(data_folder)
+        with multiprocessing.get_context("fork").Pool(maxtasksperchild=1) as pool:
+            return list(tqdm(pool.imap(speak, everything), "speaking", len(everything), unit=" utterances"))
+
+
 def record(speech: np.ndarray, seed: int) -> np.ndarray:
     """Samples (float32, in [-1, 1], 16 kHz) of the speech in a slightly noisy room."""
     speech = soxr.resample(speech.astype(np.float32) / 32768, ESPEAK_SAMPLE_RATE, SAMPLE_RATE)
@@ -98,14 +109,14 @@ def record(speech: np.ndarray, seed: int) -> np.ndarray:
     return waveform + np.random.default_rng(seed).normal(0, NOISE_LEVEL, len(waveform)).astype(np.float32)
 
 
-def utterances(seed: int) -> dict[str, list[Utterance]]:
-    rng, sentences = random.Random(seed), iter(different_sentences(sum(SPLIT_SIZES.values()), seed))
+def utterances(seed: int, split_sizes: dict[str, int]) -> dict[str, list[Utterance]]:
+    rng, sentences = random.Random(seed), iter(different_sentences(sum(split_sizes.values()), seed))
     return {
         split: [
             Utterance(*next(sentences), rng.choice(ACCENTS), rng.choice(VOICES), rng.choice(WORDS_PER_MINUTE), rng.choice(PITCHES), rng.getrandbits(31))
             for _ in range(size)
         ]
-        for split, size in SPLIT_SIZES.items()
+        for split, size in split_sizes.items()
     }
 
 
@@ -142,17 +153,10 @@ def main() -> None:
     if args.out.exists():
         parser.error(f"{args.out} exists already: delete it or name another folder")
 
-    splits = utterances(args.seed)
+    splits = utterances(args.seed, SPLIT_SIZES)
     partial = args.out.with_name(f"{args.out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as temporary:
-        # espeak-ng takes no path of 160 characters or more, which a virtual environment may well have.
-        data_folder = Path(temporary) / "espeak-ng-data"
-        data_folder.symlink_to(espeakng_loader.get_data_path())
-        start_espeak(data_folder)
-        everything = [utterance for members in splits.values() for utterance in members]
-        with multiprocessing.get_context("fork").Pool(maxtasksperchild=1) as pool:
-            speech = iter(list(tqdm(pool.imap(speak, everything), "speaking", len(everything), unit=" utterances")))
+    speech = iter(speak_all([utterance for members in splits.values() for utterance in members]))
     for split, members in splits.items():
         write_split(partial / "en-de" / "data" / split, split, [(utterance, record(next(speech), utterance.seed)) for utterance in members])
     partial.rename(args.out)

@@ -55,8 +55,11 @@ def decode(file, name: str, start: int = 0, num_samples: int | None = None) -> n
                 )
             if wanted <= 0:
                 raise ValueError(f"{name}: the waveform is empty (0 samples); remove the row or replace the file")
-            sound.seek(start)
-            waveform = sound.read(wanted, dtype="float32", always_2d=True)
+            if format_name == "MP3":  # libsndfile's seek arrives elsewhere in an mp3
+                waveform = sound.read(start + wanted, dtype="float32", always_2d=True)[start:]
+            else:
+                sound.seek(start)
+                waveform = sound.read(wanted, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise ValueError(f"{name}: not readable as audio ({error.error_string}); replace or convert the file") from error
     if not len(waveform) or len(waveform) + _UNREADABLE_SAMPLES.get(format_name, 0) < wanted:

@@ -33,6 +33,9 @@ class DataConfig:
 
     audio_root: folder that relative `audio` values of the manifests start from; the config's own folder if it names none.
     transcript_vocab_filename, transcript_bpe_tokenizer: as vocab_filename and bpe_tokenizer, for src_text.
+    tgt_lang: language of the tag where no manifest names one.
+    sampling_alpha: training rows of a language pair are drawn in proportion to the pair's rows to this power.
+    transcribe_probability: how often the target of a training row is its transcript, not its translation.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class DataConfig:
         config = cls(path, values)
         config.transforms(is_train=True)
         config.transforms(is_train=False)
+        config._check_languages()
         return config
 
     @property
@@ -99,6 +103,18 @@ class DataConfig:
         return self.values.get("prepend_tgt_lang_tag", False)
 
     @property
+    def tgt_lang(self) -> str | None:
+        return self.values.get("tgt_lang")
+
+    @property
+    def sampling_alpha(self) -> float:
+        return self.values.get("sampling_alpha", 1.0)
+
+    @property
+    def transcribe_probability(self) -> float:
+        return self.values.get("transcribe_probability", 0.0)
+
+    @property
     def shuffle(self) -> bool:
         return self.values.get("shuffle", False)
 
@@ -122,6 +138,21 @@ class DataConfig:
             raise ValueError(f"{self.path}: utterance_cmvn must normalise means and variances, but is {cmvn}; remove the setting")
         return "utterance_cmvn" in names, self._specaugment() if "specaugment" in names else None
 
+    def _check_languages(self):
+        for key, value, rule, holds in (
+            ("sampling_alpha", self.sampling_alpha, "above 0 and at most 1", lambda number: 0 < number <= 1),
+            ("transcribe_probability", self.transcribe_probability, "between 0 and 1", lambda number: 0 <= number <= 1),
+        ):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not holds(value):
+                raise ValueError(f"{self.path}: {key} must be a number {rule}, but is {value!r}; correct it")
+        if self.transcribe_probability and not self.prepend_tgt_lang_tag:
+            raise ValueError(
+                f"{self.path}: transcribe_probability needs prepend_tgt_lang_tag: true, as only the tag says whether to transcribe, "
+                f"but is {self.transcribe_probability} without it; remove it, or prepare the data with --task joint"
+            )
+        if not isinstance(self.tgt_lang, str | None):  # YAML reads an unquoted no as False
+            raise ValueError(f"{self.path}: tgt_lang must be the code of a language, in quotes, but is {self.tgt_lang!r}; correct it")
+
     def _specaugment(self):
         settings = self.values.get("specaugment") or {}
         try:
@@ -141,26 +172,29 @@ class DataConfig:
         return beside.as_posix() if not os.path.exists(value) and beside.exists() else value
 
 
-def write(path, *, audio_root, target: str, transcript: str, movable: bool, specaugment: dict[str, Any]) -> None:
+def write(path, *, audio_root, target: str, transcript: str | None, movable: bool, specaugment: dict[str, Any], **settings) -> None:
     """Write a config that this package's task and fairseq's speech_to_text both read.
 
     Args:
         audio_root: folder that the manifests' `audio` values start from.
-        target, transcript: names of the vocabularies beside the config, as vocabulary.train() wrote them.
+        target, transcript: names of the vocabularies beside the config, as vocabulary.train() wrote them; None where there are no transcripts.
         movable: audio_root is a folder that moves together with the config.
         specaugment: settings that replace those of SPECAUGMENT.
+        settings: more keys.
     """
     path = Path(path)
-    values = {
-        "vocab_filename": f"{target}.txt",
-        "bpe_tokenizer": {"bpe": "sentencepiece", "sentencepiece_model": f"{target}.model"},
-        "transcript_vocab_filename": f"{transcript}.txt",
-        "transcript_bpe_tokenizer": {"bpe": "sentencepiece", "sentencepiece_model": f"{transcript}.model"},
+    values = {}
+    for prefix, name in (("", target), ("transcript_", transcript)):
+        if name is not None:
+            values[f"{prefix}vocab_filename"] = f"{name}.txt"
+            values[f"{prefix}bpe_tokenizer"] = {"bpe": "sentencepiece", "sentencepiece_model": f"{name}.model"}
+    values |= {
         "input_channels": 1,
         "input_feat_per_channel": NUM_BINS,
         "audio_root": Path(audio_root).absolute().as_posix(),
         "transforms": TRANSFORMS,
         "specaugment": {**SPECAUGMENT, **specaugment},
+        **settings,
     }
     if movable:
         values["relative_audio_root"] = Path(os.path.relpath(audio_root, path.parent)).as_posix()

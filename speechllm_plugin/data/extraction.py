@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from speechllm_plugin.data import audio, features
-from speechllm_plugin.data.manifest import Segment, Utterance
+from speechllm_plugin.data.manifest import Segment
 
 # Corpora round times to 10 ms, so the last segment of a talk may end this much after its file.
 ROUNDING_SECONDS = 0.01
@@ -25,12 +25,13 @@ _CHUNKS_AHEAD = 4  # per worker; bounds the features in memory when writing is s
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading a segment gave: the utterance with its samples and frames, and its features if they were asked for.
+    """What reading a segment gave: the `audio` and `n_frames` of its utterance, and its features if they were asked for.
 
     problem: why the audio cannot be used; empty if it can.
     """
 
-    utterance: Utterance
+    audio: str = ""
+    n_frames: int = 0
     features: np.ndarray | None = None
     problem: str = ""
 
@@ -41,10 +42,9 @@ def read_segment(segment: Segment, root, frames: range, with_features: bool) -> 
         source = _source(segment, root)
         waveform = audio.read(source, root)
     except ValueError as error:
-        return Reading(segment.utterance, problem=str(error))
+        return Reading(problem=str(error))
     n_frames = features.num_frames(len(waveform))
-    utterance = replace(segment.utterance, audio=source, n_frames=n_frames)
-    return Reading(utterance, features.filterbanks(waveform) if with_features and n_frames in frames else None)
+    return Reading(source, n_frames, features.filterbanks(waveform) if with_features and n_frames in frames else None)
 
 
 class Readers:
@@ -82,12 +82,14 @@ def _read_all(read_one, segments):
 
 
 def _source(segment, root):
-    path = segment.utterance.audio
-    if segment.duration_seconds is None:
+    path, start_seconds, duration_seconds = segment.sound
+    if duration_seconds is None and not start_seconds:
         return path
     length, rate = audio.length_and_rate(path, root)
-    start = round(segment.offset_seconds * rate)
-    num_samples = round(segment.duration_seconds * rate)
+    start = round(start_seconds * rate)
+    if start >= length:
+        raise ValueError(f"{path}: the segment starts at {start_seconds} s, but the file has {length / rate:.3f} s; correct its offset")
+    num_samples = length - start if duration_seconds is None else round(duration_seconds * rate)
     overrun = start + num_samples - length
     if 0 < overrun <= ROUNDING_SECONDS * rate:
         num_samples -= overrun

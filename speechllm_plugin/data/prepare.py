@@ -3,208 +3,269 @@
 import argparse
 import collections
 import contextlib
-import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from speechllm_plugin.data import data_config, manifest, mustc, vocabulary
-from speechllm_plugin.data.augmentation import SpecAugment
+from speechllm_plugin.atomic_file import replacing
+from speechllm_plugin.data import corpora, data_config, manifest, vocabulary
+from speechllm_plugin.data.corpora import CORPORA, TRAIN_SPLIT
+from speechllm_plugin.data.corpus_check import (
+    TRAIN_FRAMES,
+    check,
+    needed_texts,
+    text_problem,
+)
 from speechllm_plugin.data.extraction import Readers
 from speechllm_plugin.data.features import FRAME_SHIFT_SECONDS, FeatureArchive
+from speechllm_plugin.data.listing import first_few
+from speechllm_plugin.data.prepare_arguments import (
+    TRANSCRIBE_PROBABILITY,
+    add_arguments,
+)
 from speechllm_plugin.data.prepared_folder import PreparedFolder, fingerprint
 
-# read(root, split, source_lang, target_lang) -> segments; src_text is the transcript, tgt_text the translation.
-CORPORA = {"mustc": mustc.read}
+__all__ = ["add_arguments", "run"]
 
-TRAIN_SPLIT = "train"
-TRAIN_FRAMES = range(5, 3001)  # the paper's; other splits are never filtered
 ANY_FRAMES = range(1, sys.maxsize)
 
-# name of the files, flag of the size, column of the texts
-VOCABULARIES = (("spm_target", "--vocab-size", "tgt_text"), ("spm_transcript", "--transcript-vocab-size", "src_text"))
-TARGET_VOCABULARY_SIZES = {"asr": 5000, "st": 8000}  # this and the next are the paper's
-TRANSCRIPT_VOCABULARY_SIZE = 5000
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """A vocabulary to make: the names of its files, the flag of its size, what it is trained on, and where to copy it from instead."""
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("corpus", choices=CORPORA, help="layout of the corpus")
-    add("--root", required=True, metavar="DIR", help="folder of the corpus; for mustc the one that holds en-de and so on")
-    add("--source-lang", required=True, metavar="LANG", help="language of the speech, e.g. en")
-    add("--target-lang", required=True, metavar="LANG", help="language of the translations, e.g. de; for asr too, it names the folder")
-    add("--task", required=True, choices=TARGET_VOCABULARY_SIZES, help="asr: the target is the transcript; st: it is the translation")
-    add("--out", required=True, metavar="DIR", help="folder to make; after an interruption the same command completes it")
-    sizes = ", ".join(f"{size} for {task}" for task, size in TARGET_VOCABULARY_SIZES.items())
-    add("--vocab-size", type=positive_number, metavar="N", help=f"pieces of the target vocabulary; {sizes} if not given")
-    add(
-        "--transcript-vocab-size",
-        type=positive_number,
-        default=TRANSCRIPT_VOCABULARY_SIZE,
-        metavar="N",
-        help="pieces of the transcript vocabulary",
-    )
-    add("--features", choices=["stored", "online"], default="stored", help="filterbanks in zip archives, or computed while training")
-    add("--workers", type=positive_number, default=os.cpu_count(), metavar="N", help="processes that read audio")
-    add(
-        "--specaugment",
-        nargs="+",
-        type=specaugment_setting,
-        default=[],
-        metavar="KEY=VALUE",
-        help="settings of the data config that differ from the paper's, e.g. time_mask_p=0.2 for utterances of a second",
-    )
-    add("--splits", nargs="+", default=["train", "dev", "tst-COMMON"], metavar="SPLIT", help="splits to prepare")
+    name: str
+    flag: str
+    size: int
+    columns: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    source: Path | None = None
 
 
 def run(args: argparse.Namespace) -> None:
-    splits = list(dict.fromkeys(args.splits))
-    sizes = {"--vocab-size": args.vocab_size or TARGET_VOCABULARY_SIZES[args.task], "--transcript-vocab-size": args.transcript_vocab_size}
-    folder = _open_folder(args, splits, sizes)
+    corpus = CORPORA[args.corpus]
+    splits = list(dict.fromkeys(args.splits or corpus.splits))
+    pairs = corpora.language_pairs(args.corpus, args.task, args.source_lang, args.target_lang)
+    folder = _open_folder(args, splits)
+    segments = corpora.read(args.corpus, args.root, splits, pairs)
+    absent = {split: [segment for segment in segments[split] if segment.absent_from] for split in splits}
+    contents = {
+        split: corpora.manifests(args.task, split, [segment for segment in segments[split] if not segment.absent_from]) for split in splits
+    }
+    for split in splits:
+        _report_absent(split, absent[split], len(segments[split]))
+    check(args.task, args.root, contents)
+    if args.check:
+        _print_check(args.root, contents, absent)
+        return
+    vocabularies = _plan_vocabularies(args, corpus, folder, contents)
+    for split in splits:
+        _write_absent(folder.path / f"missing_{split}.txt", absent[split])
     with Readers(args.workers) as readers:
-        facts = {split: _prepare_split(folder, readers, args, split) for split in splits}
-    for name, flag, column in VOCABULARIES:
-        _prepare_vocabulary(folder, name, flag, sizes[flag], column)
-    target, transcript = (name for name, _, _ in VOCABULARIES)
-    stored = args.features == "stored"
-    audio_root = folder.path if stored else args.root
-    data_config.write(
-        folder.path / "config.yaml",
-        audio_root=audio_root,
-        target=target,
-        transcript=transcript,
-        movable=stored,
-        specaugment=dict(args.specaugment),
-    )
-    folder.publish(*(f"{split}.tsv" for split in splits))
-    _print_table(folder.path, facts, sizes)
+        facts = {split: _prepare_split(folder, readers, args, split, contents[split]) for split in splits}
+    for planned in vocabularies:
+        _prepare_vocabulary(folder, planned)
+    _write_config(args, folder, vocabularies)
+    folder.publish(*(f"{name}.tsv" for manifests in contents.values() for name in manifests))
+    _print_table(folder.path, contents, facts, vocabularies)
 
 
-def _open_folder(args, splits, sizes):
+def _open_folder(args, splits):
+    if args.transcribe_probability is not None and args.task != "joint":
+        raise ValueError(f"--transcribe-probability is for --task joint, but --task is {args.task}: leave it out")
+    source = args.transcript_vocab_from and Path(args.transcript_vocab_from).resolve()
+    if source == Path(args.out).resolve():
+        raise ValueError(f"--transcript-vocab-from must be another folder than --out, but both are {args.out}")
+    for suffix in vocabulary.SUFFIXES if source else ():
+        if not (source / f"spm_transcript{suffix}").is_file():
+            raise FileNotFoundError(f"{source}/spm_transcript{suffix}: no such file; --transcript-vocab-from must be a folder with this vocabulary")
     options = {
         "corpus": args.corpus,
         "--root": str(Path(args.root).resolve()),
-        "--source-lang": args.source_lang,
-        "--target-lang": args.target_lang,
+        "--source-lang": " ".join(args.source_lang),
+        "--target-lang": " ".join(args.target_lang),
         "--task": args.task,
         "--features": args.features,
         "--specaugment": dict(args.specaugment),
+        "--transcript-vocab-from": source and str(source),
+        "--transcribe-probability": args.transcribe_probability,
+        "--sampling-alpha": args.sampling_alpha,
     }
     folder = PreparedFolder(args.out, options)
-    for name, flag, _ in VOCABULARIES:
-        entry = folder.entry(name)
-        if entry is not None and (folder.path / f"{TRAIN_SPLIT}.tsv").exists():
-            folder.require_same(flag, entry["facts"]["size"], sizes[flag])
-    if TRAIN_SPLIT not in splits and folder.entry(TRAIN_SPLIT) is None:
+    if TRAIN_SPLIT not in splits and folder.entry(TRAIN_SPLIT) is None and not args.check:
         raise ValueError(
             f"--splits must name {TRAIN_SPLIT} in the first run, because the vocabularies are made from it, but is {' '.join(splits)}"
         )
     return folder
 
 
-def _prepare_split(folder, readers, args, split):
-    """Make the draft of a split's manifest and its features, unless they are there; returns rows, hours and dropped rows."""
-    segments = CORPORA[args.corpus](args.root, split, args.source_lang, args.target_lang)
-    if args.task == "asr":
-        segments = [replace(segment, utterance=_transcription(segment.utterance)) for segment in segments]
+def _report_absent(split, absent, num_rows):
+    for path in dict.fromkeys(segment.absent_from for segment in absent):
+        names = [Path(segment.utterance.audio).name for segment in absent if segment.absent_from == path]
+        print(f"{split}: left out {len(names)} of {num_rows} rows that {path} does not have: {first_few(names)}")
+
+
+def _write_absent(path, absent):
+    """A list of the clips, or no file where nothing is missing."""
+    path.unlink(missing_ok=True)
+    if absent:
+        with replacing(path) as part:
+            part.write_text("".join(f"{name}\n" for name in dict.fromkeys(segment.utterance.audio for segment in absent)), encoding="utf-8")
+        print(f"{path}: the clips that were left out")
+
+
+def _plan_vocabularies(args, corpus, folder, contents):
+    if TRAIN_SPLIT in contents:
+        utterances = [segment.utterance for segment in contents[TRAIN_SPLIT][TRAIN_SPLIT]]
+    else:
+        utterances = manifest.read(folder.manifest(TRAIN_SPLIT))
+    languages = {utterance.tgt_lang for utterance in utterances}
+    size = args.vocab_size or (corpus.multilingual_vocab_size if len(languages) > 1 else corpus.vocab_sizes[args.task])
+    columns = ("tgt_text",)
+    if args.task == "joint":
+        languages |= {utterance.src_lang for utterance in utterances}
+        columns = ("tgt_text", "src_text")
+    tags = tuple(map(vocabulary.language_tag, sorted(languages))) if len(languages) > 1 else ()
+    planned = [Vocabulary("spm_target", "--vocab-size", size, columns, tags)]
+    if "src_text" in needed_texts(args.task, utterances):
+        size, source = args.transcript_vocab_size or corpus.transcript_vocab_size, None
+        if args.transcript_vocab_from:
+            source = Path(args.transcript_vocab_from, "spm_transcript")
+            size = vocabulary.size_of(source)
+        planned.append(Vocabulary("spm_transcript", "--transcript-vocab-size", size, ("src_text",), source=source))
+    elif args.transcript_vocab_from or args.transcript_vocab_size:
+        flag = "--transcript-vocab-from" if args.transcript_vocab_from else "--transcript-vocab-size"
+        raise ValueError(f"{flag} needs transcripts, but {args.root} has no src_text: leave it out")
+    if (folder.path / f"{TRAIN_SPLIT}.tsv").exists():
+        for one in planned:
+            entry = folder.entry(one.name)
+            if entry is not None and one.source is None:
+                folder.require_same(one.flag, entry["facts"]["size"], one.size)
+    return planned
+
+
+def _prepare_split(folder, readers, args, split, manifests):
+    """Make the drafts of a split's manifests and their features, unless they are there; returns rows, hours and dropped rows."""
+    segments = [segment for rows in manifests.values() for segment in rows]
     mark = fingerprint(segments, args.root)
     facts = folder.finished(split, mark)
     if facts is not None:
         print(f"{split}: already prepared")
         return facts
-    files = [f"{split}.tsv"]
+    files = [f"{name}.tsv" for name in manifests]
     archive = contextlib.nullcontext()
     if args.features == "stored":
         files.append(f"fbank80.{split}.zip")
         archive = FeatureArchive(folder.path / files[-1])
     folder.withdraw(split, *files)
+    frames = TRAIN_FRAMES if split == TRAIN_SPLIT else ANY_FRAMES
     with archive as writer:
-        utterances, dropped = _read_segments(readers, args.root, split, segments, writer)
-    manifest.write(folder.draft(files[0]), utterances)
+        readings = _read_sounds(readers, args.root, split, segments, frames, writer)
+        rows, dropped = _with_readings(args.task, split, manifests, readings, frames)
+    for name, utterances in rows.items():
+        manifest.write(folder.draft(f"{name}.tsv"), utterances)
     for reason, count in dropped.items():
         print(f"{split}: dropped {count} of {len(segments)} rows: {reason}")
-    hours = sum(utterance.n_frames for utterance in utterances) * FRAME_SHIFT_SECONDS / 3600
-    return folder.finish(split, mark, *files, rows=len(utterances), hours=hours, dropped=dropped.total())
+    num_frames = [utterance.n_frames for utterances in rows.values() for utterance in utterances]
+    hours = sum(num_frames) * FRAME_SHIFT_SECONDS / 3600
+    return folder.finish(split, mark, *files, rows=len(num_frames), hours=hours, dropped=dropped.total())
 
 
-def _transcription(utterance):
-    return replace(utterance, tgt_text=utterance.src_text, tgt_lang=utterance.src_lang)
+def _read_sounds(readers, root, split, segments, frames, archive):
+    """Sound -> what reading it gave, its features being in the archive: each sound is read and stored once, however many rows have it."""
+    first = {}
+    for segment in segments:
+        first.setdefault(segment.sound, segment)
+    readings = readers.read(list(first.values()), root, frames, with_features=archive is not None)
+    reading_of = {}
+    for reading, (sound, segment) in zip(tqdm(readings, desc=split, total=len(first), unit="row"), first.items()):
+        if reading.features is not None:
+            reading = replace(reading, audio=archive.add(segment.utterance.id, reading.features), features=None)
+        reading_of[sound] = reading
+    return reading_of
 
 
-def _read_segments(readers, root, split, segments, archive):
-    """The utterances to keep, with their features in the archive, and the number of dropped ones by reason.
+def _with_readings(task, split, manifests, readings, frames):
+    """The utterances of each manifest, and the number of dropped ones by reason.
 
     Raises:
         ValueError: rows cannot be used; all of them are listed on stderr first.
     """
-    is_train = split == TRAIN_SPLIT
-    frames = TRAIN_FRAMES if is_train else ANY_FRAMES
-    utterances, dropped, bad = [], collections.Counter(), []
-    readings = readers.read(segments, root, frames, with_features=archive is not None)
-    for reading, segment in zip(tqdm(readings, desc=split, total=len(segments), unit="row"), segments):
-        utterance = reading.utterance
-        problem = reading.problem
-        if not problem and utterance.n_frames not in frames:
-            limit = f"shorter than {frames[0]} frames" if utterance.n_frames < frames[0] else f"longer than {frames[-1]} frames"
-            dropped[f"{limit} ({frames[0]} to {frames[-1]} are trained on)"] += 1
-            continue
-        problem = problem or _text_problem(utterance, must_have_text=is_train)
-        if problem:
-            bad.append(f"{segment.place} ({utterance.id}): {problem}")
-        elif not bad:
-            utterances.append(replace(utterance, audio=archive.add(utterance.id, reading.features)) if archive else utterance)
+    rows, dropped, bad = {}, collections.Counter(), []
+    for name, segments in manifests.items():
+        rows[name] = utterances = []
+        needed = needed_texts(task, [segment.utterance for segment in segments]) if split == TRAIN_SPLIT else ()
+        for segment in segments:
+            reading = readings[segment.sound]
+            if not reading.problem and reading.n_frames not in frames:
+                limit = f"shorter than {frames[0]} frames" if reading.n_frames < frames[0] else f"longer than {frames[-1]} frames"
+                dropped[f"{limit} ({frames[0]} to {frames[-1]} are trained on)"] += 1
+                continue
+            problem = reading.problem or text_problem(segment.utterance, needed)
+            if problem:
+                bad.append(f"{segment.place} ({segment.utterance.id}): {problem}")
+            utterances.append(replace(segment.utterance, audio=reading.audio, n_frames=reading.n_frames))
+    num_rows = sum(map(len, manifests.values()))
     if bad:
         print(*bad, sep="\n", file=sys.stderr)
-        raise ValueError(f"{split}: {len(bad)} of {len(segments)} rows cannot be used (listed above); correct or remove them and run again")
-    if not utterances:
-        raise ValueError(f"{split}: none of the {len(segments)} rows has {frames[0]} to {frames[-1]} frames; check the times in the corpus")
-    return utterances, dropped
+        raise ValueError(f"{split}: {len(bad)} of {num_rows} rows cannot be used (listed above); correct or remove them and run again")
+    if not any(rows.values()):
+        raise ValueError(f"{split}: none of the {num_rows} rows has {frames[0]} to {frames[-1]} frames; check the times in the corpus")
+    return rows, dropped
 
 
-def _text_problem(utterance, must_have_text):
-    for column in ("src_text", "tgt_text"):
-        text = getattr(utterance, column)
-        if must_have_text and not text:
-            return f"{column} is empty, but training needs text; write the text or remove the row"
-        if manifest.has_separator(text):
-            return f"{column} must have no tab or line break, but is {text!r}; replace it by a space"
-    return ""
-
-
-def _prepare_vocabulary(folder, name, flag, size, column):
-    mark = f"{folder.entry(TRAIN_SPLIT)['mark']} {size}"
-    if folder.finished(name, mark) is not None:
+def _prepare_vocabulary(folder, planned):
+    mark = f"{folder.entry(TRAIN_SPLIT)['mark']} {planned.size}" if planned.source is None else vocabulary.digest(planned.source)
+    if folder.finished(planned.name, mark) is not None:
         return
-    files = f"{name}.model", f"{name}.txt"
-    folder.withdraw(name, *files)
-    texts = [getattr(utterance, column) for utterance in manifest.read(folder.manifest(TRAIN_SPLIT))]
-    vocabulary.train(folder.path / name, texts, size, flag)
-    folder.finish(name, mark, *files, size=size)
+    files = [f"{planned.name}{suffix}" for suffix in vocabulary.SUFFIXES]
+    folder.withdraw(planned.name, *files)
+    if planned.source is None:
+        utterances = manifest.read(folder.manifest(TRAIN_SPLIT))
+        texts = (getattr(utterance, column) for column in planned.columns for utterance in utterances)
+        vocabulary.train(folder.path / planned.name, texts, planned.size, planned.flag, planned.tags)
+    else:
+        vocabulary.copy(planned.source, folder.path / planned.name)
+    folder.finish(planned.name, mark, *files, size=planned.size)
 
 
-def _print_table(path, facts, sizes):
-    print(f"\n{path}\n{'split':<14}{'rows':>9}{'hours':>9}{'dropped':>9}")
+def _write_config(args, folder, vocabularies):
+    settings = {}
+    if vocabularies[0].tags:
+        settings["prepend_tgt_lang_tag"] = True
+    if args.task == "joint":
+        settings["transcribe_probability"] = TRANSCRIBE_PROBABILITY if args.transcribe_probability is None else args.transcribe_probability
+    if args.sampling_alpha is not None:
+        settings["sampling_alpha"] = args.sampling_alpha
+    stored = args.features == "stored"
+    target, *transcript = (planned.name for planned in vocabularies)
+    data_config.write(
+        folder.path / "config.yaml",
+        audio_root=folder.path if stored else args.root,
+        target=target,
+        transcript=transcript[0] if transcript else None,
+        movable=stored,
+        specaugment=dict(args.specaugment),
+        **settings,
+    )
+
+
+def _print_check(root, contents, absent):
+    print(f"\n{root}\n{'manifest':<18}{'rows':>9}{'hours':>9}{'left out':>9}")
+    for split, manifests in contents.items():
+        for name, segments in manifests.items():
+            durations = [segment.duration_seconds for segment in segments]
+            hours = "-" if None in durations else f"{sum(durations) / 3600:.2f}"
+            print(f"{name:<18}{len(segments):>9}{hours:>9}{len(absent[split]):>9}")
+    print("complete; nothing was written")
+
+
+def _print_table(path, contents, facts, vocabularies):
+    print(f"\n{path}\n{'split':<18}{'rows':>9}{'hours':>9}{'dropped':>9}")
     for split, fact in facts.items():
-        print(f"{split:<14}{fact['rows']:>9}{fact['hours']:>9.2f}{fact['dropped']:>9}")
-    for name, flag, _ in VOCABULARIES:
-        print(f"{name:<14}{sizes[flag]:>9} pieces")
-
-
-def positive_number(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be positive, but is {number}")
-    return number
-
-
-def specaugment_setting(text: str) -> tuple[str, int | float]:
-    """Key and value of KEY=VALUE, as SpecAugment takes them."""
-    key, _, value = text.partition("=")
-    try:
-        number = float(value) if key == "time_mask_p" else int(value)
-        SpecAugment(**{"freq_mask_F": 1, "time_mask_T": 1, key: number})
-    except (TypeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"must be a SpecAugment setting and its number, as in time_mask_p=0.2, but is {text} ({error})") from error
-    return key, number
+        print(f"{' '.join(contents[split]):<18}{fact['rows']:>9}{fact['hours']:>9.2f}{fact['dropped']:>9}")
+    for planned in vocabularies:
+        tags = f", {len(planned.tags)} language tags among them" if planned.tags else ""
+        print(f"{planned.name:<18}{planned.size:>9} pieces{f', copied from {planned.source}' if planned.source else ''}{tags}")

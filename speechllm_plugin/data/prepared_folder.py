@@ -17,10 +17,8 @@ def fingerprint(segments: Sequence[Segment], root) -> str:
     for segment in segments:
         digest.update(repr((segment.utterance, segment.offset_seconds, segment.duration_seconds)).encode())
     for path in sorted({segment.utterance.audio for segment in segments}):
-        located = Path(root, path)
-        if located.is_file():
-            state = located.stat()
-            digest.update(f"{path} {state.st_size} {state.st_mtime_ns}".encode())
+        state = os.stat(os.path.join(root, path))
+        digest.update(f"{path} {state.st_size} {state.st_mtime_ns}".encode())
     return digest.hexdigest()
 
 
@@ -32,14 +30,13 @@ class PreparedFolder:
     """
 
     def __init__(self, path, options: dict[str, Any]):
-        """Open or make a folder; options are the values of command-line flags, by flag.
+        """Open a folder, made or not; options are the values of command-line flags, by flag. Nothing is written yet.
 
         Raises:
             ValueError: the folder was made with other options, or not by this command.
         """
         self.path = Path(path)
         self._record_path = self.path / ".prepare.json"
-        self.path.mkdir(parents=True, exist_ok=True)
         if self._record_path.is_file():
             self._record = json.loads(self._record_path.read_text(encoding="utf-8"))
             self._check(options)
@@ -48,7 +45,6 @@ class PreparedFolder:
         if foreign:
             raise ValueError(f"{foreign[0]}: speechllm prepare did not make this manifest and would replace it; choose another --out")
         self._record = {"options": options, "pieces": {}}
-        self._save()
 
     def finished(self, piece: str, mark: str) -> dict[str, Any] | None:
         """The facts kept about a piece, or None where it has to be made: it is not finished, or was made from another input.

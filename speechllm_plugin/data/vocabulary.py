@@ -1,8 +1,11 @@
 """SentencePiece vocabularies and their fairseq dictionaries."""
 
+import hashlib
 import io
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import sentencepiece
 
@@ -15,12 +18,21 @@ _TOO_LARGE = re.compile(r"Vocabulary size too high .* <= (\d+)")
 _TOO_SMALL = re.compile(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)")
 
 
-def train(prefix, texts: Iterable[str], size: int, flag: str) -> None:
+SUFFIXES = (".model", ".txt")
+
+
+def language_tag(language: str) -> str:
+    """The piece that starts a target in a language, as fairseq writes it."""
+    return f"<lang:{language}>"
+
+
+def train(prefix, texts: Iterable[str], size: int, flag: str, tags: Sequence[str] = ()) -> None:
     """Write `prefix.model` (SentencePiece unigram) and `prefix.txt` (fairseq dictionary); the same texts give the same files.
 
     Args:
-        size: number of pieces, the four special ones included.
+        size: number of pieces, the four special ones and the tags included.
         flag: command-line flag that set the size, for errors.
+        tags: pieces that are there whatever the texts.
 
     Raises:
         ValueError: the texts have too few different pieces or too many different characters for this size.
@@ -29,7 +41,7 @@ def train(prefix, texts: Iterable[str], size: int, flag: str) -> None:
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts), model_writer=model, model_type="unigram", vocab_size=size,
-            character_coverage=1.0, minloglevel=2, **SPECIAL_IDS,
+            character_coverage=1.0, minloglevel=2, user_defined_symbols=list(tags), **SPECIAL_IDS,
         )  # fmt: skip
     except RuntimeError as error:
         for pattern, bound in ((_TOO_LARGE, "at most"), (_TOO_SMALL, "at least")):
@@ -43,3 +55,20 @@ def train(prefix, texts: Iterable[str], size: int, flag: str) -> None:
         part.write_bytes(model.getvalue())
     with replacing(f"{prefix}.txt") as part:
         part.write_text("".join(f"{piece} 1\n" for piece in pieces), encoding="utf-8")
+
+
+def copy(source, prefix) -> None:
+    """Write the two files of a vocabulary under another prefix, byte for byte."""
+    for suffix in SUFFIXES:
+        with replacing(f"{prefix}{suffix}") as part:
+            shutil.copyfile(f"{source}{suffix}", part)
+
+
+def size_of(prefix) -> int:
+    """The number of pieces of a vocabulary, from its dictionary."""
+    return len(SPECIAL_IDS) + Path(f"{prefix}.txt").read_bytes().count(b"\n")
+
+
+def digest(prefix) -> str:
+    """Equal for equal vocabularies."""
+    return hashlib.sha256(b"".join(Path(f"{prefix}{suffix}").read_bytes() for suffix in SUFFIXES)).hexdigest()
