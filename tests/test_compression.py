@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from slow_compression import slow_compress
+from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -12,11 +14,14 @@ from speechllm_plugin.models.ctc import (
     COMPRESSIONS,
     compress,
     greedy_labels,
+    merge_evenly,
     pool_segments,
 )
 
-LENGTHS = [23, 14, 2, 1]
+LENGTHS, ONLY_BLANKS = [23, 14, 9, 2, 1], 2  # this row has no other label
 STRIDE = 4
+# --ctc-compression, --ctc-compression-stride, --ctc-compression-max-length
+STRATEGIES = list(itertools.product(COMPRESSIONS, [STRIDE], [0, 3]))
 
 
 def make_input(lengths=LENGTHS, width=None, num_labels=4):
@@ -25,50 +30,24 @@ def make_input(lengths=LENGTHS, width=None, num_labels=4):
     padding = torch.arange(width) >= torch.tensor(lengths)[:, None]
     logits = torch.randn(len(lengths), width // 3 + 1, num_labels).repeat_interleave(3, dim=1)[:, :width] * 2
     logits = logits + 0.3 * torch.randn(logits.shape)
+    if len(lengths) > ONLY_BLANKS:
+        logits[ONLY_BLANKS, :, -1] += 20
     states = torch.randn(len(lengths), width, 5)
     states[padding], logits[padding] = 1e4, torch.randn(int(padding.sum()), num_labels) * 100
     return states, logits, padding
 
 
-def slow_segments(logits, length, compression):
-    """Lists of the states that become one."""
-    if compression == "fixed":
-        return [list(range(start, min(start + STRIDE, length))) for start in range(0, length, STRIDE)]
-    labels = logits[:length].argmax(-1).tolist()
-    return [list(run) for _, run in itertools.groupby(range(length), key=labels.__getitem__)]
+def fast_compress(states, logits, padding, compression, stride=STRIDE, max_length=0):
+    names = {"ctc_compression": compression, "ctc_compression_stride": stride, "ctc_compression_max_length": max_length}
+    return compress(states, logits, padding, SimpleNamespace(**names))
 
 
-def slow_weights(logits, segment, compression):
-    """One per state of a segment; they sum to 1."""
-    probability = torch.stack([logits[state].softmax(-1).max() for state in segment])
-    if compression == "weighted":
-        return probability / probability.sum()
-    return probability.softmax(0) if compression == "softmax" else torch.full_like(probability, 1 / len(segment))
-
-
-def slow_compress(states, logits, lengths, compression):
-    """Per sentence its merged states."""
-    return [
-        torch.stack(
-            [
-                sum(weight * states[row, state] for weight, state in zip(slow_weights(logits[row], segment, compression), segment))
-                for segment in slow_segments(logits[row], length, compression)
-            ]
-        )
-        for row, length in enumerate(lengths)
-    ]
-
-
-def fast_compress(states, logits, padding, compression):
-    return compress(states, logits, padding, SimpleNamespace(ctc_compression=compression, ctc_compression_stride=STRIDE))
-
-
-@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
 @pytest.mark.parametrize("width", [23, 40])
-def test_compression_equals_the_formulas(compression, width):
+def test_compression_equals_the_formulas(strategy, width):
     states, logits, padding = make_input(width=width)
-    merged, merged_padding = fast_compress(states, logits, padding, compression)
-    expected = slow_compress(states, logits, LENGTHS, compression)
+    merged, merged_padding = fast_compress(states, logits, padding, *strategy)
+    expected = slow_compress(states, logits, LENGTHS, *strategy)
     assert (~merged_padding).sum(1).tolist() == [len(rows) for rows in expected]
     assert merged.size(1) == max(len(rows) for rows in expected) < max(LENGTHS)
     for row, rows in enumerate(expected):
@@ -76,36 +55,88 @@ def test_compression_equals_the_formulas(compression, width):
         assert (merged[row, len(rows) :] == 0).all()
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_the_strategies_differ(compression):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_half_precision_rounds_the_result_only(strategy, dtype):
+    states, logits, padding = (tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in make_input())
+    merged, merged_padding = fast_compress(states, logits, padding, *strategy)
+    expected = torch.cat(slow_compress(states.float(), logits.float(), LENGTHS, *strategy))
+    assert merged.dtype == dtype
+    half_a_unit = torch.finfo(dtype).eps / 2
+    torch.testing.assert_close(merged[~merged_padding].float(), expected, atol=1e-6, rtol=1.01 * half_a_unit)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_the_strategies_differ(strategy):
     states, logits, padding = make_input()
-    merged, _ = fast_compress(states, logits, padding, compression)
-    for other in COMPRESSIONS.keys() - {compression}:
-        different, _ = fast_compress(states, logits, padding, other)
+    merged, _ = fast_compress(states, logits, padding, *strategy)
+    for other in set(STRATEGIES) - {strategy}:
+        different, _ = fast_compress(states, logits, padding, *other)
         assert different.shape != merged.shape or not torch.allclose(different, merged, atol=1e-3)
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_one_state_stays_as_it_is(compression):
-    states, logits, padding = make_input([1])
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_one_state_stays_as_it_is(strategy):
+    for label in range(4):
+        states, _, padding = make_input([1])
+        merged, merged_padding = fast_compress(states, 9.0 * one_hot(torch.tensor([[label]]), 4), padding, *strategy)
+        torch.testing.assert_close(merged, states)
+        assert merged_padding.tolist() == [[False]]
+
+
+@pytest.mark.parametrize("compression", ["avg", "drop_blanks", "merge_blanks"])
+def test_nothing_but_blanks_becomes_one_state(compression):
+    states, logits, padding = make_input()
     merged, merged_padding = fast_compress(states, logits, padding, compression)
-    torch.testing.assert_close(merged, states)
-    assert merged_padding.tolist() == [[False]]
+    assert (~merged_padding[ONLY_BLANKS]).sum() == 1
+    torch.testing.assert_close(merged[ONLY_BLANKS, 0], states[ONLY_BLANKS, : LENGTHS[ONLY_BLANKS]].mean(0))
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_gradients_equal_those_of_the_formulas(compression):
+@pytest.mark.parametrize(
+    ("compression", "max_length", "expected"),
+    [
+        ("avg", 0, ". aa .. b .. b ..."),
+        ("drop_blanks", 0, "aa b b"),
+        ("merge_blanks", 0, ".aa ..b ..b..."),
+        ("avg", 3, ".aa.. b.. b..."),
+        ("drop_blanks", 2, "aab b"),
+        ("merge_blanks", 2, ".aa..b ..b..."),
+    ],
+)
+def test_a_made_up_example(compression, max_length, expected):
+    """Blanks (.) at the start, between different labels, between equal ones, and at the end; what stands between spaces becomes one."""
+    labels = ".aa..b..b..."
+    logits = 9.0 * one_hot(torch.tensor([["ab.".index(label) for label in labels]]), 3)
+    is_label = torch.tensor([[label == wanted for wanted in "ab."] for label in labels]).float()[None]
+    merged, _ = fast_compress(is_label, logits, torch.zeros(1, len(labels), dtype=torch.bool), compression, max_length=max_length)
+    shares = [[segment.count(wanted) / len(segment) for wanted in "ab."] for segment in expected.split()]
+    torch.testing.assert_close(merged[0], torch.tensor(shares))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_gradients_equal_those_of_the_formulas(strategy):
     states, logits, padding = make_input()
     fast, slow = states.clone().requires_grad_(), states.clone().requires_grad_()
     logits.requires_grad_()
-    merged, merged_padding = fast_compress(fast, logits, padding, compression)
-    expected = torch.cat(slow_compress(slow, logits.detach(), LENGTHS, compression))
+    merged, merged_padding = fast_compress(fast, logits, padding, *strategy)
+    expected = torch.cat(slow_compress(slow, logits.detach(), LENGTHS, *strategy))
     factor = torch.randn_like(expected)
     (merged[~merged_padding] * factor).sum().backward()
     (expected * factor).sum().backward()
     torch.testing.assert_close(fast.grad, slow.grad, atol=1e-6, rtol=1e-6)
     assert (fast.grad[padding] == 0).all()
     assert logits.grad is None
+
+
+@pytest.mark.parametrize("max_length", [1, 2, 5, 7, 22, 23, 24])
+def test_a_capped_length_is_shared_evenly_among_neighbours(max_length):
+    segment, padding = torch.arange(40).expand(len(LENGTHS), -1), torch.arange(40) >= torch.tensor(LENGTHS)[:, None]
+    merged = merge_evenly(segment, padding, max_length)
+    for row, length in enumerate(LENGTHS):
+        sizes = merged[row, :length].bincount()
+        assert len(sizes) == min(length, max_length)
+        assert 1 <= sizes.max() <= sizes.min() + 1
+        assert (merged[row, :length].diff() >= 0).all()
 
 
 def test_impossible_labels_divide_nothing_by_zero():
@@ -157,14 +188,14 @@ class ReadCounter(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("compression", COMPRESSIONS)
-def test_compression_waits_once_and_loops_over_nothing(compression):
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_compression_waits_once_and_loops_over_nothing(strategy):
     operations = []
     for lengths in (LENGTHS, [200, 150, 120, 90, 60, 30, 10, 1]):
         with OperationCounter() as counter:
             arguments = make_input(lengths)
             counter.names.clear()
-            fast_compress(*arguments, compression)
+            fast_compress(*arguments, *strategy)
         assert counter.num_waits == 1                                   # for the shape of the result
         operations.append(counter.names)
     assert operations[0] == operations[1]

@@ -34,6 +34,9 @@ CONTRADICTIONS = [
     ({"encoder": "none", "ctc_layer": 1}, r"--ctc-layer .* \(0 with --encoder none\), but is 1"),
     ({"ctc_compression": "avg", "ctc_layer": 0}, "--ctc-compression avg needs CTC: give --ctc-layer, from 1 to 3"),
     ({"ctc_compression": "fixed", "ctc_compression_stride": 0}, "--ctc-compression-stride must be at least 1, but is 0"),
+    ({"ctc_compression": "avg", "ctc_compression_max_length": -1}, "--ctc-compression-max-length must not be negative .*, but is -1"),
+    ({"ctc_compression_max_length": 9}, "--ctc-compression-max-length 9 limits --ctc-compression, but that is none: give one"),
+    ({"legacy_batch_norm": True}, "--legacy-batch-norm needs --encoder conformer, .* but it is transformer: leave it out"),
     ({"encoder": "conformer", "depthwise_conv_kernel_size": 6}, "--depthwise-conv-kernel-size must be odd, but is 6"),
     ({"encoder": "none", "ctc_layer": 0, "relative_positions": "xl"}, "--relative-positions xl needs encoder layers"),
     (

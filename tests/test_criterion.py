@@ -125,6 +125,24 @@ def test_without_transcripts_ctc_says_what_is_missing():
         make_criterion()(make_model("dfp"), batch_of(data))
 
 
+@pytest.mark.parametrize("is_training", [True, False])
+@pytest.mark.parametrize("compression", ["none", "fixed", "drop_blanks"])
+def test_compression_rate_is_that_of_all_states_of_the_epoch(compression, is_training):
+    model, data = make_model("dfp", ("conformer", "xl", compression)).train(is_training), make_data(LENGTHS)
+    before = after = 0
+    with metrics.aggregate() as meters:
+        for rows in ([0, 3], [1], [2]):
+            batch = batch_of(data, rows)
+            CTCCrossEntropy.reduce_metrics([make_criterion()(model, batch)[2]])
+            speech = model.encoder(batch["net_input"]["src_tokens"], batch["net_input"]["src_lengths"])
+            before, after = before + int(speech.ctc.lengths.sum()), after + int((~speech.padding).sum())
+            if compression != "none":
+                assert speech.ctc.compressed_lengths.tolist() == (~speech.padding).sum(1).tolist()
+    rate = meters.get_smoothed_values().get("compression_rate")
+    assert rate == (None if compression == "none" else round(before / after, 2))
+    assert compression == "none" or rate > 1.2
+
+
 def made_up_example():
     """Two utterances, their output and the batch: 4 of 6 tokens right, CTC 3 word errors in 5 words."""
     blank = NUM_SPECIAL + NUM_TRANSCRIPT_WORDS
@@ -159,25 +177,31 @@ def test_accuracy_and_ctc_wer_of_a_made_up_example():
 
 
 @pytest.mark.parametrize("is_training", [True, False])
-@pytest.mark.parametrize("has_ctc", [True, False])
-def test_logged_values(is_training, has_ctc):
+@pytest.mark.parametrize(("has_ctc", "has_compression"), [(False, False), (True, False), (True, True)])
+def test_logged_values(is_training, has_ctc, has_compression):
     output, batch = made_up_example()
+    if has_compression:
+        output = output._replace(ctc=output.ctc._replace(compressed_lengths=torch.tensor([3, 1])))
     if not has_ctc:
         output = output._replace(ctc=None)
     model = FixedOutput(output).train(is_training)
     loss, _, log = make_criterion()(model, batch)
     # Only on the way to the log line, not in a step, does anybody wait for the device.
-    assert all(torch.is_tensor(log[key]) and not log[key].requires_grad for key in ("loss", "nll_loss"))
+    sums = ["loss", "nll_loss"] + ["ctc_loss"] * has_ctc + ["ctc_states", "compressed_states"] * has_compression
+    assert all(torch.is_tensor(log[key]) and not log[key].requires_grad for key in sums)
     with metrics.aggregate() as meters:
         CTCCrossEntropy.reduce_metrics([log, log])
     values = meters.get_smoothed_values()
     expected = {"loss", "nll_loss", "frames_per_second"}
     expected |= {"ctc_loss"} if has_ctc else set()
+    expected |= {"compression_rate"} if has_compression else set()
     expected |= set() if is_training else {"accuracy"} | ({"ctc_wer"} if has_ctc else set())
     assert values.keys() == expected
     bits = 6 * math.log(2)
     assert values["loss"] == pytest.approx(float(loss) / bits, abs=1e-3)
     assert values["nll_loss"] == pytest.approx(float(log["nll_loss"]) / bits, abs=1e-3)
+    if has_compression:
+        assert values["compression_rate"] == pytest.approx((5 + 2) / (3 + 1))
     if has_ctc:                                                         # per target token, as the others are
         assert values["ctc_loss"] == pytest.approx(float(log["ctc_loss"]) / bits, abs=1e-3)
     assert CTCCrossEntropy.logging_outputs_can_be_summed()

@@ -1,6 +1,7 @@
 """Small models and batches for the tests: built from flags as fairseq-train builds them, with weights behind which no error hides."""
 
 import functools
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -42,8 +43,10 @@ DECODERS = {
     "dfp": (DFPModel, DFPConfig, {}),
     "dfp-causal": (DFPModel, DFPConfig, {"causal_prefix": True}),
 }
-COMPRESSIONS = ["none", "avg", "weighted", "softmax", "fixed"]
-# (--encoder, --relative-positions, --ctc-compression): all that go together
+# flags of each; the last ones are capped, below the number of segments that these tests' utterances have
+COMPRESSIONS = {name: {"ctc_compression": name} for name in ("none", "avg", "weighted", "softmax", "fixed", "drop_blanks", "merge_blanks")}
+COMPRESSIONS |= {f"{name}<=3": {"ctc_compression": name, "ctc_compression_max_length": 3} for name in ("weighted", "drop_blanks")}
+# (--encoder, --relative-positions, one of COMPRESSIONS): all that go together
 ENCODERS = [("none", "none", "none")] + [
     (encoder, positions, compression)
     for encoder in ("transformer", "conformer")
@@ -52,6 +55,10 @@ ENCODERS = [("none", "none", "none")] + [
 ]
 # one of each, for tests that are long or look at the decoder only
 FEW_ENCODERS = [("none", "none", "none"), ("transformer", "none", "none"), ("conformer", "xl", "weighted")]
+# every encoder under one of the decoders, and every decoder over some encoders
+ENCODERS_AND_DECODERS = list(
+    dict.fromkeys([*zip(ENCODERS, itertools.cycle(DECODERS)), *itertools.product(FEW_ENCODERS, DECODERS)])
+)
 
 
 @functools.cache
@@ -71,7 +78,7 @@ def make_config(decoder, variant=("transformer", "none", "none"), **flags):
     _, config_type, decoder_flags = DECODERS[decoder]
     encoder, positions, compression = variant
     ctc_layer = 0 if encoder == "none" else 2
-    names = {"encoder": encoder, "relative_positions": positions, "ctc_compression": compression, "ctc_layer": ctc_layer}
+    names = {"encoder": encoder, "relative_positions": positions, **COMPRESSIONS[compression], "ctc_layer": ctc_layer}
     return config_type(**{**SIZES, **names, **decoder_flags, **flags})
 
 
@@ -142,5 +149,5 @@ def batch_of(data, rows=None):
 
 def repeated(speech: SpeechStates, times: int) -> SpeechStates:
     """Every sentence as often, one after the other, as fairseq's search wants it."""
-    ctc = speech.ctc and CTCOutput(*(tensor.repeat_interleave(times, 0) for tensor in speech.ctc))
+    ctc = speech.ctc and CTCOutput(*(tensor if tensor is None else tensor.repeat_interleave(times, 0) for tensor in speech.ctc))
     return SpeechStates(speech.states.repeat_interleave(times, 0), speech.padding.repeat_interleave(times, 0), ctc)

@@ -45,6 +45,8 @@ class CTCCrossEntropy(FairseqCriterion):
             ctc = self.ctc_loss(output.ctc, sample)
             loss = loss + self.ctc_weight * ctc
             log["ctc_loss"] = ctc.detach()
+            if output.ctc.compressed_lengths is not None:
+                log["ctc_states"], log["compressed_states"] = output.ctc.lengths.sum(), output.ctc.compressed_lengths.sum()
         if not model.training:
             real = sample["target"] != self.padding_idx
             log["correct_tokens"] = ((output.logits.argmax(-1) == sample["target"]) & real).sum()
@@ -79,7 +81,7 @@ class CTCCrossEntropy(FairseqCriterion):
 
     @classmethod
     def reduce_metrics(cls, logging_outputs) -> None:
-        """Losses in bits per target token; accuracy and ctc_wer in percent."""
+        """Losses in bits per target token; accuracy and ctc_wer in percent; compression_rate in states before for one after compression."""
         total = {key: sum(log[key] for log in logging_outputs) for key in logging_outputs[0]}
         metrics.log_scalar("loss", total["loss"] / total["sample_size"] / math.log(2), total["sample_size"], round=3)
         metrics.log_scalar("nll_loss", total["nll_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
@@ -89,6 +91,9 @@ class CTCCrossEntropy(FairseqCriterion):
             metrics.log_scalar("accuracy", 100 * total["correct_tokens"] / total["ntokens"], total["ntokens"], round=2)
         if total.get("ctc_words"):
             metrics.log_scalar("ctc_wer", 100 * total["ctc_errors"] / total["ctc_words"], total["ctc_words"], round=2)
+        if "compressed_states" in total:
+            rate = total["ctc_states"] / total["compressed_states"]
+            metrics.log_scalar("compression_rate", rate, total["compressed_states"], round=2)
         metrics.log_speed("frames_per_second", total["nframes"], round=0)
 
     @staticmethod

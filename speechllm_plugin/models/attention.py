@@ -49,7 +49,7 @@ class SelfAttention(nn.Module):
         return self.dropout if self.training else 0.0
 
     def attend(self, query, key, value, context):
-        return scaled_dot_product_attention(query, key, value, attn_mask=context.mask, dropout_p=self.dropout_now)
+        return attention(query, key, value, context.mask, self.dropout_now)
 
     def keys_and_values(self, x):
         """The (B, H, S, D) keys and values of x (B, S, C)."""
@@ -79,9 +79,7 @@ class XLSelfAttention(SelfAttention):
         position = self.heads(self.position_proj(context.positions.to(query.dtype))[None])         # (1, H, P, D)
         scores = (query + self.position_bias[:, None]) @ position.transpose(-1, -2) * self.scale     # (B, H, S, P)
         bias = self.shift(scores, context).masked_fill(~context.mask, -math.inf)
-        return scaled_dot_product_attention(
-            query + self.content_bias[:, None], key, value, attn_mask=bias, dropout_p=self.dropout_now, scale=self.scale
-        )
+        return attention(query + self.content_bias[:, None], key, value, bias, self.dropout_now, self.scale)
 
     @staticmethod
     def shift(scores, context):
@@ -160,8 +158,17 @@ class CrossAttention(nn.Module):
         """Text x (B, U, C) reads speech keys and values (B, H, N, D); also a step, with K hypotheses for U positions."""
         query = self.q_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+        attended = attention(query, key, value, mask, dropout)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+
+def attention(query, key, value, mask, dropout: float, scale: float | None = None):
+    """torch's, but with float32 inside where 16 bits come on a CPU: its kernel for these rounds the weights, and differently for every
+    number of keys, so that padding or later text would show."""
+    if query.device.type == "cpu" and query.dtype in (torch.float16, torch.bfloat16):
+        mask = mask if mask.dtype == torch.bool else mask.float()
+        return attention(query.float(), key.float(), value.float(), mask, dropout, scale).to(query.dtype)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale)
 
 
 def attend_speech_and_text(query, state, layer: int):

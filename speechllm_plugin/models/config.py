@@ -1,12 +1,13 @@
 """The flags of the models, one dataclass field each, and what contradicts what."""
 
 from dataclasses import dataclass, field
+from typing import Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 ENCODERS = ChoiceEnum(["conformer", "transformer", "none"])
 RELATIVE_POSITIONS = ChoiceEnum(["auto", "none", "xl", "legacy", "rope"])
-CTC_COMPRESSIONS = ChoiceEnum(["none", "avg", "weighted", "softmax", "fixed"])
+CTC_COMPRESSIONS = ChoiceEnum(["none", "avg", "weighted", "softmax", "fixed", "drop_blanks", "merge_blanks"])
 
 
 @dataclass
@@ -23,6 +24,13 @@ class EncoderConfig(FairseqDataclass):
         default="5,5", metadata={"help": "kernel of each subsampling convolution, separated by commas; each halves the time"}
     )
     depthwise_conv_kernel_size: int = field(default=31, metadata={"help": "kernel of the Conformer's convolution, in states; odd"})
+    legacy_batch_norm: bool = field(
+        default=False,
+        metadata={
+            "help": "the Conformer's batch norm counts padding in its statistics, and each GPU's alone, as Lam et al. 2025's code: "
+            "results depend on how batches are padded, so for comparison only"
+        },
+    )
     relative_positions: RELATIVE_POSITIONS = field(
         default="auto",
         metadata={
@@ -30,6 +38,9 @@ class EncoderConfig(FairseqDataclass):
             "legacy (the form of Lam et al. 2025's code, for its checkpoints), none (sinusoids added to the input); "
             "auto = xl in the Conformer, none otherwise"
         },
+    )
+    init_encoder_from: Optional[str] = field(
+        default=None, metadata={"help": "checkpoint whose encoder, with its CTC head, training starts from; made with the same encoder flags"}
     )
 
 
@@ -40,10 +51,18 @@ class CTCConfig(FairseqDataclass):
         default="none",
         metadata={
             "help": "merge the CTC layer's states that share a CTC label: mean (avg), weighted by the label's probability, "
-            "or by a softmax over it; fixed = mean of every --ctc-compression-stride states"
+            "or by a softmax over it; fixed = mean of every --ctc-compression-stride states; drop_blanks = avg without blanks, unless "
+            "there is nothing else; merge_blanks = avg with blanks in what follows them, those at the end in what precedes them"
         },
     )
     ctc_compression_stride: int = field(default=4, metadata={"help": "states merged into one by --ctc-compression fixed"})
+    ctc_compression_max_length: int = field(
+        default=0,
+        metadata={
+            "help": "longest output of --ctc-compression, in states: of an utterance with more, neighbouring segments are merged evenly "
+            "until it has as many, each then the (weighted) mean of all its states; 0 = no limit"
+        },
+    )
 
 
 @dataclass
@@ -56,6 +75,10 @@ class DecoderConfig(FairseqDataclass):
     dropout: float = field(default=0.1, metadata={"help": "dropout probability of inputs and of each residual branch"})
     attention_dropout: float = field(default=0.1, metadata={"help": "dropout probability of attention weights"})
     activation_dropout: float = field(default=0.1, metadata={"help": "dropout probability inside feed-forward networks"})
+    init_decoder_from: Optional[str] = field(
+        default=None,
+        metadata={"help": "checkpoint whose decoder training starts from, without embedding and output; made with the same decoder flags"},
+    )
 
 
 @dataclass
@@ -102,6 +125,12 @@ def check(cfg: SpeechToTextConfig) -> None:
         raise ValueError(f"--ctc-compression {cfg.ctc_compression} needs CTC: give --ctc-layer, from 1 to {encoder_layers}")
     if cfg.ctc_compression_stride < 1:
         raise ValueError(f"--ctc-compression-stride must be at least 1, but is {cfg.ctc_compression_stride}")
+    if cfg.ctc_compression_max_length < 0:
+        raise ValueError(f"--ctc-compression-max-length must not be negative (0 = no limit), but is {cfg.ctc_compression_max_length}")
+    if cfg.ctc_compression_max_length and cfg.ctc_compression == "none":
+        raise ValueError(f"--ctc-compression-max-length {cfg.ctc_compression_max_length} limits --ctc-compression, but that is none: give one")
+    if cfg.legacy_batch_norm and cfg.encoder != "conformer":
+        raise ValueError(f"--legacy-batch-norm needs --encoder conformer, as no other has a batch norm, but it is {cfg.encoder}: leave it out")
     if cfg.encoder == "conformer" and cfg.depthwise_conv_kernel_size % 2 == 0:
         raise ValueError(f"--depthwise-conv-kernel-size must be odd, but is {cfg.depthwise_conv_kernel_size}")
     if encoder_layers == 0 and cfg.relative_positions not in ("auto", "none"):

@@ -16,7 +16,7 @@ from speechllm_plugin.models.transformer import TransformerLayer
 
 
 class SpeechStates(NamedTuple):
-    """What a decoder reads: states (B, N, C), padding (B, N), and the CTC output, if any and if asked for."""
+    """What a decoder reads: states (B, N, C), zero at padding, padding (B, N), and the CTC output, if any and if asked for."""
 
     states: torch.Tensor
     padding: torch.Tensor
@@ -81,7 +81,8 @@ class SpeechEncoder(FairseqEncoder):
                 if self.cfg.ctc_compression != "none":
                     x, padding = compress(x, ctc.logits, padding, self.cfg)
                     context = self.context(padding)
-        return SpeechStates(self.norm(x), padding, ctc if with_ctc else None)
+                    ctc = ctc._replace(compressed_lengths=context.lengths)
+        return SpeechStates(self.norm(x).masked_fill(padding[..., None], 0), padding, ctc if with_ctc else None)
 
     def context(self, padding) -> SpeechContext:
         keep = ~padding

@@ -39,7 +39,7 @@ class Subsampling(nn.Module):
             lengths = (lengths + 1) // 2                                # odd kernels: ceil(length / 2) windows
             padding = padding_of(lengths, x.size(2))
             x = x.masked_fill(padding[:, None], 0)
-        return x.transpose(1, 2), padding
+        return x.transpose(1, 2).contiguous(), padding
 
 
 def padding_of(lengths, size: int):
