@@ -1,21 +1,16 @@
 """`speechllm average`: the mean of the last checkpoints of a run, as a checkpoint for fairseq-generate."""
 
-import argparse
 import itertools
-import pickle
 import re
 from pathlib import Path
 
 import torch
 
 from speechllm_plugin.atomic_file import replacing
+from speechllm_plugin.checkpoint_file import load
 
 # fairseq's names: checkpoint_EPOCH_UPDATES.pt within an epoch, checkpointEPOCH.pt at its end. Best and last do not count.
 NAMES = {"updates": re.compile(r"checkpoint_\d+_(\d+)\.pt"), "epochs": re.compile(r"checkpoint(\d+)\.pt")}
-
-# Checkpoints of tasks without a dataclass keep their options in a Namespace. Not torch's context manager: it would take
-# the name from the rest of the process, too.
-torch.serialization.add_safe_globals([argparse.Namespace])
 
 
 def last_checkpoints(folder, num, by=None):
@@ -83,22 +78,6 @@ def average(paths):
     for weights in ("ema", "ema_fp32_params"):  # of the last checkpoint alone: not what this file is
         state.get("extra_state", {}).pop(weights, None)
     state["averaged_checkpoints"] = [Path(path).name for path in paths]
-    return state
-
-
-def load(path):
-    """A checkpoint's dictionary on the CPU; tensors stay on disk until they are used.
-
-    Raises:
-        ValueError: the file is damaged, not from fairseq, or holds objects that the safe loader refuses.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"{path}: not a checkpoint that can be read safely ({reason}); remove it or save it again") from error
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
-        raise ValueError(f"{path}: a fairseq checkpoint has an entry 'model', but this file has none")
     return state
 
 

@@ -11,7 +11,9 @@ import sys
 # command: (module, help)
 COMMANDS = {
     "prepare": ("speechllm_plugin.data.prepare", "make manifests, features, vocabularies and config.yaml from a corpus"),
+    "describe": ("speechllm_plugin.describe", "print a model file's layers, parameters and FLOPs, and models that match it"),
     "average": ("speechllm_plugin.averaging", "average the last checkpoints of a training run"),
+    "import": ("speechllm_plugin.importing", "turn a checkpoint of the study's code into one of ours"),
     "score": ("speechllm_plugin.scoring.score", "score the output of fairseq-generate against the manifest"),
 }
 

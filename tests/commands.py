@@ -27,9 +27,8 @@ MODELS = {
 }
 # 22 utterances: 4 batches an epoch, so that 6 updates end in the second one.
 NUM_UPDATES = 6
-# Without fairseq's buffer: its daemon thread can abort the process if it is inside torch when a run of a few updates ends.
 TRAINING = [
-    *["--optimizer", "adam", "--lr", "1e-2", "--max-tokens", "600", "--seed", "1", "--num-workers", "0", "--data-buffer-size", "0"],
+    *["--optimizer", "adam", "--lr", "1e-2", "--max-tokens", "600", "--seed", "1", "--num-workers", "0"],
     *["--log-format", "json", "--log-interval", "1", "--valid-subset", "dev"],
 ]
 

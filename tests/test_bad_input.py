@@ -97,10 +97,13 @@ CASES = {
     ),
     "manifest": (decoding(split="test"), ["test.tsv: no such manifest", "make it with speechllm prepare"]),
     "vocabulary file": (training(spoil=lambda data: (data / "spm_target.txt").unlink()), ["spm_target.txt", "prepare the data again"]),
-    "vocabulary in generate": (decoding(spoil=smaller_vocabulary("spm_target.txt")), ["target vocabulary has 26", "has 24", "give the data folder"]),
+    "vocabulary in generate": (
+        decoding(spoil=smaller_vocabulary("spm_target.txt")),
+        ["config.yaml: its target vocabulary is not the one that the checkpoint was trained with", "give the data folder"],
+    ),
     "transcript vocabulary in validate": (
         validation(spoil=smaller_vocabulary("spm_transcript.txt")),
-        ["transcript vocabulary has 26", "has 24", "give the data folder"],
+        ["config.yaml: its transcript vocabulary is not the one that the checkpoint was trained with", "give the data folder"],
     ),
     "vocabulary in fine-tuning": (
         lambda data, checkpoint: training(

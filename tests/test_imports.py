@@ -16,14 +16,20 @@ MAY_IMPORT = {
     "cli": set(),  # imports the module of the chosen command by name
     "tasks": {"data", "generation", "models", "scoring"},
     "criterions": {"models", "scoring"},
-    "models": {"generation", "safe_loading"},
+    "models": {"checkpoint_file", "generation"},
     "generation": set(),
     "scoring": {"atomic_file", "data"},
-    "averaging": {"atomic_file"},
+    "averaging": {"atomic_file", "checkpoint_file"},
+    "importing": {"atomic_file", "checkpoint_file", "criterions", "models", "tasks"},
     "data": {"atomic_file"},
+    "describe": {"model_facts", "model_file"},
+    "model_facts": {"matching", "model_file", "models"},
+    "model_file": {"models"},
+    "matching": {"models"},
     "safe_loading": set(),
     "command_errors": set(),
     "atomic_file": set(),
+    "checkpoint_file": set(),
 }
 MAY_IMPORT_FAIRSEQ = {
     "safe_loading",
@@ -34,6 +40,10 @@ MAY_IMPORT_FAIRSEQ = {
     "models.speech_encoder",
     "models.text_decoder",
     "models.reference",
+    "models.saved_model",
+    "importing",
+    "model_facts",
+    "model_file",
     "data.dataset",
     "data.vocabulary",
 }

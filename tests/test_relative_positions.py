@@ -97,6 +97,13 @@ def test_rotation_keeps_lengths():
     torch.testing.assert_close(rotate(x, cos, sin).norm(dim=-1), x.norm(dim=-1))
 
 
+def one_sided_shift(scores):
+    """Dai et al. 2019, appendix B, on (L, L) scores: a column of zeros, read row by row with one number fewer in each, less the first row."""
+    length = len(scores)
+    flat = [x for row in scores.tolist() for x in [0.0, *row]]
+    return torch.tensor(flat[length:]).view(length, length)
+
+
 @torch.no_grad()
 def test_legacy_positions_equal_the_one_sided_shift_of_each_utterance_alone():
     attention = make_attention("legacy")
@@ -104,7 +111,23 @@ def test_legacy_positions_equal_the_one_sided_shift_of_each_utterance_alone():
     shifted = attention.shift(scores, make_context(attention))
     for row, length in enumerate(LENGTHS.tolist()):
         for head in range(NUM_HEADS):
-            # A column of zeros, read row by row with one number fewer in each, less the first row.
-            flat = [x for i in range(length) for x in [0.0, *scores[row, head, i, :length].tolist()]]
-            expected = torch.tensor(flat[length:]).view(length, length)
+            expected = one_sided_shift(scores[row, head, :length, :length])
             torch.testing.assert_close(shifted[row, head, :length, :length], expected)
+
+
+@torch.no_grad()
+def test_legacy_attention_equals_the_formula_of_the_studys_code():
+    """Positions from 0 to L - 1 before the shift, and a division by the square root of the model dimension."""
+    attention = make_attention("legacy")
+    query, key, value = torch.randn(3, len(LENGTHS), NUM_HEADS, NUM_STATES, HEAD_DIM)
+    attended = attention.attend(query, key, value, make_context(attention))
+    for row, length in enumerate(LENGTHS.tolist()):
+        for head in range(NUM_HEADS):
+            rows = slice(head * HEAD_DIM, (head + 1) * HEAD_DIM)
+            positions = [attention.position_proj.weight[rows] @ sinusoids(place, DIM) for place in range(length)]
+            queries, keys = query[row, head, :length], key[row, head, :length]
+            by_position = torch.stack([(one + attention.position_bias[head]) @ other for one in queries for other in positions])
+            by_content = torch.stack([(one + attention.content_bias[head]) @ other for one in queries for other in keys])
+            scores = by_content.view(length, length) + one_sided_shift(by_position.view(length, length))
+            expected = (scores / math.sqrt(DIM)).softmax(-1) @ value[row, head, :length]
+            torch.testing.assert_close(attended[row, head, :length], expected, atol=1e-5, rtol=1e-5)

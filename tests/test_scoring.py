@@ -228,3 +228,26 @@ def test_a_manifest_without_any_reference_text_is_an_error(corpus, capsys):
     manifest.write(corpus / "test.tsv", utterances)
     assert run_score(corpus, "--metrics", "bleu") == 1
     assert "all 4 references (tgt_text) are empty" in capsys.readouterr().err
+
+
+def test_languages_are_scored_apart_and_their_mean_counts_them_alike(corpus, capsys):
+    languages = ["de", "fr", "de", "de"]
+    rows = [manifest.Utterance(f"utt{row}", "a.wav", 9, text, tgt_lang=lang) for row, (text, lang) in enumerate(zip(REFERENCES, languages))]
+    manifest.write(corpus / "test.tsv", rows)
+    assert run_score(corpus, "--by", "tgt_lang", "--json", corpus / "by.json") == 0
+    report = json.loads((corpus / "by.json").read_text())
+    together = capsys.readouterr().out
+    for language in ("de", "fr"):
+        chosen = [row for row, each in enumerate(languages) if each == language]
+        alone = score.compute(list(score.METRICS), [HYPOTHESES[row] for row in chosen], [REFERENCES[row] for row in chosen])
+        assert report["values"][language]["num_sentences"] == len(chosen)
+        assert {name: value["score"] for name, value in report["values"][language]["metrics"].items()} == {each.metric: each.score for each in alone}
+    for name, mean in report["mean"].items():
+        assert mean["score"] == pytest.approx(sum(report["values"][language]["metrics"][name]["score"] for language in ("de", "fr")) / 2)
+    lines = together.splitlines()
+    assert lines[8].split() == ["by", "tgt_lang", "de", "(3)", "fr", "(1)", "mean"]
+    assert lines[9].split()[1:] == [f"{report['values'][lang]['metrics']['wer']['score']:.2f}" for lang in ("de", "fr")] + [
+        f"{report['mean']['wer']['score']:.2f}"
+    ]
+    assert run_score(corpus, "--by", "accent") == 1
+    assert "--by must be a column of the manifest (id audio" in capsys.readouterr().err

@@ -63,20 +63,34 @@ def test_finetuning_begins_with_the_weights_and_counts_from_one(trained, data, t
             torch.testing.assert_close(end[name], begin[name], rtol=0, atol=0)
 
 
-def test_two_processes_are_one_with_twice_the_batches(data, tmp_path):
-    """gloo on one machine, as recipes for several CPUs start it; the model is without what differs by process: dropout."""
+def train_in_two_processes(data, out, *arguments, **settings):
+    """gloo on one machine, as recipes for several CPUs start it; returns both processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    plain = ["--dropout", 0, "--attention-dropout", 0, "--activation-dropout", 0]
     processes = ["--ddp-backend", "legacy_ddp", "--distributed-backend", "gloo", "--distributed-no-spawn", "--distributed-world-size", 2]
     processes += ["--distributed-init-method", f"tcp://127.0.0.1:{port}"]
-    first, _ = at_once(
-        *(lambda rank=rank: succeeded(train(data, tmp_path / "two", *plain, *processes, "--distributed-rank", rank, updates=2)) for rank in (0, 1))
+    return at_once(
+        *(lambda rank=rank: succeeded(train(data, out, *arguments, *processes, "--distributed-rank", rank, **settings)) for rank in (0, 1))
     )
+
+
+def test_two_processes_are_one_with_twice_the_batches(data, tmp_path):
+    """The model is without what differs by process: dropout."""
+    plain = ["--dropout", 0, "--attention-dropout", 0, "--activation-dropout", 0]
+    first, _ = train_in_two_processes(data, tmp_path / "two", *plain, updates=2)
     alone = succeeded(train(data, tmp_path / "one", *plain, "--update-freq", 2, updates=2))
     assert updates(first) == updates(alone) and set(updates(alone)) == {1, 2}
     torch.testing.assert_close(weights(tmp_path / "two/checkpoint_last.pt"), weights(tmp_path / "one/checkpoint_last.pt"))
+
+
+def test_batch_norm_of_two_processes_ends_an_epoch_in_which_one_has_a_batch_more(data, tmp_path):
+    """The process without data takes part in the sums of the other's batch norm and counts nothing in them."""
+    batches = ["--max-tokens", 6000, "--batch-size", 5, "--required-batch-size-multiple", 1]               # 22 utterances: 5 batches
+    train_in_two_processes(data, tmp_path, *batches, "--max-epoch", 2, model=COMPRESSED, updates=100)
+    state = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
+    assert state["optimizer_history"][-1]["num_updates"] == 2 * 3
+    assert all(value.isfinite().all() for value in state["model"].values())
 
 
 @pytest.mark.parametrize("model", ["dfp_conformer_compressed", "xattn_transformer"])

@@ -130,11 +130,39 @@ def compute(metrics, hypotheses, references):
     return [score for metric in dict.fromkeys(metrics) for score in METRICS[metric](hypotheses, references)]
 
 
-def format_table(scores, num_sentences):
-    """Aligned lines: metric, score, number of sentences, signature."""
+def compute_by(column, metrics, hypotheses, utterances):
+    """The scores of each value of a column (say tgt_lang), and their mean, in which every value counts the same.
+
+    Returns:
+        {value: (number of sentences, scores)}, values sorted, and the mean scores.
+
+    Raises:
+        ValueError: the manifest has no such column, or one value's references are all empty.
+    """
+    groups = {}
+    for hypothesis, utterance in zip(hypotheses, utterances):
+        pair = groups.setdefault(_value(utterance, column), ([], []))
+        pair[0].append(hypothesis)
+        pair[1].append(utterance.tgt_text)
+    scores = {value: (len(groups[value][0]), compute(metrics, *groups[value])) for value in sorted(groups)}
+    together = zip(*(scores_of_value for _, scores_of_value in scores.values()))
+    mean = [Score(same[0].metric, sum(score.score for score in same) / len(same), same[0].signature) for same in together]
+    return scores, mean
+
+
+def format_table(scores, num_sentences, by=None):
+    """Aligned lines: metric, score, number of sentences, signature; with `by` a column per value and one of their mean after them."""
     lines = [f"{'metric':<14}  {'score':>6}  {'sentences':>9}  signature"]
     for metric, score, signature in scores:
         lines.append(f"{metric:<14}  {score:>6.2f}  {num_sentences:>9}  {signature}")
+    if by is not None:
+        column, scores_by_value, mean = by
+        names = [*(f"{value or '(empty)'} ({number})" for value, (number, _) in scores_by_value.items()), "mean"]
+        widths = [max(7, len(name)) for name in names]
+        lines += ["", "  ".join([f"{'by ' + column:<14}", *(name.rjust(width) for name, width in zip(names, widths))])]
+        for index, (metric, average, _) in enumerate(mean):
+            values = [*(scores_of_value[index].score for _, scores_of_value in scores_by_value.values()), average]
+            lines.append("  ".join([f"{metric:<14}", *(f"{value:{width}.2f}" for value, width in zip(values, widths))]))
     return "\n".join(lines)
 
 
@@ -144,15 +172,19 @@ def add_arguments(parser):
     )
     parser.add_argument("--manifest", required=True, metavar="FILE", help="the TSV that was decoded; its tgt_text is scored")
     parser.add_argument("--metrics", nargs="+", choices=list(METRICS), default=list(METRICS), help="(default: all)")
+    parser.add_argument("--by", metavar="COLUMN", help="also score each value of this column of the manifest, e.g. tgt_lang, and their mean")
     parser.add_argument("--json", metavar="FILE", help="write the scores to this file as well")
 
 
 def run(args):
     utterances = manifest.read(args.manifest)
     hypotheses = read_hypotheses(args.hypotheses)
+    by = None
     try:
         texts = select_by_row(hypotheses, utterances)
         scores = compute(args.metrics, texts, [utterance.tgt_text for utterance in utterances])
+        if args.by is not None:
+            by = (args.by, *compute_by(args.by, args.metrics, texts, utterances))
     except ValueError as error:
         raise ValueError(f"{' '.join(args.hypotheses)} against {args.manifest}: {error}") from error
     if args.json is not None:
@@ -160,11 +192,27 @@ def run(args):
             "hypotheses": args.hypotheses,
             "manifest": args.manifest,
             "num_sentences": len(utterances),
-            "metrics": {metric: {"score": score, "signature": signature} for metric, score, signature in scores},
+            "metrics": _as_json(scores),
         }
+        if by is not None:
+            values = {value: {"num_sentences": number, "metrics": _as_json(each)} for value, (number, each) in by[1].items()}
+            report |= {"by": by[0], "values": values, "mean": _as_json(by[2])}
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(format_table(scores, len(utterances)))
+    print(format_table(scores, len(utterances), by))
+
+
+def _as_json(scores):
+    return {metric: {"score": score, "signature": signature} for metric, score, signature in scores}
+
+
+def _value(utterance, column):
+    if column in manifest.COLUMNS:
+        return str(getattr(utterance, column))
+    if column not in utterance.extra:
+        columns = " ".join([*manifest.COLUMNS, *utterance.extra])
+        raise ValueError(f"--by must be a column of the manifest ({columns}), but is {column}")
+    return utterance.extra[column]
 
 
 def _error_rates(name, unit, rate, hypotheses, references):

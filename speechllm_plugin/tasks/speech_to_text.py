@@ -7,16 +7,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from fairseq.data import Dictionary, encoders
+import torch
+from fairseq.data import Dictionary
 from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass.configs import DatasetConfig
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
 from speechllm_plugin.data import features, manifest
 from speechllm_plugin.data.data_config import DataConfig
-from speechllm_plugin.data.dataset import SpeechTextDataset
+from speechllm_plugin.data.dataset import SpeechTextDataset, temperature_repeats
 from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
+from speechllm_plugin.models.conformer import MaskedBatchNorm
+from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.tasks.text_codec import TextCodec
 
 logger = logging.getLogger(__name__)
 
@@ -37,27 +42,6 @@ class SpeechToTextTaskConfig(FairseqDataclass):
     rebuild_batches: bool = field(default=True, metadata={"help": "group utterances into new batches in every epoch"})
 
 
-class TextCodec:
-    """Text to token ids and back, as the data configuration says."""
-
-    def __init__(self, dictionary: Dictionary, pre_tokenizer: dict | None, bpe_tokenizer: dict | None):
-        self.dictionary = dictionary
-        self.tokenizer = encoders.build_tokenizer(Namespace(**(pre_tokenizer or {"tokenizer": None})))
-        self.bpe = encoders.build_bpe(Namespace(**(bpe_tokenizer or {"bpe": None})))
-
-    def encode(self, text: str, end: list[int]) -> np.ndarray:
-        """(U,) ids, and `end` behind them."""
-        for part in (self.tokenizer, self.bpe):
-            text = part.encode(text) if part is not None else text
-        return np.array([self.dictionary.index(piece) for piece in text.split()] + end, dtype=np.int64)
-
-    def decode(self, ids: list[int]) -> str:
-        text = " ".join(self.dictionary[token] for token in ids)
-        for part in (self.bpe, self.tokenizer):
-            text = part.decode(text) if part is not None else text
-        return text
-
-
 @register_task("speechllm_speech_to_text", dataclass=SpeechToTextTaskConfig)
 class SpeechLLMSpeechToTextTask(FairseqTask):
     """Speech recognition and translation over manifests. `transcript_dictionary` is None where the data has no transcripts."""
@@ -67,10 +51,14 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
 
     @classmethod
     def setup_task(cls, cfg: SpeechToTextTaskConfig, **unused):
-        # fairseq takes --bf16 for a sign of a TPU: without torch_xla it means a GPU or the CPU.
         whole = cfg._get_parent()
-        if whole is not None and whole.common.bf16 and find_spec("torch_xla") is None:
-            whole.common.tpu = False
+        if whole is not None:
+            # fairseq takes --bf16 for a sign of a TPU: without torch_xla it means a GPU or the CPU.
+            whole.common.tpu = whole.common.tpu and find_spec("torch_xla") is not None
+            # fairseq fills a buffer of batches in a daemon thread, which can abort the process if it is inside torch at the end; the
+            # loader's workers read ahead without it.
+            if whole.dataset.data_buffer_size == DatasetConfig().data_buffer_size:
+                whole.dataset.data_buffer_size = 0
         return cls(cfg)
 
     def __init__(self, cfg: SpeechToTextTaskConfig):
@@ -132,16 +120,25 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
                 self.check_training_texts(path, rows)
             utterances += rows
         use_cmvn, augment = self.data_config.transforms(is_training, split)
-        transcripts = None
+        transcripts = transcriptions = languages = None
         if self.transcript is not None:
             transcripts = [self.transcript.encode(row.src_text, end=[]) for row in utterances]
+        if is_training and self.data_config.transcribe_probability:
+            transcriptions = [self.encode_target(row.id, row.src_text, row.src_lang) for row in utterances]
+        if is_training and self.data_config.sampling_alpha != 1:
+            languages = [f"{row.src_lang}-{row.tgt_lang}" for row in utterances]
         self.datasets[split] = SpeechTextDataset(
             [row.audio for row in utterances],
             [row.n_frames for row in utterances],
             self.data_config.audio_root,
             self.target_dictionary,
-            targets=[self.encode_target(row) for row in utterances],
+            ids=[row.id for row in utterances],
+            targets=[self.encode_target(row.id, row.tgt_text, row.tgt_lang) for row in utterances],
             transcripts=transcripts,
+            transcriptions=transcriptions,
+            transcribe_probability=self.data_config.transcribe_probability,
+            has_tags=self.data_config.prepend_tgt_lang_tag,
+            repeats=languages and temperature_repeats(languages, self.data_config.sampling_alpha),
             use_cmvn=use_cmvn,
             augment=augment if is_training else None,
             shuffle=is_training,
@@ -149,27 +146,58 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
         )
 
     def check_training_texts(self, path, rows):
+        needs_transcript = self.transcript is not None or self.data_config.transcribe_probability > 0
         for line, row in enumerate(rows, 2):
-            for column, text in (("tgt_text", row.tgt_text), ("src_text", row.src_text if self.transcript else "-")):
+            for column, text in (("tgt_text", row.tgt_text), ("src_text", row.src_text if needs_transcript else "-")):
                 if not text.strip():
                     raise ValueError(f"{path}:{line}: {column} must not be empty in training (utterance {row.id}): fill it in or drop the row")
 
-    def encode_target(self, row) -> np.ndarray:
-        ids = self.target.encode(row.tgt_text, end=[self.target_dictionary.eos()])
+    def encode_target(self, utterance_id: str, text: str, language: str) -> np.ndarray:
+        """(U,) ids with end of sentence, after the tag of the language if the data configuration wants tags."""
+        ids = self.target.encode(text, end=[self.target_dictionary.eos()])
         if not self.data_config.prepend_tgt_lang_tag:
             return ids
-        tag = self.target_dictionary.index(f"<lang:{row.tgt_lang}>")
-        if tag == self.target_dictionary.unk():
+        return np.concatenate([[self.language_tag(language or self.data_config.tgt_lang, f"utterance {utterance_id}")], ids])
+
+    def language_tag(self, language: str | None, place: str) -> int:
+        if not language:
+            raise ValueError(f"{place}: a tag needs its language: fill in tgt_lang in the manifest, or name tgt_lang in {self.data_config_path}")
+        tag = self.target.tag(language)
+        if tag is None:
             raise ValueError(
-                f"utterance {row.id}: the tag <lang:{row.tgt_lang}> of its tgt_lang is not in {self.data_config.vocab_filename}: "
-                "correct tgt_lang, or prepare the data with this language"
+                f"{place}: the tag <lang:{language}> of its language is not in {self.data_config.vocab_filename}: "
+                "correct the language, or prepare the data with it"
             )
-        return np.concatenate([[tag], ids])
+        return tag
 
     def build_model(self, cfg, from_checkpoint=False):
         if isinstance(cfg, Namespace):                                  # fairseq's own speech models: peers on the same data
             cfg.input_feat_per_channel, cfg.input_channels = self.data_config.input_feat_per_channel, 1
-        return super().build_model(cfg, from_checkpoint)
+        model = super().build_model(cfg, from_checkpoint)
+        if isinstance(model, SpeechToTextModel) and not from_checkpoint:
+            initialise(model, cfg, self.state_dict()["vocabularies"])
+        return model
+
+    def state_dict(self):
+        """What a checkpoint keeps of the task: which vocabularies its weights belong to."""
+        codecs = {"target": self.target, "transcript": self.transcript}
+        return {"vocabularies": {name: codec.digest() for name, codec in codecs.items() if codec is not None}}
+
+    def load_state_dict(self, state_dict):
+        """Training goes on, and decoding begins, with the vocabularies of the checkpoint only; those of other tasks name none."""
+        for name, digest in state_dict.get("vocabularies", {}).items():
+            if self.state_dict()["vocabularies"].get(name, digest) != digest:
+                raise ValueError(
+                    f"{self.data_config_path}: its {name} vocabulary is not the one that the checkpoint was trained with: "
+                    "give the data folder of that training"
+                )
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """As fairseq's; a rank without data left repeats a batch, which must not count in the statistics of batch norm."""
+        for module in model.modules():
+            if isinstance(module, MaskedBatchNorm):
+                module.counts = not ignore_grad
+        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
 
     def build_tokenizer(self, args):
         return self.target.tokenizer
@@ -179,9 +207,7 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """BeamSearch, or fairseq's generator where an option needs it."""
-        tags = {index for symbol, index in self.target_dictionary.indices.items() if symbol.startswith("<lang:")}
-        if self.data_config.prepend_tgt_lang_tag and args.prefix_size != 1:
-            raise ValueError(f"--prefix-size must be 1, as the texts begin with a language tag, but is {args.prefix_size}")
+        tags = self.target.tags
         for option in REFUSED_OPTIONS:
             if getattr(args, option, None) not in (None, False, -1):
                 raise ValueError(f"--{option.replace('_', '-')} is not available with speech and these models: leave it out")
@@ -209,6 +235,18 @@ class SpeechLLMSpeechToTextTask(FairseqTask):
             no_repeat_ngram_size=args.no_repeat_ngram_size,
             symbols_to_strip_from_output=tags,
         )
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        """Where the data configuration wants tags, every hypothesis begins with that of its row's language."""
+        if self.data_config.prepend_tgt_lang_tag:
+            tag = sample["tag"] if "tag" in sample else self.interactive_tags(sample)
+            prefix_tokens = torch.cat([tag[:, None], *([] if prefix_tokens is None else [prefix_tokens[:, 1:]])], dim=1)
+        return super().inference_step(generator, models, sample, prefix_tokens, constraints)
+
+    def interactive_tags(self, sample) -> torch.Tensor:
+        """(B,) fairseq-interactive has no manifest that names a language."""
+        lengths = sample["net_input"]["src_lengths"]
+        return torch.full_like(lengths, self.language_tag(self.data_config.tgt_lang, "fairseq-interactive"))
 
     def get_interactive_tokens_and_lengths(self, lines, encode_fn):
         """fairseq-interactive reads one audio file or segment per line; its path starts from the current folder."""

@@ -1,0 +1,8 @@
+# Table 3, row 5 without the causal mask on the speech. Sizes that are not named here are the flags' defaults, which are the paper's.
+MODEL_ARGS=(
+  --arch dfp_transformer
+  --encoder conformer
+  --encoder-layers 12
+  --ctc-layer 8
+  --decoder-layers 6
+)

@@ -1,0 +1,79 @@
+"""Model files (recipes/models/*.sh): bash that sets MODEL_ARGS=(...), the flags of a model for fairseq-train."""
+
+import argparse
+import subprocess
+from pathlib import Path
+
+from fairseq.dataclass.utils import gen_parser_from_dataclass
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY
+
+from speechllm_plugin.models.config import SpeechToTextConfig, check
+from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+
+# --arch -> model
+ARCHITECTURES = {name: model for name, model in ARCH_MODEL_REGISTRY.items() if issubclass(model, SpeechToTextModel)}
+
+# As the recipes read it: any failing command ends it. Only the flags go to stdout, each followed by a zero byte.
+SCRIPT = r'unset MODEL_ARGS; source "$1" >&2; printf "%s\0" ${MODEL_ARGS[@]+"${MODEL_ARGS[@]}"}'
+# Flags of training that a model file may hold, as they belong to its comparison; nothing here depends on them.
+TRAINING_FLAGS = ("--criterion", "--label-smoothing", "--ctc-weight")
+
+
+class FlagParser(argparse.ArgumentParser):
+    """A parser that raises instead of leaving the program; abbreviations are no flags for fairseq either."""
+
+    def __init__(self):
+        super().__init__(add_help=False, allow_abbrev=False)
+
+    def error(self, message):
+        raise ValueError(message)
+
+
+def read(path: Path) -> tuple[str, SpeechToTextConfig]:
+    """The architecture's name and the configuration that a model file sets.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: bash fails at it, it sets no MODEL_ARGS, or these are no flags of our models or contradict each other.
+    """
+    flags = read_flags(path)
+    try:
+        return parse(flags)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_flags(path: Path) -> list[str]:
+    """MODEL_ARGS of a model file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such model file; those of the study are in recipes/models")
+    command = ["bash", "-euo", "pipefail", "-c", SCRIPT, "bash", path.absolute()]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ValueError(f"{path}: bash ends with status {result.returncode}: {reason}")
+    flags = result.stdout.split("\0")[:-1]
+    if not any(flags):
+        raise ValueError(f"{path}: sets no flags: it must contain MODEL_ARGS=(--arch ...), as the files in recipes/models do")
+    return flags
+
+
+def parse(flags: list[str]) -> tuple[str, SpeechToTextConfig]:
+    """The architecture's name and the configuration, read from the flags as fairseq-train reads them.
+
+    Raises:
+        ValueError: an unknown architecture, flag or value, or flags that contradict each other.
+    """
+    parser = FlagParser()
+    parser.add_argument("--arch", required=True, choices=ARCHITECTURES)
+    arch = parser.parse_known_args(flags)[0].arch
+    config_type = MODEL_DATACLASS_REGISTRY[arch]
+    gen_parser_from_dataclass(parser, config_type())
+    for flag in TRAINING_FLAGS:
+        parser.add_argument(flag)
+    args, unknown = parser.parse_known_args(flags)
+    if unknown:
+        raise ValueError(f"{' '.join(unknown)}: no flag of {arch}: correct it, or give it to fairseq-train beside the model file")
+    cfg = config_type.from_namespace(args)
+    check(cfg)
+    return arch, cfg

@@ -1,0 +1,76 @@
+"""A model as a checkpoint holds it: architecture, flags and weights; and whether its weights are those of another model."""
+
+from dataclasses import fields
+from typing import NamedTuple
+
+import torch
+from fairseq.models import MODEL_DATACLASS_REGISTRY, MODEL_REGISTRY
+
+from speechllm_plugin import checkpoint_file
+from speechllm_plugin.models.config import SpeechToTextConfig
+from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+
+# --arch -> model and its configuration
+ARCHITECTURES = {
+    name: (model, MODEL_DATACLASS_REGISTRY[name]) for name, model in MODEL_REGISTRY.items() if issubclass(model, SpeechToTextModel)
+}
+
+
+class SavedModel(NamedTuple):
+    """Architecture, its flags, weights by name, the task's flags by name, and digests of the vocabularies as far as it has some."""
+
+    arch: str
+    cfg: SpeechToTextConfig
+    weights: dict
+    task: dict
+    vocabularies: dict
+
+
+def read(path) -> SavedModel:
+    """The model of a checkpoint that fairseq-train, `speechllm average` or `speechllm import` wrote.
+
+    Raises:
+        FileNotFoundError, ValueError: the file is missing, unreadable or of another model.
+    """
+    return parse(checkpoint_file.load(path), path)
+
+
+def parse(checkpoint: dict, path) -> SavedModel:
+    if checkpoint.get("args") is not None:
+        raise ValueError(f"{path}: was made by other code (it has args): if that is the study's, convert it with `speechllm import`")
+    cfg = checkpoint.get("cfg") or {}
+    flags = cfg.get("model") or {}
+    flags = flags if isinstance(flags, dict) else vars(flags)
+    arch = flags.get("_name") or flags.get("arch")
+    if arch not in ARCHITECTURES:
+        raise ValueError(f"{path}: must be a checkpoint of {' or '.join(ARCHITECTURES)}, but is of {arch or 'no architecture that it names'}")
+    _, config_type = ARCHITECTURES[arch]
+    known = {field.name: flags[field.name] for field in fields(config_type) if field.name in flags}     # what is younger than it has its default
+    state = checkpoint.get("task_state") or {}
+    return SavedModel(arch, config_type(**known), tensors(checkpoint, path), cfg.get("task") or {}, state.get("vocabularies", {}))
+
+
+def tensors(checkpoint: dict, path) -> dict:
+    """The weights, which are tensors by name."""
+    for name, weight in checkpoint["model"].items():
+        if not torch.is_tensor(weight):
+            raise ValueError(f"{path}: the model must consist of tensors, but {name} is a {type(weight).__name__}")
+    return checkpoint["model"]
+
+
+def differences(theirs: dict, ours: dict) -> list[str]:
+    """What keeps the tensors of a file from being those of the present model: counts and the first names; nothing if they agree."""
+    kinds = {
+        "only there": [f"{name} {shape(theirs[name])}" for name in theirs if name not in ours],
+        "only here": [f"{name} {shape(ours[name])}" for name in ours if name not in theirs],
+        "of another shape": [
+            f"{name} {shape(theirs[name])} there, {shape(ours[name])} here"
+            for name in theirs
+            if name in ours and theirs[name].shape != ours[name].shape
+        ],
+    }
+    return [f"tensors {kind}: {len(found)} (first: {found[0]})" for kind, found in kinds.items() if found]
+
+
+def shape(tensor) -> str:
+    return f"({', '.join(map(str, tensor.shape))})"
