@@ -2,25 +2,25 @@
 # Stages of one experiment; each can be repeated: done with the same options and inputs = skipped, interrupted = resumed or redone.
 #   source recipes/environment.sh; source recipes/pipeline.sh
 #   source recipes/models/M.sh               MODEL_ARGS=(...)
-#   source recipes/training/T.sh             TRAINING_ARGS=(...) GENERATION_ARGS=(...) AVERAGE_LAST=N
+#   source recipes/training/T.sh             PREPARE_ARGS=(...) TRAINING_ARGS=(...) GENERATION_ARGS=(...) AVERAGE_LAST=N
 #   prepare DATA COMMAND...                  runs COMMAND, which fills the folder DATA; log in DATA/prepare.log
 #   train DATA OUT                           OUT/checkpoints, OUT/train.log; other options or data than before are an error
 #   average OUT                              OUT/average.pt
 #   generate DATA OUT SPLIT                  OUT/generate-SPLIT.txt, OUT/generate-SPLIT.log
 #   score DATA OUT SPLIT METRIC...           OUT/score-SPLIT.json, OUT/score-SPLIT.log
-#   run_pipeline DATA OUT SPLIT METRIC...    train, average, generate, score
+#   run_pipeline DATA OUT SPLIT METRIC...    train, average, generate, score (SCORE_ARGS=(--by COLUMN) adds scores per value)
 #   summary SPLIT OUT...                     the table (parameters, scores, speeds) and where every file went
+# With dry_run=1 the stages print the commands that they would run, and how much training is to be expected.
 set -euo pipefail
+dry_run=${dry_run:-}
+SCORE_ARGS=()
 
 pipeline_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 speechllm=(python3 -m speechllm_plugin.cli)
 
 # What every experiment of the study shares (recipes/training holds what depends on the corpus and the machine).
 plugin_args=(--user-dir "$pipeline_root/speechllm_plugin" --task speechllm_speech_to_text)
-# fairseq fills a buffer of batches in a daemon thread, and one that is inside torch when training ends can abort the process; workers read
-# ahead without it.
 optimizer_args=(
-  --data-buffer-size 0
   --criterion ctc_cross_entropy --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 10
   --log-format json --log-interval 50
 )
@@ -29,7 +29,7 @@ decoding_args=(--beam 5 --no-repeat-ngram-size 5 --unkpen 10000)
 prepare() {
   local data=$1
   shift
-  mkdir -p "$data"
+  [[ -n $dry_run ]] || mkdir -p "$data"
   run_stage prepare "$data" "$data/prepare.log" "$data/.prepare.done" "$(one_option_a_line "$@")" -- show_all "$@"
 }
 
@@ -43,30 +43,20 @@ show_all() {
 train() {
   local data=$1 out=$2 options started=$2/.train.options
   options=$(one_option_a_line "${plugin_args[@]:2}" "${optimizer_args[@]}" "${MODEL_ARGS[@]}" "${TRAINING_ARGS[@]}")
-  options+=$'\n'"data $(cat "$data/train.tsv" "$data/config.yaml" | cksum)"
-  if [[ -f $started && $(<"$started") != "$options" ]]; then
+  [[ -n $dry_run && ! -e $data/train.tsv ]] || options+=$'\n'"data $(cat "$data/train.tsv" "$data/config.yaml" | cksum)"
+  if [[ -f $started && $(<"$started") != "$options" ]]; then  # also in a dry run
     diff "$started" - <<<"$options" >&2 || true
     stage_error "train: $out was begun with other options or data (< then, > now); give another folder, or remove $started to go on with these"
     return 1
   fi
-  mkdir -p "$out"
-  echo "$options" >"$started"
+  [[ -n $dry_run ]] || { mkdir -p "$out" && echo "$options" >"$started"; }
   run_stage train "$out" "$out/train.log" "$out/.train.done" "$options" -- \
     show_validations fairseq-train "$data" --valid-subset dev --save-dir "$out/checkpoints" "${plugin_args[@]}" "${optimizer_args[@]}" "${MODEL_ARGS[@]}" "${TRAINING_ARGS[@]}"
 }
 
 # show_validations COMMAND...: its output goes to run_stage's log; the console (3) sees a short line per validation.
 show_validations() {
-  "$@" 2>&1 | awk '
-    { print; fflush() }
-    /"dev_num_updates"/ {
-      line = "          dev"
-      for (i = 1; i <= split("num_updates loss accuracy ctc_wer", name, " "); i++)
-        if (match($0, "\"dev_" name[i] "\": \"[^\"]*"))
-          line = line "  " (name[i] == "num_updates" ? "update" : name[i]) " " substr($0, RSTART + length(name[i]) + 9, RLENGTH - length(name[i]) - 9)
-      print line | "cat >&3"
-      fflush("cat >&3")
-    }'
+  "$@" 2>&1 | python3 "$pipeline_root/recipes/show_validations.py"
 }
 
 average() {
@@ -85,8 +75,9 @@ generate() {
 score() {
   local data=$1 out=$2 split=$3
   shift 3
-  run_stage score "$out/score-$split.json" "$out/score-$split.log" "$out/.score-$split.done" "$*" "$out/.generate-$split.done" -- \
-    show_all "${speechllm[@]}" score --hypotheses "$out/generate-$split.txt" --manifest "$data/$split.tsv" --json "$out/score-$split.json" --metrics "$@"
+  run_stage score "$out/score-$split.json" "$out/score-$split.log" "$out/.score-$split.done" "$* ${SCORE_ARGS[*]}" "$out/.generate-$split.done" -- \
+    show_all "${speechllm[@]}" score --hypotheses "$out/generate-$split.txt" --manifest "$data/$split.tsv" --json "$out/score-$split.json" \
+    --metrics "$@" "${SCORE_ARGS[@]}"
 }
 
 run_pipeline() {
@@ -112,6 +103,14 @@ run_stage() {
     return
   fi
   echo
+  if [[ -n $dry_run ]]; then
+    [[ $1 != show_* ]] || shift
+    printf '          $'
+    printf ' %q' "$@"
+    printf '\n'
+    [[ $name != train ]] || expected_work "$2"
+    return
+  fi
   rm -f "$stamp"
   [[ $1 == show_* ]] && echo "\$ ${*:2}" >>"$log" || echo "\$ $*" >>"$log"
   if ! "$@" 3>&1 >>"$log" 2>&1; then
@@ -121,6 +120,36 @@ run_stage() {
   fi
   echo "$options" >"$stamp"
   echo "          done in $((SECONDS - start)) s"
+}
+
+# expected_work DATA: the bounds that TRAINING_ARGS set on one GPU, added up in expected_total; frames are 10 ms.
+expected_total=(0 0 0)  # trainings, updates, frames
+expected_work() {
+  local frames='' updates per_update work
+  updates=$(last_value --max-update) per_update=$(($(last_value --max-tokens) * $(last_value --update-freq 1)))
+  [[ ! -e $1/train.tsv ]] || frames=$(awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "n_frames") column = i; next } { sum += $column } END { print sum }' "$1/train.tsv")
+  frames=${frames:-$(expected_frames "$1")}
+  work="at most $(grouped "$updates") updates of up to $(grouped "$per_update") frames on one GPU"
+  ((!${frames:-0})) || work+=", $((updates * (frames < per_update ? frames : per_update) / frames)) times the $(grouped "$frames") of the training set"
+  echo "          # $work"
+  ((!${frames:-0} || frames > per_update)) || per_update=$frames
+  expected_total=($((expected_total[0] + 1)) $((expected_total[1] + updates)) $((expected_total[2] + updates * per_update)))
+}
+
+grouped() {
+  sed -E ':again; s/([0-9])([0-9]{3})($|,)/\1,\2\3/; t again' <<<"$1"
+}
+
+# expected_frames DATA: what is known of a training set before it is prepared; the caller may define this anew.
+expected_frames() { :; }
+
+# last_value FLAG [DEFAULT]: the value that fairseq-train takes from TRAINING_ARGS.
+last_value() {
+  local index value=${2:-}
+  for index in "${!TRAINING_ARGS[@]}"; do
+    [[ ${TRAINING_ARGS[index]} != "$1" ]] || value=${TRAINING_ARGS[index + 1]}
+  done
+  echo "$value"
 }
 
 is_done() {  # PRODUCT STAMP OPTIONS [INPUT...]

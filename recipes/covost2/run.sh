@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Train and score one model on CoVoST2; a second run goes on where the first ended, with other models the data is made once.
+#
+#   bash recipes/covost2/run.sh [OPTION...] SOURCES TARGETS MODEL_FILE [-- FAIRSEQ_TRAIN_ARGUMENT...]
+#   bash recipes/covost2/run.sh --root corpora/covost2 ca+de+es+fr en recipes/models/row5_dfp_conformer.sh
+#
+#   SOURCES TARGETS         languages, as in de en, en de, or ca+de+es+fr en: one model for all of them
+#   MODEL_FILE              one of recipes/models
+#   --root DIR              DIR/LANGUAGE/{clips/*.mp3,validated.tsv,covost_v2.SOURCE_TARGET.tsv}      [corpora/covost2]
+#   --task asr|st|joint     transcribe, translate, or both in one model by tag                            [st]
+#   --training FILE         one of recipes/training                              [recipes/training/paper_covost2.sh]
+#   --out DIR               holds DIR/TASK-SOURCES-TARGETS/data, and a folder per model beside it   [experiments/covost2]
+#   --name NAME             folder of this experiment                                          [the model file's name]
+#   --average-last N        checkpoints to average                                           [as in the training file]
+#   --vocab-size N, --transcript-vocab-size N, --transcript-vocab-from DIR, --features stored|online, --workers N, --sampling-alpha A
+#                           as `speechllm prepare covost2`
+#   FAIRSEQ_TRAIN_ARGUMENT  replaces or adds to the training file's, as in: -- --init-encoder-from ASR/average.pt
+set -euo pipefail
+corpus=covost2 recipes=$(cd "$(dirname "$0")/.." && pwd)
+source "$recipes/run_one.sh"
+parse_arguments "SOURCES TARGETS MODEL_FILE" "$@"
+source_lang=${positional[0]} targets=${positional[1]} model=${positional[2]}
+run_one

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# One experiment = a corpus, a task, languages and a model; what mustc/run.sh, covost2/run.sh and study.sh share.
+#   source recipes/environment.sh; source recipes/pipeline.sh; source recipes/experiment.sh
+#   source recipes/training/T.sh                           PREPARE_ARGS TRAINING_ARGS GENERATION_ARGS AVERAGE_LAST [SIZE_ARGS VOCAB_SIZE]
+#   experiment_folder OUT TASK SOURCES TARGETS             prints OUT/TASK-SOURCES-TARGETS
+#   prepare_corpus CORPUS ROOT TASK SOURCES TARGETS DATA [PREPARE_ARGUMENT...]
+#   use_model MODEL_FILE                                   MODEL_ARGS, with the sizes of the training file if it has any
+#   evaluate TASK SOURCES TARGETS DATA OUT SPLIT           decodes and scores the test set, or both of a joint model
+# TASK is asr, st or joint (one model for both, by tag); SOURCES and TARGETS are languages joined by +, as in de+fr.
+
+declare -A metrics=([asr]="wer cer" [st]="bleu chrf")
+declare -A test_split=([mustc]=tst-COMMON [covost2]=test)
+SIZE_ARGS=()
+declare -A VOCAB_SIZE=()  # of a training file for study.sh: by task, and [transcript]; none is the paper's
+
+experiment_folder() {
+  echo "$1/$2-$3-$4"
+}
+
+# prepare_command CORPUS ROOT TASK SOURCES TARGETS DATA [PREPARE_ARGUMENT...]: the command, one word a line.
+prepare_command() {
+  local sources targets
+  IFS=+ read -ra sources <<<"$4"
+  IFS=+ read -ra targets <<<"$5"
+  printf '%s\n' "${speechllm[@]}" prepare "$1" --root "$2" --task "$3" --source-lang "${sources[@]}" --target-lang "${targets[@]}" --out "$6" \
+    "${PREPARE_ARGS[@]}" "${@:7}"
+}
+
+prepare_corpus() {
+  local command
+  mapfile -t command < <(prepare_command "$@")
+  prepare "$6" "${command[@]}"
+}
+
+use_model() {
+  source "$1"
+  MODEL_ARGS+=("${SIZE_ARGS[@]}")
+}
+
+evaluate() {
+  local task=$1 sources=$2 targets=$3 data=$4 out=$5 split=$6 SCORE_ARGS=()
+  [[ $sources != *+* ]] || SCORE_ARGS=(--by src_lang)
+  [[ $targets != *+* ]] || SCORE_ARGS=(--by tgt_lang)
+  if [[ $task == joint ]]; then
+    evaluate_split "$data" "$out" "${split}_asr" asr || return
+    task=st
+  fi
+  evaluate_split "$data" "$out" "$split" "$task"
+}
+
+evaluate_split() {
+  local data=$1 out=$2 split=$3 task=$4
+  # shellcheck disable=SC2086  # one word per metric
+  generate "$data" "$out" "$split" && score "$data" "$out" "$split" ${metrics[$task]}
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# What mustc/run.sh and covost2/run.sh do; they set `corpus` and `recipes`, source this, and say what their positional arguments are.
+
+declare -A default_training=([mustc]=paper.sh [covost2]=paper_covost2.sh)
+root=corpora/$corpus task=st training=$recipes/training/${default_training[$corpus]} experiments=experiments/$corpus source_lang=en
+name='' average_last='' prepare_args=() positional=() extra_training_args=()
+
+usage_error() {
+  echo "$corpus/run.sh: error: $*; \`bash recipes/$corpus/run.sh --help\` describes the arguments" >&2
+  exit 2
+}
+
+# parse_arguments "NAME..." ARGUMENT...: NAMEs of the positional arguments.
+parse_arguments() {
+  local expected=$1 file names
+  shift
+  while (($#)); do
+    case $1 in
+      -h | --help) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p;}' "$0" && exit ;;
+      --) shift && extra_training_args=("$@") && break ;;
+      --*) [[ $# -gt 1 ]] || usage_error "$1 needs a value" ;;&
+      --root) root=$2 && shift 2 ;;
+      --task) task=$2 && shift 2 ;;
+      --training) training=$2 && shift 2 ;;
+      --out) experiments=$2 && shift 2 ;;
+      --name) name=$2 && shift 2 ;;
+      --source-lang) source_lang=$2 && shift 2 ;;
+      --average-last) average_last=$2 && shift 2 ;;
+      --vocab-size | --transcript-vocab-size | --transcript-vocab-from | --features | --workers | --sampling-alpha)
+        prepare_args+=("$1" "$2") && shift 2 ;;
+      -*) usage_error "unknown option $1" ;;
+      *) positional+=("$1") && shift ;;
+    esac
+  done
+  read -ra names <<<"$expected"
+  [[ ${#positional[@]} == "${#names[@]}" ]] ||
+    usage_error "$expected are needed, but ${#positional[@]} arguments were given: ${positional[*]:-}"
+  [[ $task == asr || $task == st || $task == joint ]] || usage_error "--task must be asr, st or joint, but is $task"
+  for file in "${positional[-1]}" "$training"; do [[ -f $file ]] || usage_error "$file is no file"; done
+}
+
+# Uses what parse_arguments set, and `source_lang`, `targets` and `model`.
+run_one() {
+  local folder data out split
+  source "$recipes/environment.sh"
+  source "$recipes/pipeline.sh"
+  source "$recipes/experiment.sh"
+  source "$training"
+  use_model "$model"
+  TRAINING_ARGS+=("${extra_training_args[@]}")
+  AVERAGE_LAST=${average_last:-$AVERAGE_LAST}
+  folder=$(experiment_folder "$experiments" "$task" "$source_lang" "$targets")
+  data=$folder/data out=$folder/${name:-$(basename "$model" .sh)} split=${test_split[$corpus]}
+  prepare_corpus "$corpus" "$root" "$task" "$source_lang" "$targets" "$data" "${prepare_args[@]}"
+  train "$data" "$out"
+  average "$out"
+  evaluate "$task" "$source_lang" "$targets" "$data" "$out" "$split"
+  [[ $task != joint ]] || summary "${split}_asr" "$out"
+  summary "$split" "$out"
+}
