@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # One experiment = a corpus, a task, languages and a model; what mustc/run.sh, covost2/run.sh and study.sh share.
 #   source recipes/environment.sh; source recipes/pipeline.sh; source recipes/experiment.sh
-#   source recipes/training/T.sh                           PREPARE_ARGS TRAINING_ARGS GENERATION_ARGS AVERAGE_LAST [SIZE_ARGS VOCAB_SIZE]
+#   source recipes/training/T.sh                           PREPARE_ARGS TRAINING_ARGS GENERATION_ARGS AVERAGE_LAST
+#                                                          [SIZE_ARGS LAYERS_DIVIDED_BY VOCAB_SIZE]
 #   experiment_folder OUT TASK SOURCES TARGETS             prints OUT/TASK-SOURCES-TARGETS
 #   prepare_corpus CORPUS ROOT TASK SOURCES TARGETS DATA [PREPARE_ARGUMENT...]
-#   use_model MODEL_FILE                                   MODEL_ARGS, with the sizes of the training file if it has any
+#   use_model MODEL_FILE                                   MODEL_ARGS, with the sizes of the training file if it has any: flags in SIZE_ARGS,
+#                                                          layers divided by LAYERS_DIVIDED_BY and rounded up
 #   evaluate TASK SOURCES TARGETS DATA OUT SPLIT           decodes and scores the test set, or both of a joint model
 # TASK is asr, st or joint (one model for both, by tag); SOURCES and TARGETS are languages joined by +, as in de+fr.
 
 declare -A metrics=([asr]="wer cer" [st]="bleu chrf")
 declare -A test_split=([mustc]=tst-COMMON [covost2]=test)
-SIZE_ARGS=()
+SIZE_ARGS=() LAYERS_DIVIDED_BY=1
 declare -A VOCAB_SIZE=()  # of a training file for study.sh: by task, and [transcript]; none is the paper's
 
 experiment_folder() {
@@ -33,7 +35,14 @@ prepare_corpus() {
 }
 
 use_model() {
+  local index
   source "$1"
+  for index in "${!MODEL_ARGS[@]}"; do
+    case ${MODEL_ARGS[index]} in
+      --encoder-layers | --ctc-layer | --decoder-layers)
+        MODEL_ARGS[index + 1]=$(((MODEL_ARGS[index + 1] + LAYERS_DIVIDED_BY - 1) / LAYERS_DIVIDED_BY)) ;;
+    esac
+  done
   MODEL_ARGS+=("${SIZE_ARGS[@]}")
 }
 

@@ -32,9 +32,8 @@ import json, re, statistics, sys
 path, name, arguments = sys.argv[1:]
 log = open(path, encoding="utf-8").read()
 steps = [json.loads(line) for line in re.findall(r"train_inner \| (\{.*\})", log)]
-# The first steps warm up. frames_per_second is the mean since the start of the epoch, so it is taken apart again.
-speeds = [float(step["frames_per_second"]) for step in steps]
-total = re.search(r"total_memory = ([\d.]+) GB", log)
+speeds = [float(step["frames_per_second"]) for step in steps]  # of ten updates each, the first ones warming up
+total = re.search(r"total memory = ([\d.]+) GB", log)
 memory = f"{float(total[1]) - min(float(step['gb_free']) for step in steps):.1f}" if total else "-"
 speed = statistics.median(speeds[len(speeds) // 2 :])
 decoding = re.findall(r"([\d.]+) sentences/s", log)[-1]

@@ -6,6 +6,7 @@ module is imported, so that scoring a file waits for neither torch nor fairseq.
 
 import argparse
 import importlib
+import os
 import sys
 
 # command: (module, help)
@@ -54,6 +55,10 @@ def main(argv=None):
     args = build_parser(command).parse_args(argv)
     try:
         args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough, as in `speechllm ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains at its end
+        return 1
     except (ValueError, OSError) as error:
         print(f"speechllm: error: {describe_error(error)}", file=sys.stderr)
         return 1

@@ -81,4 +81,6 @@ def description(saved, model, args: dict) -> str:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     others = reference.other_training(args, saved.cfg)
     note = f"; training on would be without {', '.join(others)}" if others else ""
+    if saved.cfg.ctc_compression_max_length:
+        note += "; how the study's code merges beyond ctc_compress_max_out_size is not known to be the same as here"
     return f"{args['arch']} with {parameters:,} parameters, {vocabulary}; {' '.join(flags)}{note}"
