@@ -7,6 +7,7 @@
 #   prepare_corpus CORPUS ROOT TASK SOURCES TARGETS DATA [PREPARE_ARGUMENT...]
 #   use_model MODEL_FILE                                   MODEL_ARGS, with the sizes of the training file if it has any: flags in SIZE_ARGS,
 #                                                          layers divided by LAYERS_DIVIDED_BY and rounded up
+#   share_among_gpus N                                     TRAINING_ARGS, meant for one GPU, with as many frames an update on N
 #   evaluate TASK SOURCES TARGETS DATA OUT SPLIT           decodes and scores the test set, or both of a joint model
 # TASK is asr, st or joint (one model for both, by tag); SOURCES and TARGETS are languages joined by +, as in de+fr.
 
@@ -44,6 +45,21 @@ use_model() {
     esac
   done
   MODEL_ARGS+=("${SIZE_ARGS[@]}")
+}
+
+visible_gpus() {
+  python3 -c 'import torch; print(max(1, torch.cuda.device_count()))'
+}
+
+share_among_gpus() {
+  local gpus=$1 update_freq
+  update_freq=$(last_value --update-freq 1)
+  ((gpus > 1)) || return 0
+  ((update_freq % gpus == 0)) || {
+    stage_error "--update-freq $update_freq cannot be shared among $gpus GPUs: let CUDA_VISIBLE_DEVICES name a number of them that divides it"
+    return 1
+  }
+  TRAINING_ARGS+=(--update-freq $((update_freq / gpus)))
 }
 
 evaluate() {

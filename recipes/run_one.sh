@@ -47,6 +47,7 @@ run_one() {
   source "$recipes/experiment.sh"
   source "$training"
   use_model "$model"
+  share_among_gpus "$(visible_gpus)"
   TRAINING_ARGS+=("${extra_training_args[@]}")
   AVERAGE_LAST=${average_last:-$AVERAGE_LAST}
   folder=$(experiment_folder "$experiments" "$task" "$source_lang" "$targets")

@@ -15,7 +15,7 @@
 #   --training FILE         settings instead of the paper's, for both corpora                             [recipes/training/paper*.sh]
 #   --prepare "ARGUMENTS"   more arguments of `speechllm prepare`, as in --prepare "--features online"
 #   --out DIR               DIR/CORPUS/TASK-SOURCES-TARGETS/{data,MODEL-seedN}, DIR/table.md              [experiments]
-#   --jobs N                experiments at a time, spread over the GPUs                                   [1]
+#   --jobs N                experiments at a time, each on one GPU                          [1, on all visible GPUs]
 #   --stage prepare|asr|st|table, --list, --only EXPERIMENT     parts of it, for schedulers: see recipes/slurm
 #
 # Every translation model starts from the recognition encoder of its row and seed; a decoder-only one from the recognition decoder, too.
@@ -64,6 +64,7 @@ if [[ -n $list ]]; then
 fi
 if [[ -z $only && $stage != table ]]; then check_inputs; fi
 failed=()
+count_gpus
 if [[ -n $only ]]; then
   run_experiment "$only"
   exit

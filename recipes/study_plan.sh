@@ -199,6 +199,12 @@ prepare_all() {
   done
 }
 
+# gpus: those that are visible; gpus_of_one: those of one experiment, all of them unless several run at a time.
+count_gpus() {
+  gpus=$(visible_gpus)
+  gpus_of_one=$((jobs == 1 ? gpus : 1))
+}
+
 # run_experiment NAME: trains, averages, decodes and scores.
 run_experiment() {
   local experiment=$1 folder model seed corpus kind sources targets recognition start
@@ -207,6 +213,7 @@ run_experiment() {
   read -r corpus kind sources targets recognition <<<"${details[$folder]}"
   use_training "$corpus"
   use_model "$recipes/models/${model%-seed*}.sh"
+  share_among_gpus "$gpus_of_one" || return
   TRAINING_ARGS+=(--seed "$seed")
   if [[ -n $recognition ]]; then
     start=$recognition/$model/average.pt
@@ -220,9 +227,8 @@ run_experiment() {
 
 # run_wave asr|st: all experiments of a wave, --jobs at a time; one that fails does not stop the others.
 run_wave() {
-  local experiment started=0 ended=0 pids=() names=() index
-  local gpus=1
-  ((jobs == 1)) || gpus=$(python3 -c 'import torch; print(max(1, torch.cuda.device_count()))')
+  local experiment started=0 pids=() names=() index devices=()
+  IFS=, read -ra devices <<<"${CUDA_VISIBLE_DEVICES:-$(seq -s , 0 $((gpus - 1)))}"
   while read -r experiment; do
     if ((jobs == 1 || ${#dry_run})); then
       echo "== $experiment"
@@ -232,7 +238,7 @@ run_wave() {
     while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
     mkdir -p "$out/$experiment"
     (
-      export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-$((started % gpus))} OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+      export CUDA_VISIBLE_DEVICES=${devices[started % ${#devices[@]}]} OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
       run_experiment "$experiment" >"$out/$experiment/study.log" 2>&1
     ) &
     pids+=($!) names+=("$experiment") started=$((started + 1))

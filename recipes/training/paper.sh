@@ -1,4 +1,4 @@
-# The study's settings for MuST-C: 320,000 frames an update on one GPU; with N GPUs divide --update-freq by N.
+# The study's settings for MuST-C: 320,000 frames an update on one GPU; on N GPUs the recipes divide --update-freq by N.
 PREPARE_ARGS=()
 TRAINING_ARGS=(
   --lr-scheduler inverse_sqrt --lr 2e-3 --warmup-updates 25000
