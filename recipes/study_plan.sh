@@ -35,9 +35,9 @@ corpus_at() {
 
 read_rows() {
   local row found
+  rows=${rows/table1/1,2,3,4,4.1,5,5.1,6}
   for row in ${rows//,/ }; do
     case $row in
-      table1) found=("$recipes"/models/row*_*.sh) ;;
       table3) found=("$recipes"/models/table3_*.sh) ;;
       [0-9]*) found=("$recipes/models/row${row}"_*.sh) ;;
       *) found=("$recipes/models/$row.sh") ;;

@@ -7,10 +7,10 @@ SIZE_ARGS=(
   --decoder-embed-dim 96 --decoder-ffn-embed-dim 384 --decoder-attention-heads 4
 )
 TRAINING_ARGS=(
-  --lr-scheduler polynomial_decay --lr 1e-3 --warmup-updates 150 --total-num-update 1500
+  --lr-scheduler polynomial_decay --lr 1e-3 --warmup-updates 250 --total-num-update 2500
   --max-tokens 4000
-  --max-update 1500
-  --no-epoch-checkpoints --validate-interval 1000 --save-interval-updates 150 --validate-interval-updates 150 --keep-interval-updates 5
+  --max-update 2500
+  --no-epoch-checkpoints --validate-interval 1000 --save-interval-updates 250 --validate-interval-updates 250 --keep-interval-updates 5
   --num-workers 1 --seed 1
 )
 AVERAGE_LAST=5
