@@ -23,6 +23,9 @@ REQUIREMENTS = [
 EXTRAS = {
     "demo": ["espeakng-loader>=0.2.4"],  # espeak-ng and its voices in one wheel: speech without a download of recordings
     "test": ["pytest>=8", "pangolinn>=0.0.1"],  # pangolinn: behaviour suites for padding and causality
+    # speechllm translate, from the releases on that it is tested with. ctranslate2 runs the models, transformers reads and tokenizes them;
+    # sacremoses: Marian's tokenizers silently do without it; protobuf: reads tokenizers that are published as SentencePiece models only
+    "nllb": ["ctranslate2>=4.8.5", "transformers>=5.23", "sacremoses>=0.2", "protobuf>=7.36"],
 }
 # Not among the requirements: pip would build fairseq against a second torch and bring torchaudio, which is never imported here.
 # recipes/environment.sh installs it with --no-build-isolation --no-deps; what it really imports stands above.

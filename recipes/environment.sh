@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Source this: afterwards python3 and fairseq-* are those of a suitable environment, and PYTHONPATH starts with this clone.
-#   EXTRAS="demo test"; source recipes/environment.sh     extras of setup.py that the caller needs as well (default: none)
+#   EXTRAS="demo nllb"; source recipes/environment.sh     extras of setup.py that the caller needs as well (default: none)
 # An active environment that fits is used as it is; else .venv in the repository root is made, completed or taken.
 
 environment_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -99,8 +99,8 @@ set_up_environment() {
   source "$venv/bin/activate"
   environment_step "[2/4] torch and what compiles fairseq" "${pip[@]}" torch numpy cython setuptools wheel || return 1
   environment_step "[3/4] fairseq, compiled here" install_fairseq || return 1
-  environment_step "[4/4] speechllm_plugin, its requirements, its demo and test extras" \
-    "${pip[@]}" --no-build-isolation -e "${environment_root}[demo,test]" || return 1
+  environment_step "[4/4] speechllm_plugin, its requirements, its demo, test and nllb extras" \
+    "${pip[@]}" --no-build-isolation -e "${environment_root}[demo,test,nllb]" || return 1
   echo "$stamp" >"$venv/complete"
 }
 

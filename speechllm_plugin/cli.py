@@ -15,6 +15,8 @@ COMMANDS = {
     "describe": ("speechllm_plugin.describe", "print a model file's layers, parameters and FLOPs, and models that match it"),
     "average": ("speechllm_plugin.averaging", "average the last checkpoints of a training run"),
     "import": ("speechllm_plugin.importing", "turn a checkpoint of the study's code into one of ours"),
+    "translate": ("speechllm_plugin.translate", "translate a split's source texts with a pretrained model (NLLB and others)"),
+    "distill": ("speechllm_plugin.distill", "make a data folder for a student of a teacher's translations or probabilities"),
     "score": ("speechllm_plugin.scoring.score", "score the output of fairseq-generate against the manifest"),
 }
 

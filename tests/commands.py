@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,18 @@ def at_once(*calls):
     """The results of functions without arguments, in order."""
     with ThreadPoolExecutor(PROCESSES_AT_ONCE) as pool:
         return list(pool.map(lambda call: call(), calls))
+
+
+def train_in_two_processes(data, out, *arguments, **settings):
+    """gloo on one machine, as recipes for several CPUs start it; returns both processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = ["--ddp-backend", "legacy_ddp", "--distributed-backend", "gloo", "--distributed-no-spawn", "--distributed-world-size", 2]
+    processes += ["--distributed-init-method", f"tcp://127.0.0.1:{port}"]
+    return at_once(
+        *(lambda rank=rank: succeeded(train(data, out, *arguments, *processes, "--distributed-rank", rank, **settings)) for rank in (0, 1))
+    )
 
 
 def last_line(process):

@@ -14,3 +14,9 @@ def same_random_numbers():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """For CTranslate2, which asks the environment and sets the threads of the whole process, torch's too."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")

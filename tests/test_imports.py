@@ -20,8 +20,11 @@ MAY_IMPORT = {
     "generation": set(),
     "scoring": {"atomic_file", "data"},
     "averaging": {"atomic_file", "checkpoint_file"},
+    "distill": {"data", "distillation"},
+    "distillation": {"atomic_file", "checkpoint_file", "data", "safe_loading", "scoring", "tasks"},
     "importing": {"atomic_file", "checkpoint_file", "criterions", "models", "tasks"},
     "data": {"atomic_file"},
+    "translate": {"data", "distillation"},
     "describe": {"model_facts", "model_file"},
     "model_facts": {"matching", "model_file", "models"},
     "model_file": {"models"},
@@ -45,10 +48,12 @@ MAY_IMPORT_FAIRSEQ = {
     "model_facts",
     "model_file",
     "data.dataset",
+    "data.row_dataset",
+    "distillation.fairseq_teacher",
     "data.vocabulary",
 }
 # Neither fairseq nor torch, also not through what they import.
-LIGHT = {"cli", "atomic_file", "scoring", "data.manifest"}
+LIGHT = {"cli", "atomic_file", "scoring", "data.manifest", "translate"}
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc"}
 
 

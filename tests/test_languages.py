@@ -15,12 +15,8 @@ from tiny_model import FEATURE_DIM, SIZES, batch_of, make_model
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy
 from speechllm_plugin.data import manifest
-from speechllm_plugin.data.dataset import (
-    SpeechTextDataset,
-    drawn,
-    repeated_rows,
-    temperature_repeats,
-)
+from speechllm_plugin.data.dataset import SpeechTextDataset, drawn
+from speechllm_plugin.data.row_dataset import repeated_rows, temperature_repeats
 from speechllm_plugin.models.config import DFPConfig
 from speechllm_plugin.tasks.speech_to_text import (
     SpeechLLMSpeechToTextTask,

@@ -1,7 +1,6 @@
 """fairseq-train: what a run may be cut into, or be done with, without another result; and what else trains on our data."""
 
 import shutil
-import socket
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from commands import (
     hypotheses,
     succeeded,
     train,
+    train_in_two_processes,
     updates,
 )
 
@@ -61,18 +61,6 @@ def test_finetuning_begins_with_the_weights_and_counts_from_one(trained, data, t
     for name in begin:
         if "running_" not in name and "num_batches" not in name:
             torch.testing.assert_close(end[name], begin[name], rtol=0, atol=0)
-
-
-def train_in_two_processes(data, out, *arguments, **settings):
-    """gloo on one machine, as recipes for several CPUs start it; returns both processes."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = ["--ddp-backend", "legacy_ddp", "--distributed-backend", "gloo", "--distributed-no-spawn", "--distributed-world-size", 2]
-    processes += ["--distributed-init-method", f"tcp://127.0.0.1:{port}"]
-    return at_once(
-        *(lambda rank=rank: succeeded(train(data, out, *arguments, *processes, "--distributed-rank", rank, **settings)) for rank in (0, 1))
-    )
 
 
 def test_two_processes_are_one_with_twice_the_batches(data, tmp_path):

@@ -1,1 +1,1 @@
-from speechllm_plugin.criterions import ctc_cross_entropy  # noqa: F401
+from speechllm_plugin.criterions import ctc_cross_entropy, sequence_kd  # noqa: F401

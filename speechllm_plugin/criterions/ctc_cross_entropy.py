@@ -32,15 +32,10 @@ class CTCCrossEntropy(FairseqCriterion):
     def forward(self, model, sample):
         """Returns the loss, its denominator, and what to log: sums, as tensors where they come from the device."""
         output = model(**sample["net_input"])
-        loss, nll_loss = label_smoothed_cross_entropy(output.logits, sample["target"], self.label_smoothing, self.padding_idx)
-        sample_size = sample["nsentences"] if self.sentence_avg else sample["ntokens"]
-        log = {
-            "nll_loss": nll_loss.detach(),
-            "ntokens": sample["ntokens"],
-            "nsentences": sample["nsentences"],
-            "nframes": sample["nframes"],
-            "sample_size": sample_size,
-        }
+        loss, num_tokens, log = self.text_loss(output, sample, model.training)
+        sample_size = sample["nsentences"] if self.sentence_avg else num_tokens
+        log |= {name: sample[name] for name in ("ntokens", "nsentences", "nframes")}
+        log["sample_size"] = sample_size
         if output.ctc is not None:
             ctc = self.ctc_loss(output.ctc, sample)
             loss = loss + self.ctc_weight * ctc
@@ -54,6 +49,11 @@ class CTCCrossEntropy(FairseqCriterion):
                 log["ctc_errors"], log["ctc_words"] = self.ctc_word_errors(output.ctc, sample)
         log["loss"] = loss.detach()
         return loss, sample_size, log
+
+    def text_loss(self, output, sample, is_training: bool):
+        """The sum over all tokens, how many these are, and what to log of it."""
+        loss, nll_loss = label_smoothed_cross_entropy(output.logits, sample["target"], self.label_smoothing, self.padding_idx)
+        return loss, sample["ntokens"], {"nll_loss": nll_loss.detach()}
 
     def ctc_loss(self, ctc, sample):
         """Sum over the batch. An utterance with fewer states than CTC needs for its transcript adds nothing."""

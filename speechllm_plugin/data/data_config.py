@@ -36,6 +36,7 @@ class DataConfig:
     tgt_lang: language of the tag where no manifest names one.
     sampling_alpha: training rows of a language pair are drawn in proportion to the pair's rows to this power.
     transcribe_probability: how often the target of a training row is its transcript, not its translation.
+    sample_kd_texts: training draws one of a teacher's texts (kd_text, kd_text_2 ...) per utterance and epoch, instead of the first.
     """
 
     path: Path
@@ -113,6 +114,10 @@ class DataConfig:
     @property
     def transcribe_probability(self) -> float:
         return self.values.get("transcribe_probability", 0.0)
+
+    @property
+    def sample_kd_texts(self) -> bool:
+        return self.values.get("sample_kd_texts", False)
 
     @property
     def shuffle(self) -> bool:

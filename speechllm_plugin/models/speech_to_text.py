@@ -12,10 +12,14 @@ from speechllm_plugin.models.text_decoder import CrossAttentionDecoder, PrefixDe
 
 
 class ModelOutput(NamedTuple):
-    """Logits (B, U, V) of the text, and the CTC output if the model has one. fairseq's criterions read the first."""
+    """Logits (B, U, V) of the text, the CTC output if the model has one, and the logits of the second text if there is one.
+
+    fairseq's criterions read the first.
+    """
 
     logits: torch.Tensor
     ctc: CTCOutput | None
+    kd_logits: torch.Tensor | None = None
 
 
 class SpeechToTextModel(FairseqEncoderDecoderModel):
@@ -52,11 +56,14 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
             first = " ".join(str(error).split())[:300]
             raise ValueError(f"the checkpoint is of a model with other flags, give the same: {first}") from error
 
-    def forward(self, src_tokens, src_lengths, prev_output_tokens) -> ModelOutput:
-        """Filterbanks (B, T, 80), their lengths (B,), shifted target (B, U) -> logits and CTC output."""
+    def forward(self, src_tokens, src_lengths, prev_output_tokens, kd_prev_output_tokens=None) -> ModelOutput:
+        """Filterbanks (B, T, 80), their lengths (B,), shifted target (B, U) -> logits and CTC output.
+
+        A second shifted target of the same speech, of any width, costs no second pass of the encoder.
+        """
         speech = self.encoder(src_tokens, src_lengths)
-        logits, _ = self.decoder(prev_output_tokens, encoder_out=speech)
-        return ModelOutput(logits, speech.ctc)
+        logits, extra = self.decoder(prev_output_tokens, encoder_out=speech, kd_prev_output_tokens=kd_prev_output_tokens)
+        return ModelOutput(logits, speech.ctc, extra["kd_logits"])
 
 
 @register_model("xattn_transformer", dataclass=SpeechToTextConfig)

@@ -1,6 +1,7 @@
 """The two text decoders. They differ in where the speech stands: before the text, or beside it behind cross-attention."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -56,14 +57,18 @@ class TextDecoder(FairseqIncrementalDecoder):
         x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim)
         return self.dropout(x + self.positions(start, end).to(x.dtype))
 
-    def forward(self, prev_output_tokens, encoder_out=None, incremental_state: dict | None = None, **unused):
+    def forward(self, prev_output_tokens, encoder_out=None, incremental_state: dict | None = None, kd_prev_output_tokens=None, **unused):
         """(B, U) tokens and SpeechStates -> (B, U, V) logits, and {"attn": [None]} as fairseq's tools expect.
 
+        A second text of the same speech goes through the layers beside the first, neither seeing the other: its logits are "kd_logits".
         With an incremental state only the logits of the last token, (B, 1, V); the tokens before it were seen or are caught up on.
         """
         if incremental_state is None:
-            x = self.embed(prev_output_tokens, 0, prev_output_tokens.size(1))
-            return self.output_projection(self.norm(self.decode(x, encoder_out))), {"attn": [None]}
+            texts = [tokens for tokens in (prev_output_tokens, kd_prev_output_tokens) if tokens is not None]
+            lengths = [tokens.size(1) for tokens in texts]
+            x = torch.cat([self.embed(tokens, 0, length) for tokens, length in zip(texts, lengths)], dim=1)
+            logits, *others = self.output_projection(self.norm(self.decode(x, encoder_out, lengths))).split(lengths, dim=1)
+            return logits, {"attn": [None], "kd_logits": others[0] if others else None}
         if "state" not in incremental_state:
             incremental_state["state"] = self.start(encoder_out)
         state = incremental_state["state"]
@@ -71,8 +76,11 @@ class TextDecoder(FairseqIncrementalDecoder):
             logits = self.step(prev_output_tokens[:, column, None], state)
         return logits, {"attn": [None]}
 
-    def decode(self, x, speech):
-        """(B, U, C) embedded text -> (B, U, C), each position knowing the text up to itself and the speech."""
+    def decode(self, x, speech, lengths: Sequence[int] = ()):
+        """(B, U, C) embedded text -> (B, U, C), each position knowing the text up to itself and the speech.
+
+        `lengths` of the texts that stand one behind the other in x, where these are several.
+        """
         raise NotImplementedError
 
     def start(self, speech) -> DecoderState:
@@ -101,8 +109,8 @@ class CrossAttentionDecoder(TextDecoder):
 
     cross_attention = True
 
-    def decode(self, x, speech):
-        context, mask = TextContext(causal(x.size(1), x.device)), (~speech.padding)[:, None, None]
+    def decode(self, x, speech, lengths: Sequence[int] = ()):
+        context, mask = TextContext(causal(lengths or [x.size(1)], x.device)), (~speech.padding)[:, None, None]
         for layer in self.layers:
             x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), mask))
         return x
@@ -121,25 +129,29 @@ class PrefixDecoder(TextDecoder):
         super().__init__(cfg, dictionary, max_tokens)
         self.causal_prefix = cfg.causal_prefix
 
-    def prefix_mask(self, padding, num_tokens: int):
-        """(B, 1, N + U, N + U): text sees the speech and the text up to itself, speech sees speech, nobody sees padding."""
+    def prefix_mask(self, padding, lengths: Sequence[int]):
+        """(B, 1, N + U, N + U): text sees the speech and the text up to itself, speech sees speech, nobody sees padding.
+
+        `lengths` of the texts, one behind the other in U; no text sees another.
+        """
         num_states = padding.size(1)
-        mask = causal(num_states + num_tokens, padding.device)
+        mask = causal([num_states, *lengths], padding.device)
+        mask[num_states:, :num_states] = True
         if not self.causal_prefix:
             mask[:num_states, :num_states] = True
-        real = nn.functional.pad(~padding, (0, num_tokens), value=True)
+        real = nn.functional.pad(~padding, (0, sum(lengths)), value=True)
         return mask & real[:, None, None]
 
-    def decode(self, x, speech):
+    def decode(self, x, speech, lengths: Sequence[int] = ()):
         num_states = speech.states.size(1)
-        mask = self.prefix_mask(speech.padding, x.size(1))
+        mask = self.prefix_mask(speech.padding, lengths or [x.size(1)])
         x = torch.cat([speech.states, x], dim=1)                        # (B, N + U, C)
         for layer in self.layers[:-1]:
             x = layer(x, TextContext(mask))
         return self.layers[-1](x, TextContext(mask[:, :, num_states:]), skip=num_states)       # nobody reads its speech
 
     def start(self, speech) -> DecoderState:
-        context = TextContext(self.prefix_mask(speech.padding, 0))
+        context = TextContext(self.prefix_mask(speech.padding, []))
         x, keys_and_values = speech.states, []
         for layer in self.layers[:-1]:
             x, key, value = layer.prefill(x, context)
@@ -149,6 +161,6 @@ class PrefixDecoder(TextDecoder):
         return DecoderState(keys_and_values, (~speech.padding)[:, None, None], prefix=True)
 
 
-def causal(size: int, device):
-    """(size, size) True on and below the diagonal."""
-    return torch.ones(size, size, dtype=torch.bool, device=device).tril()
+def causal(lengths: Sequence[int], device):
+    """(sum, sum) of the lengths: True on and below the diagonal, within a block for each of them."""
+    return torch.block_diag(*(torch.ones(length, length, dtype=torch.bool, device=device).tril() for length in lengths))

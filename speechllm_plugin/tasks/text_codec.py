@@ -35,6 +35,11 @@ class TextCodec:
         """What tells this vocabulary from any other: a hash of its types in their order."""
         return hashlib.sha256("\n".join(self.dictionary.symbols).encode()).hexdigest()
 
+    def renderings(self, text: str) -> list[str]:
+        """How fairseq-generate may print a text: in pieces, or put together again."""
+        ids = self.encode(text, end=[])
+        return [" ".join(self.dictionary[token] for token in ids), self.decode(ids)]
+
     def decode(self, ids: list[int]) -> str:
         text = " ".join(self.dictionary[token] for token in ids)
         for part in (self.bpe, self.tokenizer):

@@ -1,0 +1,187 @@
+"""A teacher's most probable next tokens at every position of the target texts, in a folder per split.
+
+    description.json      what made them: vocabulary, num_types, k, split, teacher, num_utterances
+    index.tsv             a line per text: id, hash of its token ids, number of tokens
+    ids.bin               (tokens of all texts, k), uint16, or int32 where the vocabulary needs it
+    probabilities.bin     (tokens of all texts, k), float16
+
+Token ids are those that training has as target: with the tag of the language, if the data has tags, and with end of sentence. The
+i-th row of a text are the probabilities of its i-th token, given the tokens before it.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from speechllm_plugin.atomic_file import replacing
+
+# description -> its type; a description may say more
+REQUIRED = {"vocabulary": str, "num_types": int, "k": int, "split": str, "teacher": str}
+TEXTS_PER_BLOCK = 256
+PROBABILITY_TYPE = np.dtype("<f2")
+
+
+def token_hash(token_ids) -> str:
+    """16 hexadecimal digits that tell token ids (U,) from any other."""
+    return hashlib.blake2b(np.asarray(token_ids, dtype="<i4").tobytes(), digest_size=8).hexdigest()
+
+
+def id_type(num_types: int):
+    """The smallest stored type of a token id."""
+    return np.dtype("<u2") if num_types <= 2**16 else np.dtype("<i4")
+
+
+class TopKWriter:
+    """Writes the folder text by text; it appears when it is closed. A killed writer's work, in `.NAME.part` beside it, is gone on with.
+
+    Args:
+        folder: the split's folder.
+        description: REQUIRED and more: `vocabulary` is TextCodec.digest() of the target vocabulary, `num_types` its size.
+
+    Attributes:
+        done: (id, token hash) of the texts that are already there.
+
+    Raises:
+        ValueError: the folder is there, or its unfinished part has another description.
+    """
+
+    def __init__(self, folder, description: dict):
+        for name, kind in REQUIRED.items():
+            assert isinstance(description.get(name), kind), f"{name}: {description.get(name)!r}"
+        assert 1 <= description["k"] <= description["num_types"]
+        self.folder, self.description = Path(folder), description
+        if self.folder.exists():
+            raise ValueError(f"{self.folder}: is there already: remove it to make it again")
+        self.part = self.folder.with_name(f".{self.folder.name}.part")
+        self.types = {"ids.bin": id_type(description["num_types"]), "probabilities.bin": PROBABILITY_TYPE}
+        self.done, self.waiting = set(), []
+        if (self.part / "description.json").is_file():
+            self.resume()
+        else:
+            self.begin()
+        self.files = {name: open(self.part / name, "ab") for name in [*self.types, "index.tsv"]}
+
+    def begin(self):
+        self.part.mkdir(parents=True, exist_ok=True)
+        for name in [*self.types, "index.tsv"]:
+            (self.part / name).write_bytes(b"")
+        with replacing(self.part / "description.json") as path:
+            path.write_text(as_json(self.description), encoding="utf-8")
+
+    def resume(self):
+        """Keep the texts that are complete in all files, and cut the files behind them."""
+        begun = json.loads((self.part / "description.json").read_text(encoding="utf-8"))
+        begun.pop("num_utterances", None)                               # it was killed while closing
+        if begun != self.description:
+            first = next(name for name in {**begun, **self.description} if begun.get(name) != self.description.get(name))
+            raise ValueError(
+                f"{self.part}: was begun with {first} {begun.get(first)!r}, but now it is {self.description.get(first)!r}: "
+                "give the same, or remove that folder to begin anew"
+            )
+        row_bytes = {name: kind.itemsize * self.description["k"] for name, kind in self.types.items()}
+        num_rows = min((self.part / name).stat().st_size // size for name, size in row_bytes.items())
+        tokens = index_bytes = 0
+        for line in (self.part / "index.tsv").read_bytes().split(b"\n")[:-1]:            # what follows the last end of line is torn
+            text_id, digest, length = line.decode("utf-8").split("\t")
+            if tokens + int(length) > num_rows:
+                break
+            self.done.add((text_id, digest))
+            tokens, index_bytes = tokens + int(length), index_bytes + len(line) + 1
+        for name, size in [*row_bytes.items(), ("index.tsv", None)]:
+            os.truncate(self.part / name, index_bytes if size is None else tokens * size)
+
+    def add(self, text_id: str, token_ids, top_ids, top_probabilities) -> None:
+        """A text's token ids (U,), and the k most probable ids and their probabilities (U, k) at every position."""
+        shape = (len(token_ids), self.description["k"])
+        assert np.shape(top_ids) == np.shape(top_probabilities) == shape, (np.shape(top_ids), np.shape(top_probabilities), shape)
+        key = (text_id, token_hash(token_ids))
+        assert key not in self.done, f"{text_id} twice"
+        self.done.add(key)
+        self.waiting.append((*key, np.asarray(top_ids), np.asarray(top_probabilities)))
+        if len(self.waiting) == TEXTS_PER_BLOCK:
+            self.flush()
+
+    def flush(self):
+        """The numbers first: a line of the index promises them."""
+        for text_id, digest, top_ids, top_probabilities in self.waiting:
+            for name, values in (("ids.bin", top_ids), ("probabilities.bin", top_probabilities)):
+                self.files[name].write(values.astype(self.types[name]).tobytes())
+            self.files["index.tsv"].write(f"{text_id}\t{digest}\t{len(top_ids)}\n".encode())
+        for file in self.files.values():
+            file.flush()
+        self.waiting = []
+
+    def close(self) -> None:
+        """Make the folder appear; what misses texts must not be closed."""
+        self.flush()
+        for file in self.files.values():
+            file.close()
+        with replacing(self.part / "description.json") as path:
+            path.write_text(as_json({**self.description, "num_utterances": len(self.done)}), encoding="utf-8")
+        self.part.rename(self.folder)
+
+
+def as_json(description: dict) -> str:
+    return json.dumps(description, indent=1, ensure_ascii=False) + "\n"
+
+
+class TopKCache:
+    """What TopKWriter wrote, of some texts: a sequence of their (U, k) ids int32 and (U, k) probabilities float32, read when asked for.
+
+    Args:
+        folder: a split's folder.
+        vocabulary: TextCodec.digest() of the vocabulary that the ids must belong to.
+        text_ids, token_ids: id and (U,) token ids of every text.
+
+    Raises:
+        FileNotFoundError: there is no such folder, or it is not finished.
+        ValueError: it is of another vocabulary, its files do not belong together, a text is missing, or its id is there with other tokens.
+    """
+
+    def __init__(self, folder, vocabulary: str, text_ids: Sequence[str], token_ids: Sequence[np.ndarray]):
+        folder = Path(folder)
+        if not (folder / "description.json").is_file():
+            raise FileNotFoundError(f"{folder}: no cache of a teacher's probabilities; make it with speechllm distill --word-level")
+        self.description = json.loads((folder / "description.json").read_text(encoding="utf-8"))
+        if self.description["vocabulary"] != vocabulary:
+            raise ValueError(
+                f"{folder}: its teacher ({self.description['teacher']}) has another target vocabulary than the data, of "
+                f"{self.description['num_types']:,} types: make the cache with a teacher that was trained on this data"
+            )
+        places, num_rows = {}, 0
+        for line in (folder / "index.tsv").read_text(encoding="utf-8").split("\n")[:-1]:
+            text_id, digest, length = line.split("\t")
+            places.setdefault(text_id, {})[digest] = num_rows
+            num_rows += int(length)
+        self.starts = np.array([places.get(text_id, {}).get(token_hash(tokens), -1) for text_id, tokens in zip(text_ids, token_ids)])
+        self.lengths = np.array([len(tokens) for tokens in token_ids])
+        missing = np.flatnonzero(self.starts < 0)
+        if len(missing):
+            first = text_ids[missing[0]]
+            why = "it has that id with other tokens: the text or its tokenizer changed" if first in places else "it has no such id"
+            raise ValueError(
+                f"{folder}: lacks {len(missing):,} of {len(text_ids):,} texts, first that of utterance {first} ({why}): "
+                "make the cache from this data with speechllm distill --word-level"
+            )
+        shape = num_rows, self.description["k"]
+        self.ids = memory_mapped(folder / "ids.bin", id_type(self.description["num_types"]), shape)
+        self.probabilities = memory_mapped(folder / "probabilities.bin", PROBABILITY_TYPE, shape)
+
+    def __len__(self):
+        return len(self.starts)
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = slice(self.starts[row], self.starts[row] + self.lengths[row])
+        return self.ids[rows].astype(np.int32), self.probabilities[rows].astype(np.float32)
+
+
+def memory_mapped(path: Path, kind, shape: tuple[int, int]):
+    expected, actual = math.prod(shape) * kind.itemsize, path.stat().st_size
+    if actual != expected:
+        raise ValueError(f"{path}: must have {expected:,} bytes, as its index says, but has {actual:,}: make the cache again")
+    return np.memmap(path, kind, "r", shape=shape)

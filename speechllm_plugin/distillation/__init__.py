@@ -1,0 +1,1 @@
+"""Sequence-level knowledge distillation: a teacher's translations, made, checked and put into manifests."""

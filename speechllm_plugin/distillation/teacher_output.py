@@ -1,0 +1,54 @@
+"""A teacher's translations from files, joined with the rows that they are translations of."""
+
+from collections.abc import Callable, Sequence
+
+from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.distillation import generated, kd_file
+
+
+def is_kd_file(path) -> bool:
+    """Whether a file, or the description beside it, says that it is a KD file."""
+    with open(path, "rb") as file:
+        return kd_file.description_path(path).is_file() or file.readline().rstrip() == "\t".join(kd_file.COLUMNS).encode()
+
+
+def load(paths, rows: Sequence[Utterance], renderings: Callable[[], Callable[[str], Sequence[str]]]) -> list[list[tuple[float, str]]]:
+    """The hypotheses (score, text) of every row, the best first: of one KD file, or of the output of fairseq-generate.
+
+    Args:
+        renderings: makes generated.read's; called if needed.
+
+    Raises:
+        ValueError: the files are not translations of exactly these rows.
+    """
+    kd_files = [path for path in paths if is_kd_file(path)]
+    if not kd_files:
+        return generated.read(paths, rows, renderings())
+    if len(paths) > 1:
+        raise ValueError(f"{kd_files[0]}: is a KD file, of which --teacher-output takes one, but there are {len(paths)} files: give one")
+    return join(paths[0], rows)
+
+
+def join(path, rows: Sequence[Utterance]) -> list[list[tuple[float, str]]]:
+    """The hypotheses of every row in a KD file.
+
+    Raises:
+        ValueError: an utterance is in only one of the two, or its source text or languages differ.
+    """
+    translations, split = kd_file.read(path), kd_file.read_description(path)["split"]
+    ids = {row.id for row in rows}
+    for problem, found, total in (
+        ("are not in the manifest", [utterance_id for utterance_id in translations if utterance_id not in ids], len(translations)),
+        ("have no translation", [row.id for row in rows if row.id not in translations], len(rows)),
+        (
+            "have another source text or other languages than when they were translated",
+            [row.id for row in rows if row.id in translations and translations[row.id][0] != kd_file.source_hash(row)],
+            len(rows),
+        ),
+    ):
+        if found:
+            raise ValueError(
+                f"{path} (translations of split {split}): {len(found):,} of {total:,} utterances {problem}, the first is {found[0]!r}: "
+                "give the file of this split and manifest, or translate again"
+            )
+    return [translations[row.id][1] for row in rows]

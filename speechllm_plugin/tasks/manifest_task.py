@@ -1,0 +1,149 @@
+"""What the tasks share: flags, vocabularies, targets with tags, and which rows may be left out."""
+
+import logging
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from fairseq.data import Dictionary
+from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass.configs import DatasetConfig
+from fairseq.tasks import FairseqTask
+from omegaconf import II, MISSING
+
+from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.tasks.text_codec import TextCodec
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ManifestTaskConfig(FairseqDataclass):
+    data: str = field(default=MISSING, metadata={"help": "folder of the manifests and the data configuration"})
+    config_yaml: str = field(default="config.yaml", metadata={"help": "data configuration, in that folder"})
+    max_target_positions: int = field(default=1024, metadata={"help": "tokens of the longest text"})
+    seed: int = II("common.seed")
+    # A reused loader would never shuffle again, and its workers never learn of a new epoch; what is not reused must not stay alive.
+    reuse_dataloader: bool = False
+    persistent_workers: bool = False
+    rebuild_batches: bool = field(default=True, metadata={"help": "group utterances into new batches in every epoch"})
+
+
+class ManifestTask(FairseqTask):
+    """Base of the tasks over manifests; their data sets are RowDatasets, their flags those above and --max-source-positions.
+
+    Attributes:
+        target, transcript: the codecs of tgt_text and src_text; `transcript` is None where the data has no transcripts.
+    """
+
+    @classmethod
+    def setup_task(cls, cfg: ManifestTaskConfig, **unused):
+        whole = cfg._get_parent()
+        if whole is not None:
+            # fairseq takes --bf16 for a sign of a TPU: without torch_xla it means a GPU or the CPU.
+            whole.common.tpu = whole.common.tpu and find_spec("torch_xla") is not None
+            # fairseq fills a buffer of batches in a daemon thread, which can abort the process if it is inside torch at the end; the
+            # loader's workers read ahead without it.
+            if whole.dataset.data_buffer_size == DatasetConfig().data_buffer_size:
+                whole.dataset.data_buffer_size = 0
+        return cls(cfg)
+
+    def __init__(self, cfg: ManifestTaskConfig):
+        super().__init__(cfg)
+        self.data_config_path = Path(cfg.data) / cfg.config_yaml
+        self.data_config = config = DataConfig.load(self.data_config_path)
+        self.target = TextCodec(self.load_vocabulary(config.vocab_filename), config.pre_tokenizer, config.bpe_tokenizer)
+        self.transcript = None
+        if config.transcript_vocab_filename is not None:
+            dictionary = self.load_vocabulary(config.transcript_vocab_filename)
+            self.transcript = TextCodec(dictionary, config.pre_tokenizer, config.transcript_bpe_tokenizer)
+
+    def load_vocabulary(self, filename: str) -> Dictionary:
+        path = Path(self.cfg.data) / filename
+        if not path.is_file():
+            raise FileNotFoundError(f"{self.data_config_path}: names the vocabulary {filename}, but there is no {path}: prepare the data again")
+        dictionary = Dictionary.load(str(path))
+        logger.info(f"vocabulary {filename}: {len(dictionary):,} types")
+        return dictionary
+
+    @property
+    def target_dictionary(self):
+        return self.target.dictionary
+
+    def max_positions(self):
+        return self.cfg.max_source_positions, self.cfg.max_target_positions
+
+    def filter_indices_by_size(self, indices, dataset, max_positions=None, ignore_invalid_inputs=False):
+        """Training leaves out what is too long, with a warning; elsewhere nothing may go missing silently."""
+        _, too_long = dataset.filter_indices_by_size(indices, max_positions)
+        if too_long and not ignore_invalid_inputs:
+            length, num_tokens = dataset.size(too_long[0])
+            raise ValueError(
+                f"{dataset.place(too_long[0])} has {length} {dataset.unit} and {num_tokens} tokens, but --max-source-positions "
+                f"and --max-target-positions allow {max_positions[0]} and {max_positions[1]} (rows too long: {len(too_long)}): raise them, or "
+                "give --skip-invalid-size-inputs-valid-test to leave such rows out"
+            )
+        if len(too_long) == len(indices):
+            raise ValueError(
+                f"all {len(indices)} rows are longer than the {max_positions[0]} {dataset.unit} and {max_positions[1]} tokens that "
+                "--max-source-positions, --max-target-positions and --max-tokens allow: raise them"
+            )
+        return super().filter_indices_by_size(indices, dataset, max_positions, ignore_invalid_inputs)
+
+    def check_training_texts(self, path, rows, needs_transcript: bool):
+        for line, row in enumerate(rows, 2):
+            for column, text in (("tgt_text", row.tgt_text), ("src_text", row.src_text if needs_transcript else "-")):
+                if not text.strip():
+                    raise ValueError(f"{path}:{line}: {column} must not be empty in training (utterance {row.id}): fill it in or drop the row")
+
+    def encode_target(self, utterance_id: str, text: str, language: str) -> np.ndarray:
+        """(U,) ids with end of sentence, after the tag of the language if the data configuration wants tags."""
+        ids = self.target.encode(text, end=[self.target_dictionary.eos()])
+        if not self.data_config.prepend_tgt_lang_tag:
+            return ids
+        return np.concatenate([[self.language_tag(language or self.data_config.tgt_lang, f"utterance {utterance_id}")], ids])
+
+    def language_tag(self, language: str | None, place: str) -> int:
+        if not language:
+            raise ValueError(f"{place}: a tag needs its language: fill in tgt_lang in the manifest, or name tgt_lang in {self.data_config_path}")
+        tag = self.target.tag(language)
+        if tag is None:
+            raise ValueError(
+                f"{place}: the tag <lang:{language}> of its language is not in {self.data_config.vocab_filename}: "
+                "correct the language, or prepare the data with it"
+            )
+        return tag
+
+    def state_dict(self):
+        """What a checkpoint keeps of the task: which vocabularies its weights belong to."""
+        codecs = {"target": self.target, "transcript": self.transcript}
+        return {"vocabularies": {name: codec.digest() for name, codec in codecs.items() if codec is not None}}
+
+    def load_state_dict(self, state_dict):
+        """Training goes on, and decoding begins, with the vocabularies of the checkpoint only; those of other tasks name none."""
+        for name, digest in state_dict.get("vocabularies", {}).items():
+            if self.state_dict()["vocabularies"].get(name, digest) != digest:
+                raise ValueError(
+                    f"{self.data_config_path}: its {name} vocabulary is not the one that the checkpoint was trained with: "
+                    "give the data folder of that training"
+                )
+
+    def build_tokenizer(self, args):
+        return self.target.tokenizer
+
+    def build_bpe(self, args):
+        return self.target.bpe
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        """Where the data configuration wants tags, every hypothesis begins with that of its row's language."""
+        if self.data_config.prepend_tgt_lang_tag:
+            tag = sample["tag"] if "tag" in sample else self.interactive_tags(sample)
+            prefix_tokens = torch.cat([tag[:, None], *([] if prefix_tokens is None else [prefix_tokens[:, 1:]])], dim=1)
+        return super().inference_step(generator, models, sample, prefix_tokens, constraints)
+
+    def interactive_tags(self, sample) -> torch.Tensor:
+        """(B,) fairseq-interactive has no manifest that names a language."""
+        lengths = sample["net_input"]["src_lengths"]
+        return torch.full_like(lengths, self.language_tag(self.data_config.tgt_lang, "fairseq-interactive"))
