@@ -3,7 +3,7 @@
 
 declare -A default_training=([mustc]=paper.sh [covost2]=paper_covost2.sh)
 root=corpora/$corpus task=st training=$recipes/training/${default_training[$corpus]} experiments=experiments/$corpus source_lang=en
-name='' average_last='' prepare_args=() positional=() extra_training_args=()
+name='' average_last='' kd='' kd_mode='' prepare_args=() positional=() extra_training_args=()
 
 usage_error() {
   echo "$corpus/run.sh: error: $*; \`bash recipes/$corpus/run.sh --help\` describes the arguments" >&2
@@ -26,6 +26,8 @@ parse_arguments() {
       --name) name=$2 && shift 2 ;;
       --source-lang) source_lang=$2 && shift 2 ;;
       --average-last) average_last=$2 && shift 2 ;;
+      --kd) kd=$2 && shift 2 ;;
+      --kd-mode) kd_mode=$2 && shift 2 ;;
       --vocab-size | --transcript-vocab-size | --transcript-vocab-from | --features | --workers | --sampling-alpha)
         prepare_args+=("$1" "$2") && shift 2 ;;
       -*) usage_error "unknown option $1" ;;
@@ -36,6 +38,11 @@ parse_arguments() {
   [[ ${#positional[@]} == "${#names[@]}" ]] ||
     usage_error "$expected are needed, but ${#positional[@]} arguments were given: ${positional[*]:-}"
   [[ $task == asr || $task == st || $task == joint ]] || usage_error "--task must be asr, st or joint, but is $task"
+  [[ -z $kd_mode || -n $kd ]] || usage_error "--kd-mode needs --kd"
+  [[ ${kd_mode:=append} =~ ^(append|replace|kbest|interpolate|sequence_kd)$ ]] ||
+    usage_error "--kd-mode must be append, replace, kbest, interpolate or sequence_kd, but is $kd_mode"
+  [[ -z $kd || $task == st ]] || usage_error "--kd distills translations: it needs --task st, but --task is $task"
+  [[ $kd =~ ^(own|nllb|nllb:.+|)$ || -f $kd ]] || usage_error "--kd must be own, nllb, nllb:MODEL or a file of translations, but is $kd"
   for file in "${positional[-1]}" "$training"; do [[ -f $file ]] || usage_error "$file is no file"; done
 }
 
@@ -45,14 +52,19 @@ run_one() {
   source "$recipes/environment.sh"
   source "$recipes/pipeline.sh"
   source "$recipes/experiment.sh"
+  source "$recipes/distillation.sh"
   source "$training"
   use_model "$model"
   share_among_gpus "$(visible_gpus)"
-  TRAINING_ARGS+=("${extra_training_args[@]}")
   AVERAGE_LAST=${average_last:-$AVERAGE_LAST}
   folder=$(experiment_folder "$experiments" "$task" "$source_lang" "$targets")
   data=$folder/data out=$folder/${name:-$(basename "$model" .sh)} split=${test_split[$corpus]}
   prepare_corpus "$corpus" "$root" "$task" "$source_lang" "$targets" "$data" "${prepare_args[@]}"
+  if [[ -n $kd ]]; then
+    distill "$folder" "$kd" "$kd_mode" "$split"
+    data=$kd_data out=$out-$kd_name
+  fi
+  TRAINING_ARGS+=("${extra_training_args[@]}")
   train "$data" "$out"
   average "$out"
   evaluate "$task" "$source_lang" "$targets" "$data" "$out" "$split"

@@ -3,30 +3,15 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from commands import ROOT
+from digits import TRAINING, bash, lay_out_digits, needs_real_data
 
-DATA = os.environ.get("SPEECHLLM_REAL_DATA")
-pytestmark = [pytest.mark.end_to_end, pytest.mark.skipif(DATA is None, reason="SPEECHLLM_REAL_DATA is unset")]
+pytestmark = [pytest.mark.end_to_end, needs_real_data]
 
-TRAINING = """
-PREPARE_ARGS=(--workers 2)
-VOCAB_SIZE=([asr]=48 [st]=100 [joint]=120 [transcript]=48)
-SIZE_ARGS=(
-  --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2 --conv-channels 16
-  --depthwise-conv-kernel-size 3 --decoder-layers 1 --decoder-embed-dim 16 --decoder-ffn-embed-dim 16 --decoder-attention-heads 2
-)
-TRAINING_ARGS=(
-  --lr 1e-3 --max-tokens 20000 --max-update 3 --seed 1 --num-workers 0 --cpu
-  --no-epoch-checkpoints --save-interval-updates 1 --keep-interval-updates 2 --validate-interval 100
-)
-AVERAGE_LAST=2
-GENERATION_ARGS=(--max-tokens 20000 --beam 1 --max-len-b 8 --cpu)
-"""
 TASKS = "mustc/asr,mustc/st-de+fr,mustc/joint-de,covost2/st-en:de"
 SBATCH = r"""#!/usr/bin/env bash
 # Runs what would be submitted at once, one array task after the other.
@@ -39,21 +24,12 @@ echo $RANDOM
 """
 
 
-def bash(*arguments, cwd, **environment):
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", **environment}
-    return subprocess.run(["bash", *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=1800)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The spoken digits laid out as MuST-C and as CoVoST2; rows 5.1 and 6 in small."""
     folder = tmp_path_factory.mktemp("study")
-    for layout in ("digits-mustc", "digits-covost"):
-        subprocess.run([sys.executable, Path(DATA, "make_corpora.py"), layout, folder / layout], check=True)
-    # 300 of the 1500 training utterances: the parts are the same, and CI has two cores
-    for path in folder.glob("digits-mustc/en-*/data/train/txt/train.*"):
-        path.write_text("".join(path.read_text().splitlines(keepends=True)[::5]))
+    lay_out_digits("digits-mustc", folder)
+    lay_out_digits("digits-covost", folder)
     covost = folder / "digits-covost/en/covost_v2.en_de.tsv"
     header, *rows = covost.read_text().splitlines(keepends=True)
     train = [row for row in rows if row.endswith("\ttrain\n")]

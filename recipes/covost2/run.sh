@@ -12,6 +12,9 @@
 #   --out DIR               holds DIR/TASK-SOURCES-TARGETS/data, and a folder per model beside it   [experiments/covost2]
 #   --name NAME             folder of this experiment                                          [the model file's name]
 #   --average-last N        checkpoints to average                                           [as in the training file]
+#   --kd own|nllb[:MODEL]|FILE  train on a teacher's translations of the training set as well: of a text model trained first, of a
+#                           pretrained one (NLLB-200 3.3B), or in a file of `speechllm translate` or fairseq-generate          [none]
+#   --kd-mode MODE          append them to the original texts, replace these, kbest, interpolate, or sequence_kd: both at once   [append]
 #   --vocab-size N, --transcript-vocab-size N, --transcript-vocab-from DIR, --features stored|online, --workers N, --sampling-alpha A
 #                           as `speechllm prepare covost2`
 #   FAIRSEQ_TRAIN_ARGUMENT  replaces or adds to the training file's, as in: -- --init-encoder-from ASR/average.pt

@@ -13,6 +13,9 @@
 #   --name NAME             folder of this experiment                                          [the model file's name]
 #   --source-lang LANGUAGE                                                                                [en]
 #   --average-last N        checkpoints to average                                           [as in the training file]
+#   --kd own|nllb[:MODEL]|FILE  train on a teacher's translations of the training set as well: of a text model trained first, of a
+#                           pretrained one (NLLB-200 3.3B), or in a file of `speechllm translate` or fairseq-generate          [none]
+#   --kd-mode MODE          append them to the original texts, replace these, kbest, interpolate, or sequence_kd: both at once   [append]
 #   --vocab-size N, --transcript-vocab-size N, --transcript-vocab-from DIR, --features stored|online, --workers N
 #                           as `speechllm prepare mustc`
 #   FAIRSEQ_TRAIN_ARGUMENT  replaces or adds to the training file's, as in: -- --init-encoder-from ASR/average.pt

@@ -8,4 +8,13 @@ TRAINING_ARGS=(
   --num-workers 4 --seed 1
 )
 AVERAGE_LAST=5
+# Not of the paper, which distills from NLLB-200 3.3B: fairseq's base Transformer with what is usual for a few hundred thousand sentences.
+TEACHER_ARGS=(
+  --arch transformer --encoder-normalize-before --decoder-normalize-before --share-decoder-input-output-embed --dropout 0.3
+  --lr-scheduler inverse_sqrt --lr 7e-4 --warmup-updates 4000 --weight-decay 1e-4
+  --max-tokens 8000 --update-freq 2
+  --max-update 50000 --patience 10 --best-checkpoint-metric nll_loss
+  --keep-last-epochs 5
+  --num-workers 2 --seed 1
+)
 GENERATION_ARGS=(--max-tokens 80000)

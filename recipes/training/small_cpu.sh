@@ -9,3 +9,4 @@ TRAINING_ARGS=(
 )
 AVERAGE_LAST=5
 GENERATION_ARGS=(--max-tokens 20000)
+source "$(dirname "${BASH_SOURCE[0]}")/small_teacher.sh"
