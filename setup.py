@@ -21,6 +21,7 @@ REQUIREMENTS = [
     "tqdm>=4.66",  # fairseq imports it; progress bars, which the environment variable TQDM_DISABLE turns off
 ]
 EXTRAS = {
+    "bench": ["matplotlib>=3.8"],  # speechllm bench --plot; wheels
     "demo": ["espeakng-loader>=0.2.4"],  # espeak-ng and its voices in one wheel: speech without a download of recordings
     "test": ["pytest>=8", "pangolinn>=0.0.1"],  # pangolinn: behaviour suites for padding and causality
     # speechllm translate, from the releases on that it is tested with. ctranslate2 runs the models, transformers reads and tokenizes them;

@@ -99,8 +99,8 @@ set_up_environment() {
   source "$venv/bin/activate"
   environment_step "[2/4] torch and what compiles fairseq" "${pip[@]}" torch numpy cython setuptools wheel || return 1
   environment_step "[3/4] fairseq, compiled here" install_fairseq || return 1
-  environment_step "[4/4] speechllm_plugin, its requirements, its demo, test and nllb extras" \
-    "${pip[@]}" --no-build-isolation -e "${environment_root}[demo,test,nllb]" || return 1
+  environment_step "[4/4] speechllm_plugin, its requirements, its extras" \
+    "${pip[@]}" --no-build-isolation -e "${environment_root}[bench,demo,nllb,test]" || return 1
   echo "$stamp" >"$venv/complete"
 }
 

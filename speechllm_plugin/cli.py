@@ -17,6 +17,7 @@ COMMANDS = {
     "import": ("speechllm_plugin.importing", "turn a checkpoint of the study's code into one of ours"),
     "translate": ("speechllm_plugin.translate", "translate a split's source texts with a pretrained model (NLLB and others)"),
     "distill": ("speechllm_plugin.distill", "make a data folder for a student of a teacher's translations or probabilities"),
+    "bench": ("speechllm_plugin.bench", "measure time and memory of decoding"),
     "score": ("speechllm_plugin.scoring.score", "score the output of fairseq-generate against the manifest"),
 }
 

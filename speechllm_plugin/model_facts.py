@@ -11,7 +11,7 @@
     parameters   total, and what adds up to it: encoder, ctc_head, decoder, input_embedding, output_projection (0: shared)
     utterance    seconds, frames, states, compressed_states, tokens (the end token included)
     flops        training_step: total, and what adds up to it: subsampling, encoder_layers, ctc_head, decoder_layers, output_projection;
-                 decoding: beam, total, and what adds up to it: encoder (with the CTC head), prefill, steps
+                 decoding: beam, total, and what adds up to it: encoder (with the CTC head if compression needs it), prefill, steps
     match        with --match only: by, target, proposals (the nearest first) and same_sizes, which is the study's; each of these: flags (to
                  append), parameters, flops (of a training step), difference_percent, is_smallest (the size cannot shrink further)
 """
@@ -56,7 +56,7 @@ class Setting:
                 raise ValueError(f"--{name.replace('_', '-')} must be at least {smallest.get(name, 1)}, but is {value}")
         if cfg.ctc_layer and self.transcript_vocab_size is None:
             raise ValueError(f"--ctc-layer {cfg.ctc_layer} predicts transcripts: give --transcript-vocab-size")
-        if self.compression_rate is not None and cfg.ctc_compression in ("none", "fixed"):
+        if self.compression_rate is not None and not depends_on_data(cfg):
             raise ValueError(
                 f"--compression-rate is for compression that depends on the data, but --ctc-compression is {cfg.ctc_compression}: leave it out"
             )
@@ -146,15 +146,20 @@ def count(module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def build(arch: str, cfg, setting: Setting):
-    """The model without weights: shapes only."""
+def depends_on_data(cfg) -> bool:
+    """Whether the number of states after compression does."""
+    return cfg.ctc_compression not in ("none", "fixed")
+
+
+def build(arch: str, cfg, setting: Setting, device: str = "meta", max_tokens: int = 0):
+    """The model; on the device `meta` without weights: shapes only."""
     task = SimpleNamespace(
         target_dictionary=dictionary_of(setting.vocab_size),
         transcript_dictionary=dictionary_of(setting.transcript_vocab_size) if cfg.ctc_layer else None,
         data_config=SimpleNamespace(input_feat_per_channel=FEATURE_DIM),
-        cfg=SimpleNamespace(max_source_positions=0, max_target_positions=0),                        # limits of data sets
+        cfg=SimpleNamespace(max_source_positions=0, max_target_positions=max_tokens),               # limits of data sets and searches
     )
-    with torch.device("meta"):
+    with torch.device(device):
         return ARCHITECTURES[arch].build_model(cfg, task)
 
 

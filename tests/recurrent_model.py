@@ -22,11 +22,14 @@ def make_dictionary(vocab_size):
 class TextState:
     """State of the recurrent decoder for search: memory (B, K, C), speech (B, C)."""
 
-    def __init__(self, speech):
-        self.speech, self.memory = speech, None
+    def __init__(self, speech, num_hypotheses):
+        self.speech, self.memory = speech, torch.zeros(len(speech), num_hypotheses, speech.size(1))
+
+    def reserve(self, num_positions):
+        """A memory of fixed size has room for all."""
 
     def reorder(self, source_beam):
-        self.memory = self.memory.gather(1, source_beam[:, :, None].expand_as(self.memory))
+        self.memory.copy_(self.memory.gather(1, source_beam[:, :, None].expand_as(self.memory)))
 
     def select(self, sentences):
         self.speech, self.memory = self.speech[sentences], self.memory[sentences]
@@ -51,14 +54,13 @@ class RecurrentDecoder(FairseqIncrementalDecoder):
     def advance(self, tokens, memory, speech):
         return self.cell(self.embed(tokens), memory + speech)
 
-    def start(self, speech):
-        return TextState(speech)
+    def start(self, speech, num_hypotheses, max_tokens):
+        return TextState(speech, num_hypotheses)
 
     def step(self, last_tokens, state):
         speech = state.speech[:, None].expand(-1, last_tokens.size(1), -1)
-        memory = torch.zeros_like(speech) if state.memory is None else state.memory
-        flat = self.advance(last_tokens.flatten(), memory.flatten(0, 1), speech.flatten(0, 1))
-        state.memory = flat.view(memory.shape)
+        flat = self.advance(last_tokens.flatten(), state.memory.flatten(0, 1), speech.flatten(0, 1))
+        state.memory.copy_(flat.view(state.memory.shape))
         self.batch_sizes.append(last_tokens.size(0))
         return self.project(state.memory)
 
@@ -83,7 +85,7 @@ class MeanEncoder(FairseqEncoder):
         self.project = torch.nn.Linear(FEATURE_DIM, STATE_DIM)
         torch.nn.init.normal_(self.project.weight)
 
-    def forward(self, src_tokens, src_lengths):
+    def forward(self, src_tokens, src_lengths, with_ctc=False):
         is_speech = torch.arange(src_tokens.size(1)) < src_lengths[:, None]
         return self.project((src_tokens * is_speech[:, :, None]).sum(1) / src_lengths[:, None])
 

@@ -29,20 +29,29 @@ def encoded(decoder, encoder):
 @torch.no_grad()
 def test_steps_equal_the_whole_text(encoder, decoder):
     (decoder, speech), tokens = encoded(decoder, encoder), make_tokens(3, 6)
-    state = decoder.start(speech)
-    steps = torch.cat([decoder.step(tokens[:, position, None], state) for position in range(tokens.size(1))], dim=1)
+    state, steps = decoder.start(speech), []
+    for position in range(tokens.size(1)):
+        state.reserve(position + 1)
+        steps.append(decoder.step(tokens[:, position, None], state))
+    steps = torch.cat(steps, dim=1)
     assert_same(steps, decoder(tokens, encoder_out=speech)[0])
 
 
+# What a step reads: exactly the text so far, more than that, or memory that grows on the way.
+ROOMS = {"tight": lambda step: step + 1, "ahead": lambda step: 7, "growing": lambda step: 32 + step}
+
+
+@pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS)
 @pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("encoder", FEW_ENCODERS, ids="-".join)
 @torch.no_grad()
-def test_moved_hypotheses_and_chosen_sentences_equal_their_recomputation(encoder, decoder):
+def test_moved_hypotheses_and_chosen_sentences_equal_their_recomputation(encoder, decoder, room):
     (decoder, speech), num_hypotheses = encoded(decoder, encoder), 4
-    state, kept = decoder.start(speech), torch.arange(3)
+    state, kept = decoder.start(speech, num_hypotheses), torch.arange(3)
     state.reorder(torch.zeros(3, num_hypotheses, dtype=torch.long))     # before the first token there is nothing to move
     tokens = make_tokens(3, num_hypotheses, 1)
     for step in range(7):
+        state.reserve(room(step))
         logits = decoder.step(tokens[:, :, -1], state)
         rows = repeated(type(speech)(speech.states[kept], speech.padding[kept]), num_hypotheses)
         whole = decoder(tokens.flatten(0, 1), encoder_out=rows)[0][:, -1]

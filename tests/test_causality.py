@@ -75,7 +75,8 @@ def keys_in_training_and_search(decoder, speech, tokens):
     for hook in hooks:
         hook.remove()
     num_states = speech.states.size(1)
-    return [torch.cat(pair, dim=-1)[:, :, :num_states].transpose(1, 2) for pair in [*seen, *decoder.start(speech).speech]]
+    seen += [tuple(keys_and_values) for keys_and_values in decoder.start(speech).text]
+    return [torch.cat(pair, dim=-1)[:, :, :num_states].transpose(1, 2) for pair in seen]
 
 
 @pytest.mark.parametrize("decoder", ["dfp", "dfp-causal"])

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from speechllm_plugin.generation.beam_search import BeamSearch
 from speechllm_plugin.models.config import relative_positions
+from speechllm_plugin.models.attention import num_lags
 from speechllm_plugin.models.cost import (
     Cost,
     Lengths,
@@ -98,7 +99,7 @@ def test_a_training_step_costs_three_forwards(variant, decoder):
         of_sinusoids = overcounted = 0
         for layer in range(len(model.encoder.layers)):
             num_states = lengths.num_states if layer < cfg.ctc_layer else lengths.num_compressed
-            of_sinusoids += matmul({"xl": 2 * num_states - 1, "legacy": num_states}.get(variant[1], 0), DIM, DIM)
+            of_sinusoids += matmul({"xl": num_lags(num_states), "legacy": num_states}.get(variant[1], 0), DIM, DIM)
             overcounted += (DIM - 1) * matmul(num_states, cfg.depthwise_conv_kernel_size, DIM) if variant[0] == "conformer" else 0
         cost = sum(make_cost(model).training_step(lengths).values())
         assert operations(lambda: train(speech))["Global"] == cost - of_filterbanks - of_sinusoids + overcounted
@@ -111,14 +112,15 @@ def test_decoding_costs_what_torch_counts(variant, decoder):
     model = make_model(decoder, variant)
 
     def step_through(state):
-        for _ in range(NUM_TOKENS):
+        for position in range(NUM_TOKENS):
+            state.reserve(position + 1)
             model.decoder.step(make_tokens(1, NUM_HYPOTHESES), state)
 
     for speech in (make_speech([num_frames]) for num_frames in FRAMES):
         encoded = model.encoder(*speech)
-        state = model.decoder.start(encoded)
+        state = model.decoder.start(encoded, NUM_HYPOTHESES)
         assert make_cost(model).decoding(lengths_of(model, *speech), NUM_HYPOTHESES) == {
-            "encoder": operations(lambda: model.encoder(*speech))["Global"],
+            "encoder": operations(lambda: model.encoder(*speech, with_ctc=False))["Global"],
             "prefill": operations(lambda: model.decoder.start(encoded))["Global"],
             "steps": operations(lambda: step_through(state))["Global"],
         }

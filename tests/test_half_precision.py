@@ -22,6 +22,7 @@ def test_half_precision_trains_and_decodes(variant, decoder, dtype):
     speech = model.encoder(batch["net_input"]["src_tokens"], batch["net_input"]["src_lengths"])
     with torch.no_grad():
         state = model.decoder.start(speech)
+        state.reserve(tokens.size(1))
         steps = [model.decoder.step(tokens[:, position, None], state) for position in range(tokens.size(1))]
     for logits in (model(**batch["net_input"]).logits, torch.cat(steps, dim=1)):
         assert logits.dtype == dtype

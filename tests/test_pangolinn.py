@@ -100,7 +100,8 @@ class CausalSpeechWrapper(TextWrapper):
 
     def forward(self, x, lengths):
         speech = type(self.speech)(x * self.factor, torch.zeros(x.shape[:2], dtype=torch.bool))
-        key, value = self._module.start(speech).speech[-1]
+        state = self._module.start(speech)
+        key, value = state.text[-1][:, :, :, : state.first_slot]
         return torch.cat([key, value], dim=-1).transpose(1, 2).flatten(2)
 
 

@@ -108,7 +108,7 @@ def one_sided_shift(scores):
 def test_legacy_positions_equal_the_one_sided_shift_of_each_utterance_alone():
     attention = make_attention("legacy")
     scores = torch.randn(len(LENGTHS), NUM_HEADS, NUM_STATES, NUM_STATES)
-    shifted = attention.shift(scores, make_context(attention))
+    shifted = attention.shift(scores, make_context(attention).lengths)
     for row, length in enumerate(LENGTHS.tolist()):
         for head in range(NUM_HEADS):
             expected = one_sided_shift(scores[row, head, :length, :length])

@@ -25,8 +25,7 @@ from commands import (
 
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.teacher import TopKWriter
-from speechllm_plugin.tasks.manifest_task import ManifestTaskConfig
-from speechllm_plugin.tasks.speech_to_text import SpeechLLMSpeechToTextTask
+from speechllm_plugin.tasks.speech_to_text import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
@@ -57,7 +56,7 @@ def distilled(data, tmp_path_factory):
         return replace(row, extra={**row.extra, "kd_text": shortened(number, row.tgt_text), "kd_score": "-1", "kd_text_2": row.tgt_text})
 
     out = with_manifest(data, tmp_path_factory.mktemp("kd") / "data", with_texts)
-    task, rng = SpeechLLMSpeechToTextTask(ManifestTaskConfig(data=str(out))), np.random.default_rng(0)
+    task, rng = SpeechLLMSpeechToTextTask(SpeechToTextTaskConfig(data=str(out))), np.random.default_rng(0)
     num_types = len(task.target_dictionary)
     description = {"vocabulary": task.target.digest(), "num_types": num_types, "k": 3, "split": "train", "teacher": "made up"}
     writer = TopKWriter(out / "cache/train", description)

@@ -13,8 +13,7 @@ from speechllm_plugin.criterions.sequence_kd import SequenceKDConfig
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.kd_texts import kd_texts
 from speechllm_plugin.data.teacher import TopKWriter
-from speechllm_plugin.tasks.manifest_task import ManifestTaskConfig
-from speechllm_plugin.tasks.speech_to_text import SpeechLLMSpeechToTextTask
+from speechllm_plugin.tasks.speech_to_text import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 PAD, EOS = 1, 2
 WORDS = {"en": ["one", "two", "three"], "de": ["eins", "zwei", "drei"]}
@@ -47,7 +46,7 @@ def make_task(folder, criterion=None, seed=1, **settings):
     values = {"vocab_filename": "target.txt", "transcript_vocab_filename": "transcript.txt", "input_feat_per_channel": FEATURE_DIM}
     values |= settings
     (folder / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
-    task = SpeechLLMSpeechToTextTask(ManifestTaskConfig(data=str(folder), seed=seed))
+    task = SpeechLLMSpeechToTextTask(SpeechToTextTaskConfig(data=str(folder), seed=seed))
     if criterion is not None:
         task.build_criterion(OmegaConf.structured(SequenceKDConfig(_name="sequence_kd", sentence_avg=False, **criterion)))
     return task

@@ -1,17 +1,22 @@
 """Beam search whose n-best lists are those of fairseq's SequenceGenerator, for every decoder with start() and step().
 
-The steps of generate() follow fairseq 0.12 in meaning and in order. Nothing in a step loops over sentences or hypotheses.
+advance() follows a step of fairseq 0.12 in meaning and in order. It works on tensors of fixed shapes in place, loops over neither
+sentences nor hypotheses and waits for nothing, so that a GPU repeats it as one CUDA graph; the host only looks, now and then, which
+sentences have finished.
 
 Shapes: B sentences   K hypotheses per sentence   C candidates per sentence   U longest text without eos   V vocabulary.
 """
 
 import math
-from dataclasses import dataclass
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
+from speechllm_plugin.generation.cuda_graph import GraphedStep
+from speechllm_plugin.generation.hypotheses import Journal, RunningBeams
 from speechllm_plugin.generation.rules import (
+    StepBias,
     allow_only,
     best_candidates,
     block_repeated_ngrams,
@@ -56,100 +61,42 @@ def unserved_options(args, **generator_arguments) -> list[str]:
     return [name for name, neutral in NEUTRAL_VALUES.items() if is_set(name, neutral)]
 
 
-@dataclass
-class RunningBeams:
-    """The hypotheses of the sentences that still run.
-
-    sentence: (B,) row in the batch.     tokens: (B, K, U + 2), first the start token.     scores: (B, K, U + 1), sums from the start.
-    is_dead:  (B, K) the hypothesis has ended and fills the beam for want of another: the vocabulary is hardly larger than the beam.
-    prefix:   (B, P) forced tokens, padded.
-    """
-
-    sentence: Tensor
-    tokens: Tensor
-    scores: Tensor
-    is_dead: Tensor
-    prefix: Tensor
-
-    def select(self, sentences: Tensor) -> "RunningBeams":
-        return RunningBeams(*(tensor[sentences] for tensor in vars(self).values()))
-
-    def continue_with(self, step: int, source_beam: Tensor, token: Tensor, score: Tensor, is_dead: Tensor) -> None:
-        """Replace every hypothesis by hypothesis `source_beam` of its sentence, followed by `token`; all (B, K)."""
-        index = source_beam[:, :, None]
-        self.tokens[:, :, : step + 1] = self.tokens[:, :, : step + 1].gather(1, index.expand(-1, -1, step + 1))
-        self.scores[:, :, :step] = self.scores[:, :, :step].gather(1, index.expand(-1, -1, step))
-        self.tokens[:, :, step + 1], self.scores[:, :, step], self.is_dead = token, score, is_dead
-
-
-class EndedHypotheses:
-    """The first K hypotheses of every sentence that ended, in order of their ending."""
-
-    def __init__(self, num_sentences: int, beam_size: int, max_tokens: int, device: torch.device):
-        self.count = torch.zeros(num_sentences, dtype=torch.long, device=device)
-        rows = (num_sentences, beam_size + 1)  # the last slot takes what is not kept, so that no shape depends on a value
-        self.score = torch.full(rows, -math.inf, device=device)
-        self.length = torch.zeros(rows, dtype=torch.long, device=device)
-        self.tokens = torch.zeros(*rows, max_tokens, dtype=torch.long, device=device)
-        self.token_scores = torch.zeros(*rows, max_tokens, device=device)
-
-    def add(self, sentence: Tensor, is_ending: Tensor, score: Tensor, tokens: Tensor, token_scores: Tensor) -> None:
-        """Keep the hypotheses where `is_ending` (B, K), best first; sentence (B,), score (B, K), the others (B, K, length)."""
-        surplus, length = self.score.size(1) - 1, tokens.size(2)
-        slot = self.count[sentence, None] + is_ending.cumsum(1) - 1
-        slot = torch.where(is_ending, slot, surplus).clamp(max=surplus)
-        row = sentence[:, None]
-        self.score[row, slot], self.length[row, slot] = score, length
-        self.tokens[row, slot, :length], self.token_scores[row, slot, :length] = tokens, token_scores
-        self.count[sentence] = (self.count[sentence] + is_ending.sum(1)).clamp(max=surplus)
-
-    def n_best(self) -> list[list[dict[str, Tensor]]]:
-        """Per sentence its hypotheses as fairseq returns them, best first, on the CPU."""
-        score, tokens, token_scores = self.score.cpu(), self.tokens.cpu(), self.token_scores.cpu()
-        counts, lengths = self.count.tolist(), self.length.tolist()
-
-        def hypothesis(sentence, slot):
-            text = slice(lengths[sentence][slot])
-            return {
-                "tokens": tokens[sentence, slot, text],
-                "score": score[sentence, slot],
-                "attention": torch.empty(0),
-                "alignment": torch.empty(0),
-                "positional_scores": token_scores[sentence, slot, text],
-            }
-
-        # Sorted as fairseq sorts, which is not stable: equal scores come in the same order as there.
-        orders = [score[row, :count].sort(descending=True).indices.tolist() for row, count in enumerate(counts)]
-        return [[hypothesis(row, slot) for slot in order] for row, order in enumerate(orders)]
+# With graphs: steps between two looks at what has finished, since a look waits for the GPU; the largest share of the sentences that goes on
+# without the others, and the positions that the first graph has room for, since another shape needs another graph. Else all of it is free.
+STEPS_PER_LOOK, SHARE_TO_GO_ON_WITH, FIRST_ROOM = 4, 0.5, 32
 
 
 class BeamSearch:
     """A generator for fairseq's tasks, with the arguments of its SequenceGenerator.
 
     Args:
-        models: put into evaluation mode; the probabilities of several are averaged. Each has `encoder(features, lengths) -> speech`,
-            `decoder.start(speech) -> state` and `decoder.step(last_tokens (B, K), state) -> (B, K, V)`; a state has
-            `reorder(source_beam (B, K))`, which moves the text, and `select(sentences (B',))`, which keeps these sentences.
+        models: put into evaluation mode; the probabilities of several are averaged. Each has `encoder(features, lengths, with_ctc) ->
+            speech`, `decoder.start(speech, num_hypotheses, max_tokens) -> state` and `decoder.step(last_tokens (B, K), state) ->
+            (B, K, V)`; a state has `reserve(num_positions)`, before steps up to this length, `reorder(source_beam (B, K))`, which moves
+            the text, and `select(sentences (B',))`, which keeps these sentences.
         max_len: decoder positions; 0 asks the models.
         symbols_to_strip_from_output: read by fairseq-generate; eos is one of them.
+        joint: a JointDecoding, whose CTC scores those of the one model are mixed with.
     """
 
     def __init__(self, models, pad, eos, unk, vocab_size, beam_size=1, max_len_a=0, max_len_b=200, max_len=0, min_len=1,
                  normalize_scores=True, len_penalty=1.0, unk_penalty=0.0, temperature=1.0, no_repeat_ngram_size=0,
-                 symbols_to_strip_from_output=None):  # fmt: skip
+                 symbols_to_strip_from_output=None, joint=None):  # fmt: skip
         for flag, value in (("--beam", beam_size), ("--temperature", temperature)):
             if value <= 0:
                 raise ValueError(f"{flag} must be positive, but is {value}")
         self.models = list(models)
         for model in models:
             model.eval()
-        self.pad, self.eos, self.unk = pad, eos, unk
+        self.pad, self.eos, self.unk, self.vocab_size = pad, eos, unk, vocab_size
         self.beam_size = min(beam_size, vocab_size - 1)  # pad is never chosen
         self.max_len_a, self.max_len_b, self.min_len = max_len_a, max_len_b, min_len
         self.max_len = max_len or min(model.max_decoder_positions() for model in models)
         self.normalize_scores, self.len_penalty, self.unk_penalty = normalize_scores, len_penalty, unk_penalty
         self.temperature, self.no_repeat_ngram_size = temperature, no_repeat_ngram_size
         self.symbols_to_strip_from_output = {*(symbols_to_strip_from_output or ()), eos}
+        self.joint = joint
+        self.graphed_step = None
 
     @torch.no_grad()
     def generate(self, models, sample, prefix_tokens=None, constraints=None, bos_token=None) -> list[list[dict[str, Tensor]]]:
@@ -167,38 +114,21 @@ class BeamSearch:
         if constraints is not None:
             raise ValueError("BeamSearch serves no constraints: with --constraints fairseq's generator is built, which does")
         features, lengths = sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"]
-        max_len = self._max_len(features.size(1))
-        beams = self._empty_beams(features.size(0), max_len, features.device, prefix_tokens, bos_token)
-        ended = EndedHypotheses(features.size(0), self.beam_size, max_len + 1, features.device)
-        states = [model.decoder.start(model.encoder(features, lengths)) for model in self.models]
-
-        for step in range(max_len + 1):  # the last step can only end
-            logits = [model.decoder.step(beams.tokens[:, :, step], state) for model, state in zip(self.models, states)]
-            scores = self._score(log_probabilities(logits, self.temperature), beams, step, max_len)
-            # Twice as many as go on, since at most one continuation of each hypothesis is eos.
-            score, token, source_beam = best_candidates(scores, 2 * self.beam_size)
-            is_ending = token.eq(self.eos) & score.ne(-math.inf)
-            is_ending[:, : self.beam_size] &= ~beams.is_dead
-            self._end(step, beams, ended, *(tensor[:, : self.beam_size] for tensor in (is_ending, score, source_beam)))
-            if step == max_len:
-                break
-            # Go on with the best candidates that have not ended; ended ones fill the beam only where there are no others.
-            is_dead = is_ending.clone()
-            is_dead[:, : self.beam_size] |= beams.is_dead
-            chosen = is_dead.byte().sort(dim=1, stable=True).indices[:, : self.beam_size]
-            survivors = [tensor.gather(1, chosen) for tensor in (source_beam, token, score, is_dead)]
-            running = (ended.count[beams.sentence] < self.beam_size).nonzero()[:, 0]  # the only wait for the device
-            if len(running) == 0:
-                break
-            if len(running) < len(beams.sentence):
-                beams, survivors = beams.select(running), [tensor[running] for tensor in survivors]
-                for state in states:
-                    state.select(running)
-            beams.continue_with(step, *survivors)
-            for state in states:
-                state.reorder(survivors[0])
-
-        n_best = ended.n_best()
+        max_len, device = self._max_len(features.size(1)), features.device
+        start_token = self.eos if bos_token is None else bos_token
+        if device.type == "cuda" and self.graphed_step is None:
+            self.graphed_step = GraphedStep(device)
+        with nullcontext() if self.graphed_step is None else self.graphed_step.on_stream():
+            beams = RunningBeams(features.size(0), self.beam_size, max_len, start_token, self.pad, prefix_tokens, device)
+            journal = Journal(max_len + 1, features.size(0), self.beam_size, device)
+            speech = [model.encoder(features, lengths, with_ctc=self.joint is not None) for model in self.models]
+            states = [model.decoder.start(each, self.beam_size, max_len + 1) for model, each in zip(self.models, speech)]
+            joint = self.joint and self.joint.start(speech[0].ctc, self.eos, self.beam_size)
+            del speech
+            num_steps = self._search(beams, journal, states, joint, max_len)
+            n_best = journal.n_best(num_steps, self.eos, self._final_score)  # waits for the device
+            if self.graphed_step is not None:
+                self.graphed_step.release()
         if [] in n_best:
             remedy = "check its features, the checkpoint and --prefix-size"
             raise ValueError(f"row {n_best.index([])} of the batch has no hypothesis with a finite score: {remedy}")
@@ -212,47 +142,78 @@ class BeamSearch:
             raise ValueError(f"--min-len must be at most the maximum length ({limits}), but is {self.min_len}")
         return max_len
 
-    def _empty_beams(self, num_sentences, max_len, device, prefix_tokens, bos_token) -> RunningBeams:
-        rows = (num_sentences, self.beam_size)
-        tokens = torch.full((*rows, max_len + 2), self.pad, device=device)
-        tokens[:, :, 0] = self.eos if bos_token is None else bos_token
-        return RunningBeams(
-            sentence=torch.arange(num_sentences, device=device),
-            tokens=tokens,
-            scores=torch.zeros(*rows, max_len + 1, device=device),
-            is_dead=torch.zeros(rows, dtype=torch.bool, device=device),
-            prefix=tokens.new_empty(num_sentences, 0) if prefix_tokens is None else prefix_tokens,
-        )
+    def _search(self, beams: RunningBeams, journal: Journal, states: list, joint, max_len: int) -> int:
+        """Advance until all sentences have finished; the number of steps taken."""
+        num_forced = min(beams.prefix.size(1), max_len)
+        bias = StepBias(self, max_len, num_forced, beams.step.device)
+        graphed, reserved = self.graphed_step, 0
+        for step in range(max_len + 1):  # the last step can only end
+            if step >= reserved:
+                reserved = step + 1 if graphed is None else min(max(FIRST_ROOM, 2 * reserved), max_len + 1)
+                for state in states:
+                    state.reserve(reserved)
+                if graphed is not None:
+                    graphed.forget()
+            if graphed is None or step == 0 or step < num_forced:
+                self._advance(beams, journal, states, joint, bias, is_first=step == 0, is_forced=step < num_forced)
+            else:
+                graphed(lambda: self._advance(beams, journal, states, joint, bias))
+            if graphed is None or (step + 1) % STEPS_PER_LOOK == 0:
+                running = (beams.num_ended < self.beam_size).nonzero()[:, 0]  # waits for the device
+                if len(running) == 0:
+                    break
+                if len(running) < len(beams.sentence) * (1 if graphed is None else SHARE_TO_GO_ON_WITH):
+                    beams.select(running)
+                    for state in states + ([joint.scorer] if joint else []):
+                        state.select(running)
+                    if graphed is not None:
+                        graphed.forget()
+        return step + 1
 
-    def _score(self, log_probs: Tensor, beams: RunningBeams, step: int, max_len: int) -> Tensor:
-        """(B, K, V) score of every continuation; at the first step (B, 1, V), as all hypotheses are the same."""
-        log_probs[:, :, self.pad] = -math.inf
-        log_probs[:, :, self.unk] -= self.unk_penalty
-        if step >= max_len:
-            log_probs = allow_only(log_probs, torch.full_like(beams.sentence, self.eos))
-        elif step < beams.prefix.size(1):
-            log_probs = self._force_prefix(log_probs, beams, step)
-        elif step < self.min_len:  # a prefix may be shorter: fairseq's rule
-            log_probs[:, :, self.eos] = -math.inf
+    def _advance(self, beams: RunningBeams, journal: Journal, states: list, joint, bias, is_first=False, is_forced=False) -> None:
+        """Choose the next token of every hypothesis; sentences that have finished go on without effect."""
+        last_tokens = beams.last_tokens()
+        logits = [model.decoder.step(last_tokens, state) for model, state in zip(self.models, states)]
+        scores = log_probabilities(logits, self.temperature)
+        scores += bias.at(beams.step)
+        if is_forced:
+            scores, is_end_forced = self._force_prefix(scores, beams)
         if self.no_repeat_ngram_size > 0:
-            log_probs = block_repeated_ngrams(log_probs, beams.tokens[:, :, : step + 1], self.no_repeat_ngram_size, self.pad)
-        return log_probs[:, :1] if step == 0 else log_probs + beams.scores[:, :, step - 1, None]
+            scores = block_repeated_ngrams(scores, beams.tokens, beams.step, self.no_repeat_ngram_size, self.pad)
+        if joint is not None:
+            scores = joint.mix(scores)
+            scores = copy_first_beam(scores, is_end_forced) if is_forced else scores
+        # At first all hypotheses are the same: those of the first are enough.
+        scores = scores[:, :1] if is_first else scores.add_(beams.total[:, :, None])
+        # Twice as many as go on, since at most one continuation of each hypothesis is eos.
+        total, token, source_beam = best_candidates(scores, 2 * self.beam_size)
+        if is_forced:
+            source_beam = source_beam.masked_fill(is_end_forced[:, None], 0)
 
-    def _force_prefix(self, log_probs: Tensor, beams: RunningBeams, step: int) -> Tensor:
-        """Allow only the prefix where there still is one; where it ends with eos, all beams end as the first, which holds the prefix."""
-        token = beams.prefix[:, step]
-        log_probs = torch.where(token.eq(self.pad)[:, None, None], log_probs, allow_only(log_probs, token))
+        best = slice(self.beam_size)
+        is_ending = token.eq(self.eos) & total.ne(-math.inf)
+        is_ending[:, best] &= ~beams.is_dead
+        ends_now = is_ending[:, best] & (beams.num_ended < self.beam_size)[:, None]
+        beams.num_ended += ends_now.sum(1)
+        # Go on with the best candidates that have not ended; ended ones fill the beam only where there are no others.
+        is_ending[:, best] |= beams.is_dead
+        chosen = is_ending.byte().sort(dim=1, stable=True).indices[:, best]
+        go_on = [tensor.gather(1, chosen) for tensor in (source_beam, token, total, is_ending)]
+        journal.write(beams, [go_on[1], go_on[0], ends_now.long(), source_beam[:, best]], [go_on[2], total[:, best]])
+        beams.continue_with(*go_on)
+        for state in states:
+            state.reorder(go_on[0])
+        if joint is not None:
+            joint.scorer.advance(*go_on[:2])
+
+    def _force_prefix(self, scores: Tensor, beams: RunningBeams) -> tuple[Tensor, Tensor]:
+        """Allow only the prefix where there still is one; where it ends with eos (B,), all beams end as the first, which holds the prefix."""
+        token = beams.prefix.index_select(1, beams.step)[:, 0]
+        scores = torch.where(token.eq(self.pad)[:, None, None], scores, allow_only(scores, token))
         is_end = token.eq(self.eos)
-        beams.tokens, beams.scores = copy_first_beam(beams.tokens, is_end), copy_first_beam(beams.scores, is_end)
-        return copy_first_beam(log_probs, is_end)
+        beams.tokens.copy_(copy_first_beam(beams.tokens, is_end))
+        beams.total.copy_(copy_first_beam(beams.total[:, :, None], is_end)[:, :, 0])
+        return copy_first_beam(scores, is_end), is_end
 
-    def _end(self, step, beams, ended: EndedHypotheses, is_ending: Tensor, score: Tensor, source_beam: Tensor) -> None:
-        """Move the candidates with `is_ending` to `ended`; all tensors (B, K)."""
-        index = source_beam[:, :, None].expand(-1, -1, step + 1)
-        tokens = beams.tokens[:, :, 1 : step + 2].gather(1, index)
-        sums = beams.scores[:, :, : step + 1].gather(1, index)
-        tokens[:, :, step], sums[:, :, step] = self.eos, score
-        token_scores = sums.diff(dim=2, prepend=torch.zeros_like(sums[:, :, :1]))
-        if self.normalize_scores:
-            score = score / (step + 1) ** self.len_penalty
-        ended.add(beams.sentence, is_ending, score, tokens, token_scores)
+    def _final_score(self, total: Tensor, num_tokens: Tensor) -> Tensor:
+        return total / (num_tokens.double() ** self.len_penalty).float() if self.normalize_scores else total

@@ -1,50 +1,110 @@
-"""What a decoder remembers between two steps of a search: the speech once per sentence, the text per hypothesis."""
+"""What a decoder remembers between two steps of a search: the speech once per sentence, the text once per hypothesis and position.
+
+Nothing of it moves when hypotheses do. The token of hypothesis k at position u is written to slot u * K + k of its sentence, for good;
+all hypotheses of a sentence read the same keys, those of a speech prefix and of all slots, under a bias that hides what is not theirs.
+So attention is two matrix products per sentence, and a reorder moves rows of the bias.
+
+A step waits for nothing, keeps its shapes and changes its tensors in place: a CUDA graph may repeat it until reserve() or select().
+"""
+
+import math
 
 import torch
 
+POSITIONS_AT_ONCE = 32  # by which the room for text grows
+
 
 class DecoderState:
-    """Keys and values per layer.
+    """Keys and values per layer, and who may read which.
 
     Args:
-        speech: per layer the (B, H, N, D) keys and values of the speech.
-        mask:   (B, 1, 1, N) True at speech, False at padding.
-        prefix: the speech is a prefix of the text and shares its softmax; otherwise it is read by cross-attention.
+        padding: (B, N) True at padding of the speech.
+        num_hypotheses: K of each sentence.
+        num_heads: H of each layer.
+        prefix: the speech stands before the text and shares its softmax; otherwise it is read by cross-attention.
+        max_tokens: the longest text.
+        dtype: of keys and values.
     """
 
-    def __init__(self, speech: list[tuple], mask, prefix: bool):
-        self.speech, self.mask, self.prefix = speech, mask, prefix
-        self.keys = [None] * len(speech)                                # per layer (B, K, H, U, D)
-        self.values = [None] * len(speech)
-        self.num_tokens = 0
+    def __init__(self, padding, num_hypotheses: int, num_heads: int, prefix: bool, max_tokens: int, dtype: torch.dtype):
+        device = padding.device
+        self.num_hypotheses, self.num_heads, self.prefix, self.max_tokens = num_hypotheses, num_heads, prefix, max_tokens
+        self.num_positions = 0                                          # of the text, which a step reads
+        self.position = torch.zeros(1, dtype=torch.long, device=device)                          # of the next token
+        self.slot = torch.arange(num_hypotheses, device=device)
+        self.own_slot = torch.full((num_hypotheses, num_hypotheses), -math.inf, dtype=dtype, device=device).fill_diagonal_(0)
+        self.speech = []                                                # per layer (2, B, H, N, D), with cross-attention
+        self.text = []                                                  # per layer (2, B, H, M, D): a prefix, then the slots
+        bias = torch.zeros(padding.shape, dtype=dtype, device=device).masked_fill(padding, -math.inf)
+        bias = bias[:, None].repeat(1, num_hypotheses, 1)               # (B, K, N)
+        self.speech_bias = None if prefix else self.per_head(bias)      # (B, H, K, N), -inf where not to be read
+        self.first_slot = padding.size(1) if prefix else 0
+        self.bias = bias[:, :, : self.first_slot]                       # (B, K, M), the same for the text
+        self.bias = widened(self.bias, 2, self.size_for(1), -math.inf)
 
-    def append(self, layer: int, key, value):
-        """Add the key and value (B, K, H, D) of one token per hypothesis."""
-        self.keys[layer] = self.join(self.keys[layer], key[..., None, :])
-        self.values[layer] = self.join(self.values[layer], value[..., None, :])
+    def per_head(self, bias):
+        return bias[:, None].repeat(1, self.num_heads, 1, 1)
 
-    @staticmethod
-    def join(before, new):
-        return new if before is None else torch.cat([before, new], dim=3)
+    def size_for(self, num_positions: int) -> int:
+        """The number of keys with room for texts of so many positions."""
+        room = -(-num_positions // POSITIONS_AT_ONCE) * POSITIONS_AT_ONCE
+        return self.first_slot + self.num_hypotheses * max(num_positions, min(room, self.max_tokens))
 
-    def text(self, layer: int):
-        """The (B, K, H, U, D) keys and values of a layer, the current token included."""
-        return self.keys[layer], self.values[layer]
+    def add_layer(self, key, value):
+        """Take the (B, H, N, D) keys and values of the speech in the next layer."""
+        if not self.prefix:
+            self.speech.append(torch.stack([key, value]))
+        text = key.new_zeros(2, *key.shape[:2], self.bias.size(2), key.size(3))
+        text[0, :, :, : self.first_slot], text[1, :, :, : self.first_slot] = key[:, :, : self.first_slot], value[:, :, : self.first_slot]
+        self.text.append(text)
+
+    def reserve(self, num_positions: int):
+        """Let the next steps read texts of up to this length, and make room for them."""
+        size = self.size_for(num_positions)
+        if size > self.bias.size(2):
+            for layer, stored in enumerate(self.text):
+                self.text[layer] = widened(stored, 3, size, 0)          # finite: weights of zero must make it zero
+            self.bias = widened(self.bias, 2, size, -math.inf)
+        self.num_positions = num_positions
+
+    def begin_step(self):
+        """Give every hypothesis its slot for the next position."""
+        self.new_slots = self.first_slot + self.position * self.num_hypotheses + self.slot
+        self.bias.index_copy_(2, self.new_slots, self.own_slot.expand(len(self.bias), -1, -1))
+        self.num_keys = self.first_slot + self.num_positions * self.num_hypotheses
+        self.text_bias = self.per_head(self.bias[:, :, : self.num_keys])                         # (B, H, K, M), for all layers
+
+    def end_step(self):
+        self.position += 1
+
+    def append(self, layer: int, key_and_value):
+        """Store the keys and values (B, K, 2, H, D) of the newest tokens; returns the (2, B, H, M, D) that all hypotheses read.
+
+        Numbers that overflow become zero: their hypothesis has no finite score left, and must not reach others by a weight of zero.
+        """
+        new = key_and_value.permute(2, 0, 3, 1, 4).nan_to_num(0, 0, 0)                           # (2, B, H, K, D)
+        self.text[layer].index_copy_(3, self.new_slots, new)
+        return self.text[layer][:, :, :, : self.num_keys]
 
     def reorder(self, source_beam):
-        """Hypothesis k of sentence b continues what was hypothesis source_beam[b, k]; the speech stays where it is."""
-        if not self.num_tokens:
-            return
-        num_sentences, num_hypotheses = self.keys[0].shape[:2]
-        sentence = torch.arange(num_sentences, device=source_beam.device)
-        order = (source_beam + num_hypotheses * sentence[:, None]).flatten()      # row of each survivor in (B * K, ...)
-        for stored in (self.keys, self.values):
-            stored[:] = [x.flatten(0, 1).index_select(0, order).unflatten(0, source_beam.shape) for x in stored]
+        """Hypothesis k of sentence b continues what was hypothesis source_beam[b, k]."""
+        of_text = self.bias[:, :, self.first_slot : self.first_slot + self.num_positions * self.num_hypotheses]
+        of_text.copy_(of_text.gather(1, source_beam[:, :, None].expand_as(of_text)))
 
     def select(self, sentences):
         """Keep the given sentences, a (B',) list of rows, in this order."""
-        self.speech = [(key.index_select(0, sentences), value.index_select(0, sentences)) for key, value in self.speech]
-        self.mask = self.mask.index_select(0, sentences)
-        if self.num_tokens:
-            for stored in (self.keys, self.values):
-                stored[:] = [x.index_select(0, sentences) for x in stored]
+        self.bias = self.bias.index_select(0, sentences)
+        if not self.prefix:
+            self.speech_bias = self.speech_bias.index_select(0, sentences)
+        for stored in (self.speech, self.text):
+            for layer, tensor in enumerate(stored):
+                stored[layer] = tensor.index_select(1, sentences)
+
+
+def widened(tensor, dim: int, size: int, value: float):
+    """The tensor with `value` behind its end in one dimension, up to the size."""
+    shape = list(tensor.shape)
+    shape[dim] = size
+    wide = tensor.new_full(shape, value)
+    wide.narrow(dim, 0, tensor.size(dim)).copy_(tensor)
+    return wide

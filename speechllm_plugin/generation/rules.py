@@ -9,11 +9,36 @@ import torch
 from torch import Tensor
 
 
+class StepBias:
+    """What the rules for single tokens and for the length add to the log-probabilities in each step.
+
+    pad is impossible always, eos before `min_len`, all but eos at `max_len`; a prefix may be shorter than `min_len`: fairseq's rule.
+    """
+
+    def __init__(self, rules, max_len: int, num_forced: int, device):
+        bias = torch.zeros(3, rules.vocab_size)
+        bias[:, rules.unk] = -rules.unk_penalty
+        too_short, free, longest = 0, 1, 2
+        bias[too_short, rules.eos] = -math.inf
+        bias[longest] = bias[longest].where(torch.arange(rules.vocab_size) == rules.eos, -math.inf)
+        bias[:, rules.pad] = -math.inf
+        steps = torch.arange(max_len + 1)
+        kind = torch.where((steps < rules.min_len) & (steps >= num_forced), too_short, free)
+        kind[max_len] = longest
+        self.bias, self.kind = bias.to(device), kind.to(device)
+
+    def at(self, step: Tensor) -> Tensor:
+        """(1, V), for a `step` (1,)."""
+        return self.bias.index_select(0, self.kind.index_select(0, step))
+
+
 def log_probabilities(logits: list[Tensor], temperature: float) -> Tensor:
     """(B, K, V) float32: of one model, or the mean probability of several. NaN becomes impossible."""
-    each = [torch.log_softmax(model_logits / temperature, dim=-1, dtype=torch.float32) for model_logits in logits]
+    if temperature != 1:
+        logits = [model_logits / temperature for model_logits in logits]
+    each = [torch.log_softmax(model_logits, dim=-1, dtype=torch.float32) for model_logits in logits]
     mean = each[0] if len(each) == 1 else torch.logsumexp(torch.stack(each), dim=0) - math.log(len(each))
-    return torch.nan_to_num(mean, nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+    return mean.nan_to_num_(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
 
 
 def allow_only(log_probs: Tensor, token: Tensor) -> Tensor:
@@ -27,19 +52,21 @@ def copy_first_beam(tensor: Tensor, sentences: Tensor) -> Tensor:
     return torch.where(sentences[:, None, None], tensor[:, :1], tensor)
 
 
-def block_repeated_ngrams(log_probs: Tensor, tokens: Tensor, size: int, pad: int) -> Tensor:
-    """`log_probs` (B, K, V) without the tokens that would complete an n-gram of `size` already in `tokens` (B, K, length).
+def block_repeated_ngrams(log_probs: Tensor, tokens: Tensor, step: Tensor, size: int, pad: int) -> Tensor:
+    """`log_probs` (B, K, V) without the tokens that would complete an n-gram of `size` already in `tokens` (B, K, any), up to `step` (1,).
 
     The start token counts as a part of the text, as in fairseq's CUDA extension; not for unigrams, where it would forbid eos.
     fairseq's own Python version compares with the end of its padded buffer and blocks nothing, so this equals the extension.
     """
-    if size == 1:
-        tokens = tokens[:, :, 1:]
     if tokens.size(2) < size:
         return log_probs
-    ngrams = tokens.unfold(2, size, 1)  # (B, K, length - size + 1, size)
-    suffix = tokens[:, :, tokens.size(2) - size + 1 :]
-    is_repeated = (ngrams[..., :-1] == suffix[:, :, None]).all(dim=-1)
+    ngrams = tokens.unfold(2, size, 1)  # (B, K, any - size + 1, size)
+    start = torch.arange(ngrams.size(2), device=tokens.device)
+    is_text = start + size - 1 <= step
+    if size == 1:
+        is_text &= start > 0
+    suffix = tokens.index_select(2, (step + torch.arange(2 - size, 1, device=tokens.device)).clamp(min=0))
+    is_repeated = (ngrams[..., :-1] == suffix[:, :, None]).all(dim=-1) & is_text
     # pad is impossible already: what is not repeated may point there.
     return log_probs.scatter(2, torch.where(is_repeated, ngrams[..., -1], pad), -math.inf)
 

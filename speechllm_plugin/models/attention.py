@@ -14,6 +14,8 @@ from torch.nn.functional import linear, pad, scaled_dot_product_attention
 # have the shape of another: most of a training step went there (row 1, bfloat16: 0.04 s for a known shape, 0.23 s for a new one).
 torch.backends.cuda.enable_cudnn_sdp(False)
 
+SCORES_AT_ONCE = 2**25      # of relative positions
+
 
 class SelfAttention(nn.Module):
     """Scaled dot-product self-attention without positions."""
@@ -62,13 +64,13 @@ class SelfAttention(nn.Module):
 
     def step(self, x, state, layer: int):
         """One new token per hypothesis: x (B, K, C) -> (B, K, C), after adding its key and value to the state."""
-        query, key, value = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1)).unbind(2)     # (B, K, H, D)
-        state.append(layer, key, value)
-        return self.out_proj(attend_speech_and_text(query, state, layer).flatten(2))
+        projected = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1))                       # (B, K, 3, H, D)
+        key, value = state.append(layer, projected[:, :, 1:])
+        return self.out_proj(attend_together(projected[:, :, 0], key, value, state.text_bias))
 
 
 class XLSelfAttention(SelfAttention):
-    """Transformer-XL attention over lags in both directions: 2S - 1 relative positions."""
+    """Transformer-XL attention over lags in both directions: 2S - 1 relative positions, filled up to P, a multiple of 8, for GPUs."""
 
     def __init__(self, dim: int, num_heads: int, dropout: float):
         super().__init__(dim, num_heads, dropout)
@@ -80,21 +82,41 @@ class XLSelfAttention(SelfAttention):
         self.scale = 1 / math.sqrt(dim // num_heads)
 
     def attend(self, query, key, value, context):
-        position = self.heads(self.position_proj(context.positions.to(query.dtype))[None])         # (1, H, P, D)
-        scores = (query + self.position_bias[:, None]) @ position.transpose(-1, -2) * self.scale     # (B, H, S, P)
-        bias = self.shift(scores, context).masked_fill(~context.mask, -math.inf)
+        position = self.heads(self.position_proj(context.positions.to(query.dtype))[None])[0] * self.scale      # (H, P, D)
+        if torch.is_grad_enabled():
+            return self.attend_at(position, query, key, value, context.mask, context.lengths)
+        # The scores of all lags are by far the largest tensor of an encoder: without gradients they live for a few sentences at a time.
+        num_sentences = max(1, SCORES_AT_ONCE // (query.size(1) * query.size(2) * position.size(1)))
+        parts = zip(*(tensor.split(num_sentences) for tensor in (query, key, value, context.mask, context.lengths)))
+        return torch.cat([self.attend_at(position, *part) for part in parts])
+
+    def attend_at(self, position, query, key, value, mask, lengths):
+        """(B, H, S, D), with the positions' keys (H, P, D)."""
+        by_head = (query + self.position_bias[:, None]).transpose(0, 1)                            # (H, B, S, D)
+        scores = by_head.flatten(1, 2) @ position.transpose(1, 2)                                  # (H, B * S, P)
+        scores = scores.unflatten(1, by_head.shape[1:3]).transpose(0, 1)                           # (B, H, S, P)
+        bias = self.shift(scores, lengths).masked_fill(~mask, -math.inf)
         return attention(query + self.content_bias[:, None], key, value, bias, self.dropout_now, self.scale)
 
     @staticmethod
-    def shift(scores, context):
-        """(B, H, S, 2S - 1) scores by lag, from S - 1 down to 1 - S -> (B, H, S, S) by key: row i is read from S - 1 - i on."""
-        num_states = scores.size(2)
-        return pad(scores, (1, 0)).flatten(2)[..., num_states:].unflatten(2, (num_states, -1))[..., :num_states]
+    def shift(scores, lengths):
+        """(B, H, S, P) scores by lag, from S - 1 down to 1 - S and beyond -> (B, H, S, S) by key: row i is read from S - 1 - i on.
+
+        In memory that is one place earlier in each row than in the row before: a view, with rows that are shorter by one.
+        """
+        num_states, width = scores.shape[2:]
+        rows = scores.flatten(2)[..., num_states - 1 : num_states * width - 1]
+        return rows.unflatten(2, (num_states, width - 1))[..., :num_states]
 
     @staticmethod
     def positions(num_states: int, dim: int, device):
-        """(2S - 1, C) sinusoids of the lags S - 1 ... 1 - S."""
-        return interleaved_sinusoids(torch.arange(num_states - 1, -num_states, -1, device=device), dim)
+        """(P, C) sinusoids of the lags S - 1 ... 1 - S and beyond."""
+        return interleaved_sinusoids(num_states - 1 - torch.arange(num_lags(num_states), device=device), dim)
+
+
+def num_lags(num_states: int) -> int:
+    """P, the multiple of 8 from 2S - 1 on."""
+    return -(-(2 * num_states - 1) // 8) * 8
 
 
 class LegacySelfAttention(XLSelfAttention):
@@ -109,18 +131,18 @@ class LegacySelfAttention(XLSelfAttention):
         self.scale = 1 / math.sqrt(dim)
 
     @staticmethod
-    def shift(scores, context):
+    def shift(scores, lengths):
         """(B, H, S, S) -> (B, H, S, S): the one-sided shift at each utterance's own number of states L.
 
         With a column of zeros before them, the L rows of L + 1 scores are read as L + 1 rows of L, without the first.
         """
-        num_states, length = scores.size(2), context.lengths[:, None, None]
+        num_states, length = scores.size(2), lengths[:, None, None]
         index = torch.arange(num_states, device=scores.device)
         flat = (index[:, None] + 1) * length + index                    # (B, S, S): place in the block of L rows
         row, column = flat // (length + 1), flat % (length + 1)
         source = (row * (num_states + 1) + column).clamp(max=num_states * (num_states + 1) - 1)      # beyond L: masked
         source = source.flatten(1)[:, None].expand(-1, scores.size(1), -1)
-        return pad(scores, (1, 0)).flatten(2).gather(2, source).view_as(scores)
+        return pad(scores, (1, 0)).flatten(2).gather(2, source).unflatten(2, (num_states, -1))
 
     @staticmethod
     def positions(num_states: int, dim: int, device):
@@ -159,11 +181,16 @@ class CrossAttention(nn.Module):
         return key.transpose(1, 2), value.transpose(1, 2)
 
     def forward(self, x, key, value, mask):
-        """Text x (B, U, C) reads speech keys and values (B, H, N, D); also a step, with K hypotheses for U positions."""
+        """Text x (B, U, C) reads speech keys and values (B, H, N, D)."""
         query = self.q_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
         attended = attention(query, key, value, mask, dropout)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+    def step(self, x, state, layer: int):
+        """One new token per hypothesis: x (B, K, C) -> (B, K, C)."""
+        query = self.q_proj(x).unflatten(-1, (self.num_heads, -1))                                # (B, K, H, D)
+        return self.out_proj(attend_together(query, *state.speech[layer], state.speech_bias))
 
 
 def attention(query, key, value, mask, dropout: float, scale: float | None = None):
@@ -175,23 +202,16 @@ def attention(query, key, value, mask, dropout: float, scale: float | None = Non
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale)
 
 
-def attend_speech_and_text(query, state, layer: int):
-    """(B, K, H, D) queries read the speech of their sentence and the text of their hypothesis in one softmax.
+def attend_together(query, key, value, bias):
+    """(B, K, C): the hypotheses of a sentence, (B, K, H, D) queries, read the same (B, H, M, D) keys and values.
 
-    The speech is stored once per sentence: its keys are (B, H, N, D), those of the text (B, K, H, U, D).
+    `bias` (B, H, K, M) is -inf where a hypothesis may not look.
     """
-    query = query * query.size(-1) ** -0.5
-    key, value = state.text(layer)
-    scores = (key @ query[..., None]).squeeze(-1)                       # (B, K, H, U)
-    if not state.prefix:
-        return (scores.softmax(-1, dtype=torch.float32).to(query.dtype)[..., None, :] @ value).squeeze(-2)
-    speech_key, speech_value = state.speech[layer]
-    speech_scores = query.transpose(1, 2) @ speech_key.transpose(-1, -2)                             # (B, H, K, N)
-    speech_scores = speech_scores.masked_fill(~state.mask, -math.inf).transpose(1, 2)
-    weights = torch.cat([speech_scores, scores], dim=-1).softmax(-1, dtype=torch.float32).to(query.dtype)
-    over_speech, over_text = weights.split([speech_scores.size(-1), scores.size(-1)], dim=-1)
-    from_speech = (over_speech.transpose(1, 2) @ speech_value).transpose(1, 2)
-    return from_speech + (over_text[..., None, :] @ value).squeeze(-2)
+    num_sentences, _, num_heads, dim = query.shape
+    query = query.transpose(1, 2).flatten(0, 1)                         # (B * H, K, D)
+    scores = torch.baddbmm(bias.flatten(0, 1), query, key.flatten(0, 1).transpose(1, 2), alpha=dim**-0.5)
+    attended = scores.softmax(-1) @ value.flatten(0, 1)
+    return attended.unflatten(0, (num_sentences, num_heads)).transpose(1, 2).flatten(2)
 
 
 def projection(dim: int, parts: int = 1, gain: float = 1.0) -> nn.Linear:

@@ -7,6 +7,7 @@ activations, pooling, losses, the optimizer and the bookkeeping of the search.
 
 from typing import NamedTuple
 
+from speechllm_plugin.models.attention import num_lags
 from speechllm_plugin.models.config import (
     SpeechToTextConfig,
     kernel_sizes,
@@ -64,10 +65,16 @@ class Cost:
         return {**self.encoder(lengths), **self.decoder(lengths.num_compressed, lengths.num_tokens)}
 
     def decoding(self, lengths: Lengths, num_hypotheses: int) -> dict[str, int]:
-        """Beam search: the encoder, keys and values of the speech (prefill), one step for each token of the text."""
+        """Beam search: the encoder, keys and values of the speech (prefill), one step for each token of the text.
+
+        Without the CTC head, unless compression asks it.
+        """
+        encoder = self.encoder(lengths)
+        if self.cfg.ctc_compression == "none":
+            del encoder["ctc_head"]
         steps = (self.step(lengths.num_compressed, position, num_hypotheses) for position in range(1, lengths.num_tokens + 1))
         return {
-            "encoder": sum(self.encoder(lengths).values()),
+            "encoder": sum(encoder.values()),
             "prefill": self.prefill(lengths.num_compressed),
             "steps": sum(steps),
         }
@@ -94,12 +101,12 @@ class Cost:
 
     def encoder_layer(self, num_states: int) -> int:
         dim, cfg = self.dim, self.cfg
-        num_lags = {"xl": 2 * num_states - 1, "legacy": num_states}.get(relative_positions(cfg), 0)
+        lags = {"xl": num_lags(num_states), "legacy": num_states}.get(relative_positions(cfg), 0)
         self_attention = (
             matmul(num_states, dim, 4 * dim)                            # queries, keys, values, output
             + attention(num_states, num_states, dim)
-            + matmul(num_lags, dim, dim)
-            + matmul(num_states, dim, num_lags)                         # the scores of the lags
+            + matmul(lags, dim, dim)
+            + matmul(num_states, dim, lags)                         # the scores of the lags
         )
         feed_forward = 2 * matmul(num_states, dim, cfg.encoder_ffn_embed_dim)
         if cfg.encoder == "transformer":
@@ -127,11 +134,12 @@ class Cost:
         return (layers - 1) * self.text_layer(num_states, num_states, num_states) + last
 
     def step(self, num_states: int, position: int, num_hypotheses: int) -> int:
-        """The token at a position, counted from 1, of every hypothesis."""
+        """The token at a position, counted from 1, of every hypothesis; each reads the text of all, under a mask."""
+        num_keys = position * num_hypotheses
         if self.cross_attention:
-            layer = self.text_layer(num_hypotheses, position, num_hypotheses) + self.cross_attention_layer(num_hypotheses, num_states)
+            layer = self.text_layer(num_hypotheses, num_keys, num_hypotheses) + self.cross_attention_layer(num_hypotheses, num_states)
         else:
-            layer = self.text_layer(num_hypotheses, num_states + position, num_hypotheses)
+            layer = self.text_layer(num_hypotheses, num_states + num_keys, num_hypotheses)
         return self.cfg.decoder_layers * layer + self.output(num_hypotheses)
 
     def text_layer(self, num_queries: int, num_keys: int, num_new_keys: int) -> int:

@@ -37,7 +37,8 @@ class TextDecoder(FairseqIncrementalDecoder):
         self.embedding = nn.Embedding(vocabulary_size, dim, dictionary.pad())
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         nn.init.zeros_(self.embedding.weight[dictionary.pad()])
-        self.positions = SinusoidalPositions(dim)
+        self.num_heads = cfg.decoder_attention_heads
+        self.positions = SinusoidalPositions(dim, max_tokens)
         self.dropout = nn.Dropout(cfg.dropout)
         self.layers = nn.ModuleList(
             TransformerLayer(
@@ -52,10 +53,10 @@ class TextDecoder(FairseqIncrementalDecoder):
         else:
             nn.init.normal_(self.output_projection.weight, std=dim**-0.5)
 
-    def embed(self, tokens, start: int, end: int):
-        """(B, U) or (B, K) tokens at the text positions start..end -> (B, ., C)."""
+    def embed(self, tokens, positions):
+        """(B, U) or (B, K) tokens -> (B, ., C); the sinusoids of their positions, (U, C) or (1, C), are added."""
         x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim)
-        return self.dropout(x + self.positions(start, end).to(x.dtype))
+        return self.dropout(x + positions.to(x.dtype))
 
     def forward(self, prev_output_tokens, encoder_out=None, incremental_state: dict | None = None, kd_prev_output_tokens=None, **unused):
         """(B, U) tokens and SpeechStates -> (B, U, V) logits, and {"attn": [None]} as fairseq's tools expect.
@@ -66,13 +67,14 @@ class TextDecoder(FairseqIncrementalDecoder):
         if incremental_state is None:
             texts = [tokens for tokens in (prev_output_tokens, kd_prev_output_tokens) if tokens is not None]
             lengths = [tokens.size(1) for tokens in texts]
-            x = torch.cat([self.embed(tokens, 0, length) for tokens, length in zip(texts, lengths)], dim=1)
+            x = torch.cat([self.embed(tokens, self.positions(0, length)) for tokens, length in zip(texts, lengths)], dim=1)
             logits, *others = self.output_projection(self.norm(self.decode(x, encoder_out, lengths))).split(lengths, dim=1)
             return logits, {"attn": [None], "kd_logits": others[0] if others else None}
         if "state" not in incremental_state:
             incremental_state["state"] = self.start(encoder_out)
-        state = incremental_state["state"]
-        for column in range(state.num_tokens, prev_output_tokens.size(1)):
+        state, num_tokens = incremental_state["state"], prev_output_tokens.size(1)
+        for column in range(state.num_positions, num_tokens):
+            state.reserve(column + 1)
             logits = self.step(prev_output_tokens[:, column, None], state)
         return logits, {"attn": [None]}
 
@@ -83,16 +85,26 @@ class TextDecoder(FairseqIncrementalDecoder):
         """
         raise NotImplementedError
 
-    def start(self, speech) -> DecoderState:
-        """The state before the first token: keys and values of the speech, once per sentence."""
+    def start(self, speech, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
+        """The state before the first token: keys and values of the speech, once per sentence, for texts of up to `max_tokens`."""
+        max_tokens = min(max_tokens or self.max_tokens, self.max_tokens)
+        state = DecoderState(
+            speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype
+        )
+        self.read_speech(speech, state)
+        return state
+
+    def read_speech(self, speech, state: DecoderState):
+        """Add the keys and values of the speech to the state, layer by layer."""
         raise NotImplementedError
 
     def step(self, last_tokens, state: DecoderState):
-        """(B, K) newest tokens of K hypotheses per sentence -> (B, K, V) logits of the next; the state grows by one."""
-        x = self.embed(last_tokens, state.num_tokens, state.num_tokens + 1)
+        """(B, K) newest tokens of K hypotheses per sentence -> (B, K, V) logits of the next; `state` has room for them, and keeps them."""
+        x = self.embed(last_tokens, self.positions.table.index_select(0, state.position))
+        state.begin_step()
         for number, layer in enumerate(self.layers):
             x = layer.step(x, state, number)
-        state.num_tokens += 1
+        state.end_step()
         return self.output_projection(self.norm(x))
 
     def reorder_incremental_state(self, incremental_state, new_order):
@@ -115,9 +127,9 @@ class CrossAttentionDecoder(TextDecoder):
             x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), mask))
         return x
 
-    def start(self, speech) -> DecoderState:
-        keys_and_values = [layer.cross_attn.keys_and_values(speech.states) for layer in self.layers]
-        return DecoderState(keys_and_values, (~speech.padding)[:, None, None], prefix=False)
+    def read_speech(self, speech, state):
+        for layer in self.layers:
+            state.add_layer(*layer.cross_attn.keys_and_values(speech.states))
 
 
 class PrefixDecoder(TextDecoder):
@@ -150,15 +162,13 @@ class PrefixDecoder(TextDecoder):
             x = layer(x, TextContext(mask))
         return self.layers[-1](x, TextContext(mask[:, :, num_states:]), skip=num_states)       # nobody reads its speech
 
-    def start(self, speech) -> DecoderState:
-        context = TextContext(self.prefix_mask(speech.padding, []))
-        x, keys_and_values = speech.states, []
+    def read_speech(self, speech, state):
+        context, x = TextContext(self.prefix_mask(speech.padding, [])), speech.states
         for layer in self.layers[:-1]:
             x, key, value = layer.prefill(x, context)
-            keys_and_values.append((key, value))
-        last = self.layers[-1]
-        keys_and_values.append(last.self_attn.keys_and_values(last.self_attn_norm(x)))
-        return DecoderState(keys_and_values, (~speech.padding)[:, None, None], prefix=True)
+            state.add_layer(key, value)
+        last = self.layers[-1]                                          # nobody reads what its speech becomes
+        state.add_layer(*last.self_attn.keys_and_values(last.self_attn_norm(x)))
 
 
 def causal(lengths: Sequence[int], device):

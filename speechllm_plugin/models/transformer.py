@@ -50,7 +50,9 @@ class TransformerLayer(nn.Module):
     def step(self, x, state, layer: int):
         """One new token per hypothesis, (B, K, C) -> (B, K, C)."""
         x = x + self.self_attn.step(self.self_attn_norm(x), state, layer)
-        return self.rest(x, None if state.prefix else (*state.speech[layer], state.mask))
+        if state.speech:
+            x = x + self.cross_attn.step(self.cross_attn_norm(x), state, layer)
+        return x + self.feed_forward(x)
 
     def rest(self, x, speech=None):
         if speech is not None:

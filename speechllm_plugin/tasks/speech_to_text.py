@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq.tasks import register_task
+from omegaconf import DictConfig
 from torch.utils.data import ConcatDataset
 
 from speechllm_plugin.data import features, manifest
@@ -17,7 +18,9 @@ from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
 from speechllm_plugin.models.conformer import MaskedBatchNorm
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
+from speechllm_plugin.tasks.read_values import keep_values
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +31,13 @@ REFUSED_OPTIONS = ("print_alignment", "diverse_beam_groups", "print_step", "reta
 @dataclass
 class SpeechToTextTaskConfig(ManifestTaskConfig):
     max_source_positions: int = field(default=6000, metadata={"help": "frames of the longest utterance"})
+    ctc_decoding_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "in decoding, of the CTC head's log probability of a text; the decoder's has the rest (0 = the decoder alone). "
+            "For recognition: the head and the decoder must write the same words"
+        },
+    )
 
 
 @register_task("speechllm_speech_to_text", dataclass=SpeechToTextTaskConfig)
@@ -50,6 +60,8 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
     def load_dataset(self, split, combine=False, **unused):
         """Read the manifest(s) of a split; fairseq asks for `combine` when, and only when, it is going to train on it."""
         is_training, utterances, targets, kd_targets, caches = combine, [], [], [], []
+        if is_training and self.cfg.ctc_decoding_weight:
+            raise ValueError(f"--ctc-decoding-weight {self.cfg.ctc_decoding_weight} is for decoding, not for training: leave it out")
         for name in split.split(","):
             path = Path(self.cfg.data) / f"{name}.tsv"
             rows = manifest.read(path)
@@ -126,12 +138,15 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """BeamSearch, or fairseq's generator where an option needs it."""
+        if isinstance(args, DictConfig) and args._get_parent() is not None:
+            keep_values(args._get_parent())
         tags = self.target.tags
         for option in REFUSED_OPTIONS:
             if getattr(args, option, None) not in (None, False, -1):
                 raise ValueError(f"--{option.replace('_', '-')} is not available with speech and these models: leave it out")
         unserved = unserved_options(args, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, **(extra_gen_cls_kwargs or {}))
         unserved += [type(model).__name__ for model in models if not isinstance(model, SpeechToTextModel)]
+        joint = joint_decoding(self.cfg.ctc_decoding_weight, models, self.target, self.transcript, unserved)
         if seq_gen_cls is not None or unserved:
             logger.warning(f"the plugin's beam search does not serve {', '.join(unserved) or seq_gen_cls}: fairseq's generator is used")
             kwargs = {"symbols_to_strip_from_output": tags, **(extra_gen_cls_kwargs or {})}
@@ -153,7 +168,13 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             temperature=args.temperature,
             no_repeat_ngram_size=args.no_repeat_ngram_size,
             symbols_to_strip_from_output=tags,
+            joint=joint,
         )
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
+        del sample["net_input"]["src_tokens"]                           # fairseq-generate would look for padding in it, row by row, for nothing
+        return hypotheses
 
     def get_interactive_tokens_and_lengths(self, lines, encode_fn):
         """fairseq-interactive reads one audio file or segment per line; its path starts from the current folder."""

@@ -1,0 +1,1 @@
+"""What `speechllm bench` measures, and how it is shown."""
