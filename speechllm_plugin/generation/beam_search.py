@@ -39,7 +39,6 @@ NEUTRAL_VALUES = {
     "lm_path": None,
     "match_source_len": False,
     "prefix_allowed_tokens_fn": None,
-    "print_alignment": None,
     "print_step": False,
     "retain_iter_history": False,
     "sampling": False,
@@ -77,11 +76,12 @@ class BeamSearch:
         max_len: decoder positions; 0 asks the models.
         symbols_to_strip_from_output: read by fairseq-generate; eos is one of them.
         joint: a JointDecoding, whose CTC scores those of the one model are mixed with.
+        alignment: an Alignment, to ask the one model which frames it reads; it has `decoder.attention_to_speech`.
     """
 
     def __init__(self, models, pad, eos, unk, vocab_size, beam_size=1, max_len_a=0, max_len_b=200, max_len=0, min_len=1,
                  normalize_scores=True, len_penalty=1.0, unk_penalty=0.0, temperature=1.0, no_repeat_ngram_size=0,
-                 symbols_to_strip_from_output=None, joint=None):  # fmt: skip
+                 symbols_to_strip_from_output=None, joint=None, alignment=None):  # fmt: skip
         for flag, value in (("--beam", beam_size), ("--temperature", temperature)):
             if value <= 0:
                 raise ValueError(f"{flag} must be positive, but is {value}")
@@ -95,7 +95,7 @@ class BeamSearch:
         self.normalize_scores, self.len_penalty, self.unk_penalty = normalize_scores, len_penalty, unk_penalty
         self.temperature, self.no_repeat_ngram_size = temperature, no_repeat_ngram_size
         self.symbols_to_strip_from_output = {*(symbols_to_strip_from_output or ()), eos}
-        self.joint = joint
+        self.joint, self.alignment = joint, alignment
         self.graphed_step = None
 
     @torch.no_grad()
@@ -124,7 +124,8 @@ class BeamSearch:
             speech = [model.encoder(features, lengths, with_ctc=self.joint is not None) for model in self.models]
             states = [model.decoder.start(each, self.beam_size, max_len + 1) for model, each in zip(self.models, speech)]
             joint = self.joint and self.joint.start(speech[0].ctc, self.eos, self.beam_size)
-            del speech
+            if self.alignment is None:
+                del speech
             num_steps = self._search(beams, journal, states, joint, max_len)
             n_best = journal.n_best(num_steps, self.eos, self._final_score)  # waits for the device
             if self.graphed_step is not None:
@@ -132,6 +133,8 @@ class BeamSearch:
         if [] in n_best:
             remedy = "check its features, the checkpoint and --prefix-size"
             raise ValueError(f"row {n_best.index([])} of the batch has no hypothesis with a finite score: {remedy}")
+        if self.alignment is not None:
+            self.alignment.add(n_best, self.models[0], speech[0], lengths, start_token, self.pad)
         return n_best
 
     def _max_len(self, num_frames: int) -> int:

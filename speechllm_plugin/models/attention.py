@@ -62,6 +62,11 @@ class SelfAttention(nn.Module):
         key, value = linear(x, self.qkv_proj.weight[self.dim :], self.qkv_proj.bias[self.dim :]).chunk(2, dim=-1)
         return self.heads(key), self.heads(value)
 
+    def weights(self, x, mask):
+        """(B, H, S, S) with which x (B, S, C) reads itself."""
+        query, key, _ = self.qkv_proj(x).chunk(3, dim=-1)
+        return attention_weights(self.heads(query), self.heads(key), mask)
+
     def step(self, x, state, layer: int):
         """One new token per hypothesis: x (B, K, C) -> (B, K, C), after adding its key and value to the state."""
         projected = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1))                       # (B, K, 3, H, D)
@@ -187,6 +192,11 @@ class CrossAttention(nn.Module):
         attended = attention(query, key, value, mask, dropout)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
+    def weights(self, x, states, mask):
+        """(B, H, U, N) with which text x (B, U, C) reads speech states (B, N, C)."""
+        query = self.q_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return attention_weights(query, self.keys_and_values(states)[0], mask)
+
     def step(self, x, state, layer: int):
         """One new token per hypothesis: x (B, K, C) -> (B, K, C)."""
         query = self.q_proj(x).unflatten(-1, (self.num_heads, -1))                                # (B, K, H, D)
@@ -200,6 +210,12 @@ def attention(query, key, value, mask, dropout: float, scale: float | None = Non
         mask = mask if mask.dtype == torch.bool else mask.float()
         return attention(query.float(), key.float(), value.float(), mask, dropout, scale).to(query.dtype)
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scale)
+
+
+def attention_weights(query, key, mask):
+    """(B, H, U, S) of queries (B, H, U, D) over keys (B, H, S, D), in float32."""
+    scores = (query.float() @ key.float().transpose(-1, -2)) * query.size(-1) ** -0.5
+    return scores.masked_fill(~mask, -math.inf).softmax(-1)
 
 
 def attend_together(query, key, value, bias):

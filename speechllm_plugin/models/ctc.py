@@ -16,6 +16,13 @@ class CTCOutput(NamedTuple):
     compressed_lengths: torch.Tensor | None = None
 
 
+class Segments(NamedTuple):
+    """What became of the states before compression: (B, S) number of the state after it, and (B, S) share in that; 0 where dropped."""
+
+    number: torch.Tensor
+    share: torch.Tensor
+
+
 def starts_of_runs(labels):
     """(B, S) True at the first of equal labels in a row."""
     return torch.nn.functional.pad(labels[:, 1:] != labels[:, :-1], (1, 0), value=True)
@@ -81,13 +88,13 @@ COMPRESSIONS = {
 
 
 def compress(states, logits, padding, cfg):
-    """Merge the states (B, S, C) as --ctc-compression says; returns (B, N, C) and their (B, N) padding."""
+    """Merge the states (B, S, C) as --ctc-compression says; returns (B, N, C), their (B, N) padding and the Segments."""
     with torch.no_grad():
         segment, weight = COMPRESSIONS[cfg.ctc_compression](logits, padding, cfg)
         if cfg.ctc_compression_max_length:
             segment = merge_evenly(segment, padding, cfg.ctc_compression_max_length)
-    pooled, lengths = pool_segments(states, segment, weight, padding)
-    return pooled, torch.arange(pooled.size(1), device=lengths.device) >= lengths[:, None]
+    pooled, lengths, share = pool_segments(states, segment, weight, padding)
+    return pooled, torch.arange(pooled.size(1), device=lengths.device) >= lengths[:, None], Segments(segment, share)
 
 
 def num_segments_of(segment, padding):
@@ -111,7 +118,7 @@ def pool_segments(states, segment, weight, padding):
         padding: (B, S) True at padding.
 
     Returns:
-        (B, N, C) means, zero at padding, and (B,) their number.
+        (B, N, C) means, zero at padding, (B,) their number, and the (B, S) share of every state in its segment.
     """
     num_sentences, _, dim = states.shape
     lengths = num_segments_of(segment, padding)
@@ -120,9 +127,9 @@ def pool_segments(states, segment, weight, padding):
     place = (row + segment.clamp(max=num_segments - 1)).flatten()       # padding adds nothing, wherever it goes
     weight = weight.detach().float().masked_fill(padding, 0).flatten()
     total = weight.new_zeros(num_sentences * num_segments).index_add(0, place, weight)
-    share = (weight / total[place].clamp(min=torch.finfo(total.dtype).tiny))[:, None]
-    pooled = states.new_zeros(total.numel(), dim, dtype=torch.float32).index_add(0, place, states.flatten(0, 1).float() * share)
-    return pooled.to(states.dtype).unflatten(0, (num_sentences, num_segments)), lengths
+    share = weight / total[place].clamp(min=torch.finfo(total.dtype).tiny)
+    pooled = states.new_zeros(total.numel(), dim, dtype=torch.float32).index_add(0, place, states.flatten(0, 1).float() * share[:, None])
+    return pooled.to(states.dtype).unflatten(0, (num_sentences, num_segments)), lengths, share.view_as(segment)
 
 
 def greedy_labels(logits, lengths, blank: int):

@@ -9,18 +9,21 @@ from torch import nn
 
 from speechllm_plugin.models.config import kernel_sizes, relative_positions
 from speechllm_plugin.models.conformer import ConformerLayer
-from speechllm_plugin.models.ctc import CTCOutput, compress
+from speechllm_plugin.models.ctc import CTCOutput, Segments, compress
 from speechllm_plugin.models.positions import SinusoidalPositions
 from speechllm_plugin.models.subsampling import Subsampling
 from speechllm_plugin.models.transformer import TransformerLayer
 
 
 class SpeechStates(NamedTuple):
-    """What a decoder reads: states (B, N, C), zero at padding, padding (B, N), and the CTC output, if any and if asked for."""
+    """What a decoder reads: states (B, N, C), zero at padding, and padding (B, N); the CTC output, if any and if asked for; the segments of
+    the states before compression, if there was any.
+    """
 
     states: torch.Tensor
     padding: torch.Tensor
     ctc: CTCOutput | None = None
+    segments: Segments | None = None
 
 
 class SpeechContext(NamedTuple):
@@ -73,16 +76,21 @@ class SpeechEncoder(FairseqEncoder):
         if self.positions is not None:
             x = x + self.positions(0, x.size(1)).to(x.dtype)
         x = self.dropout(x)
-        context, ctc = self.context(padding), None
+        context, ctc, segments = self.context(padding), None, None
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, context)
             if number == self.cfg.ctc_layer and (with_ctc or self.cfg.ctc_compression != "none"):
                 ctc = CTCOutput(self.ctc_head(x), context.lengths)
                 if self.cfg.ctc_compression != "none":
-                    x, padding = compress(x, ctc.logits, padding, self.cfg)
+                    x, padding, segments = compress(x, ctc.logits, padding, self.cfg)
                     context = self.context(padding)
                     ctc = ctc._replace(compressed_lengths=context.lengths)
-        return SpeechStates(self.norm(x).masked_fill(padding[..., None], 0), padding, ctc if with_ctc else None)
+        return SpeechStates(self.norm(x).masked_fill(padding[..., None], 0), padding, ctc if with_ctc else None, segments)
+
+    @property
+    def frames_per_state(self) -> int:
+        """Before compression."""
+        return 2 ** len(self.subsampling.convolutions)
 
     def context(self, padding) -> SpeechContext:
         keep = ~padding

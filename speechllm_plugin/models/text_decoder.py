@@ -85,6 +85,20 @@ class TextDecoder(FairseqIncrementalDecoder):
         """
         raise NotImplementedError
 
+    def attention_to_speech(self, prev_output_tokens, speech, layer: int, heads: Sequence[int] | None = None):
+        """(B, U, N) weights over the speech states, of sum 1, with which a layer predicts the token after each; mean over its heads.
+
+        layer, heads: from 0. Before the text, the speech shares its softmax with the text: only the part over the speech counts.
+        """
+        x = self.embed(prev_output_tokens, self.positions(0, prev_output_tokens.size(1)))
+        weights = self.speech_weights(x, speech, layer)                 # (B, H, U, N)
+        weights = (weights if heads is None else weights[:, heads]).mean(1)
+        return weights / weights.sum(-1, keepdim=True)
+
+    def speech_weights(self, x, speech, layer: int):
+        """(B, H, U, N) with which embedded text (B, U, C) reads the speech in a layer."""
+        raise NotImplementedError
+
     def start(self, speech, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
         """The state before the first token: keys and values of the speech, once per sentence, for texts of up to `max_tokens`."""
         max_tokens = min(max_tokens or self.max_tokens, self.max_tokens)
@@ -127,6 +141,13 @@ class CrossAttentionDecoder(TextDecoder):
             x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), mask))
         return x
 
+    def speech_weights(self, x, speech, layer: int):
+        context, mask, last = TextContext(causal([x.size(1)], x.device)), (~speech.padding)[:, None, None], self.layers[layer]
+        for below in self.layers[:layer]:
+            x = below(x, context, speech=(*below.cross_attn.keys_and_values(speech.states), mask))
+        x = x + last.self_attn(last.self_attn_norm(x), context)[0]
+        return last.cross_attn.weights(last.cross_attn_norm(x), speech.states, mask)
+
     def read_speech(self, speech, state):
         for layer in self.layers:
             state.add_layer(*layer.cross_attn.keys_and_values(speech.states))
@@ -161,6 +182,13 @@ class PrefixDecoder(TextDecoder):
         for layer in self.layers[:-1]:
             x = layer(x, TextContext(mask))
         return self.layers[-1](x, TextContext(mask[:, :, num_states:]), skip=num_states)       # nobody reads its speech
+
+    def speech_weights(self, x, speech, layer: int):
+        num_states, mask, last = speech.states.size(1), self.prefix_mask(speech.padding, [x.size(1)]), self.layers[layer]
+        x = torch.cat([speech.states, x], dim=1)
+        for below in self.layers[:layer]:
+            x = below(x, TextContext(mask))
+        return last.self_attn.weights(last.self_attn_norm(x), mask)[:, :, num_states:, :num_states]
 
     def read_speech(self, speech, state):
         context, x = TextContext(self.prefix_mask(speech.padding, [])), speech.states

@@ -4,7 +4,9 @@ import logging
 from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
+import torch
 from fairseq.tasks import register_task
 from omegaconf import DictConfig
 from torch.utils.data import ConcatDataset
@@ -18,6 +20,7 @@ from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
 from speechllm_plugin.models.conformer import MaskedBatchNorm
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.tasks.alignment import alignment
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
 from speechllm_plugin.tasks.read_values import keep_values
@@ -25,7 +28,9 @@ from speechllm_plugin.tasks.read_values import keep_values
 logger = logging.getLogger(__name__)
 
 # What fairseq offers, but fails at where the source is speech, or would silently not do with these models.
-REFUSED_OPTIONS = ("print_alignment", "diverse_beam_groups", "print_step", "retain_dropout")
+REFUSED_OPTIONS = ("diverse_beam_groups", "print_step", "retain_dropout")
+
+DECODING_OPTIONS = ("ctc_decoding_weight", "alignment_layer", "alignment_heads")
 
 
 @dataclass
@@ -38,6 +43,8 @@ class SpeechToTextTaskConfig(ManifestTaskConfig):
             "For recognition: the head and the decoder must write the same words"
         },
     )
+    alignment_layer: int = field(default=0, metadata={"help": "decoder layer that --print-alignment looks at, from 1; 0 = the last"})
+    alignment_heads: Optional[str] = field(default=None, metadata={"help": "its heads, from 1, as in 1,3, whose mean is printed (default: all)"})
 
 
 @register_task("speechllm_speech_to_text", dataclass=SpeechToTextTaskConfig)
@@ -60,8 +67,9 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
     def load_dataset(self, split, combine=False, **unused):
         """Read the manifest(s) of a split; fairseq asks for `combine` when, and only when, it is going to train on it."""
         is_training, utterances, targets, kd_targets, caches = combine, [], [], [], []
-        if is_training and self.cfg.ctc_decoding_weight:
-            raise ValueError(f"--ctc-decoding-weight {self.cfg.ctc_decoding_weight} is for decoding, not for training: leave it out")
+        for option in DECODING_OPTIONS:
+            if is_training and getattr(self.cfg, option):
+                raise ValueError(f"--{option.replace('_', '-')} {getattr(self.cfg, option)} is for decoding, not for training: leave it out")
         for name in split.split(","):
             path = Path(self.cfg.data) / f"{name}.tsv"
             rows = manifest.read(path)
@@ -138,14 +146,19 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """BeamSearch, or fairseq's generator where an option needs it."""
-        if isinstance(args, DictConfig) and args._get_parent() is not None:
-            keep_values(args._get_parent())
+        whole = args._get_parent() if isinstance(args, DictConfig) else None
+        if whole is not None:
+            keep_values(whole)
+            for model in models:
+                if whole.common.bf16 and isinstance(model, SpeechToTextModel):
+                    model.to(torch.bfloat16)                            # fairseq-generate converts for --fp16 only
         tags = self.target.tags
         for option in REFUSED_OPTIONS:
             if getattr(args, option, None) not in (None, False, -1):
                 raise ValueError(f"--{option.replace('_', '-')} is not available with speech and these models: leave it out")
         unserved = unserved_options(args, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, **(extra_gen_cls_kwargs or {}))
         unserved += [type(model).__name__ for model in models if not isinstance(model, SpeechToTextModel)]
+        aligned = alignment(getattr(args, "print_alignment", None), self.cfg.alignment_layer, self.cfg.alignment_heads, models, unserved)
         joint = joint_decoding(self.cfg.ctc_decoding_weight, models, self.target, self.transcript, unserved)
         if seq_gen_cls is not None or unserved:
             logger.warning(f"the plugin's beam search does not serve {', '.join(unserved) or seq_gen_cls}: fairseq's generator is used")
@@ -169,6 +182,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             no_repeat_ngram_size=args.no_repeat_ngram_size,
             symbols_to_strip_from_output=tags,
             joint=joint,
+            alignment=aligned,
         )
 
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
