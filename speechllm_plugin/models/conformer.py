@@ -4,7 +4,7 @@ around self-attention and a depthwise convolution, LayerNorm at its end."""
 import torch
 from torch import distributed, nn
 from torch.autograd import Function
-from torch.nn.functional import glu, silu
+from torch.nn.functional import conv2d, glu, silu
 
 from speechllm_plugin.models.attention import SELF_ATTENTIONS, projection
 from speechllm_plugin.models.transformer import FeedForward
@@ -44,8 +44,15 @@ class ConvolutionModule(nn.Module):
 
     def forward(self, x, padding):
         x = glu(self.pointwise_in(self.norm(x)), dim=-1).masked_fill(padding[..., None], 0)
-        x = self.depthwise(x.transpose(1, 2)).transpose(1, 2).contiguous()
+        x = self.over_time(x.transpose(1, 2)).transpose(1, 2).contiguous()
         return self.pointwise_out(silu(self.batch_norm(x, padding)))
+
+    def over_time(self, x):
+        """The depthwise convolution of (B, C, S). On a CPU in two dimensions, for whose layout torch has a kernel that is ten times as fast."""
+        if x.device.type != "cpu":
+            return self.depthwise(x)
+        weight, width = self.depthwise.weight, self.depthwise.padding[0]
+        return conv2d(x[:, :, None], weight[:, :, None], padding=(0, width), groups=len(weight))[:, :, 0]
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
