@@ -39,7 +39,7 @@ def make_input(lengths=LENGTHS, width=None, num_labels=4):
 
 def fast_compress(states, logits, padding, compression, stride=STRIDE, max_length=0):
     names = {"ctc_compression": compression, "ctc_compression_stride": stride, "ctc_compression_max_length": max_length}
-    return compress(states, logits, padding, SimpleNamespace(**names))[:2]
+    return compress(states, [logits] if isinstance(logits, torch.Tensor) else logits, padding, SimpleNamespace(**names))[:2]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
@@ -53,6 +53,13 @@ def test_compression_equals_the_formulas(strategy, width):
     for row, rows in enumerate(expected):
         torch.testing.assert_close(merged[row, : len(rows)], rows, atol=1e-6, rtol=1e-6)
         assert (merged[row, len(rows) :] == 0).all()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_logits_may_come_in_parts_of_the_sentences(strategy):
+    states, logits, padding = make_input()
+    together, in_parts = fast_compress(states, logits, padding, *strategy), fast_compress(states, logits.split([2, 1, 2]), padding, *strategy)
+    assert all(torch.equal(one, other) for one, other in zip(together, in_parts))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)

@@ -101,7 +101,7 @@ class CausalSpeechWrapper(TextWrapper):
     def forward(self, x, lengths):
         speech = type(self.speech)(x * self.factor, torch.zeros(x.shape[:2], dtype=torch.bool))
         state = self._module.start(speech)
-        key, value = state.text[-1][:, :, :, : state.first_slot]
+        key, value = (each[:, :, : state.first_slot] for each in state.text[-1])
         return torch.cat([key, value], dim=-1).transpose(1, 2).flatten(2)
 
 

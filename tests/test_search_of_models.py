@@ -101,15 +101,15 @@ def test_speech_is_stored_once_per_sentence_and_never_copied_to_move_the_text(de
         num_slots = beam_size * 16  # for the longest text
         own = (num_slots,) if state.speech else (num_states + num_slots,)
         assert last_tokens.shape == (len(last_tokens), beam_size)
-        assert {tensor.shape for tensor in state.text} == {(2, len(last_tokens), 2, *own, 8)}
-        assert {tensor.shape for tensor in state.speech} <= {(2, len(last_tokens), 2, num_states, 8)}
-        stored.append([*state.speech, *state.text])
+        assert {tensor.shape for pair in state.text for tensor in pair} == {(len(last_tokens), 2, *own, 8)}
+        assert {tensor.shape for pair in state.speech for tensor in pair} <= {(len(last_tokens), 2, num_states, 8)}
+        stored.append([tensor for pair in (*state.speech, *state.text) for tensor in pair])
         return logits
 
     monkeypatch.setattr(model.decoder, "step", watched_step.__get__(model.decoder))
     for beam_size in (1, 5, 9):
         stored.clear()
         beam_search([model], task().target_dictionary, beam_size=beam_size, max_len_b=15).generate(None, sample)
-        assert len(stored[0]) == len(model.decoder.layers) * (2 if decoder == "xattn" else 1) and len(stored) > 3
+        assert len(stored[0]) == 2 * len(model.decoder.layers) * (2 if decoder == "xattn" else 1) and len(stored) > 3
         for before, after in zip(stored, stored[1:]):
-            assert before[0] is after[0] or after[0].size(1) < before[0].size(1)
+            assert before[0] is after[0] or len(after[0]) < len(before[0])

@@ -29,7 +29,7 @@ class Measurement:
     step_milliseconds    (seconds - encoder_seconds) / steps
     real_time_factor     seconds / seconds of audio
     weight_bytes
-    peak_bytes           most that was allocated at once beside the weights and the features, over all batches, the first pass included
+    peak_bytes           most that was allocated at once beside the weights and the features, over all batches; on a GPU without cuBLAS' workspace
     cache_bytes          keys and values, with their masks and tables, at the end of the largest batch
     compression_rate     null, or states before / after CTC compression
     """
@@ -89,16 +89,19 @@ def measure(model, dictionary, name: str, search: str, workload: Workload, batch
 
 def fill_in(result: Measurement, model, dictionary, workload: Workload, batches: list[Batch], repeats: int, options: dict):
     device = next(model.parameters()).device
-    searches, cache_bytes = {}, []
+    cache_bytes, texts = [], []
+    searches = {
+        num_tokens: SEARCHES[result.search](model, dictionary, **options_of(num_tokens, workload.beam), **options)
+        for num_tokens in {batch.num_tokens for batch in batches}
+    }
+
+    def search(batch):
+        driven, generator = searches[batch.num_tokens]
+        return generator.generate([driven], batch.sample())
+
+    if device.type == "cuda":
+        search(batches[0])  # cuBLAS keeps a workspace for every stream, 32 MiB on Hopper: the first search on a stream would be charged for it
     with PeakMemory(device) as memory:
-        for num_tokens in {batch.num_tokens for batch in batches}:
-            searches[num_tokens] = SEARCHES[result.search](model, dictionary, **options_of(num_tokens, workload.beam), **options)
-
-        def search(batch):
-            driven, generator = searches[batch.num_tokens]
-            return generator.generate([driven], batch.sample())
-
-        texts = []
         for batch in batches:
             with CacheWatch(searches[batch.num_tokens][0].decoder) as cache:
                 texts += [hypotheses[0]["tokens"].tolist() for hypotheses in search(batch)]

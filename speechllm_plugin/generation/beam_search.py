@@ -62,7 +62,7 @@ def unserved_options(args, **generator_arguments) -> list[str]:
 
 # With graphs: steps between two looks at what has finished, since a look waits for the GPU; the largest share of the sentences that goes on
 # without the others, and the positions that the first graph has room for, since another shape needs another graph. Else all of it is free.
-STEPS_PER_LOOK, SHARE_TO_GO_ON_WITH, FIRST_ROOM = 4, 0.5, 32
+STEPS_PER_LOOK, SHARE_TO_GO_ON_WITH, FIRST_ROOM = 4, 0.5, 64
 
 
 class BeamSearch:
@@ -176,8 +176,7 @@ class BeamSearch:
     def _advance(self, beams: RunningBeams, journal: Journal, states: list, joint, bias, is_first=False, is_forced=False) -> None:
         """Choose the next token of every hypothesis; sentences that have finished go on without effect."""
         last_tokens = beams.last_tokens()
-        logits = [model.decoder.step(last_tokens, state) for model, state in zip(self.models, states)]
-        scores = log_probabilities(logits, self.temperature)
+        scores = log_probabilities([model.decoder.step(last_tokens, state) for model, state in zip(self.models, states)], self.temperature)
         scores += bias.at(beams.step)
         if is_forced:
             scores, is_end_forced = self._force_prefix(scores, beams)

@@ -12,6 +12,7 @@ import math
 import torch
 
 POSITIONS_AT_ONCE = 32  # by which the room for text grows
+KEYS_AT_ONCE = {"cuda": 8}  # of which their number is a multiple: GPUs multiply 16-bit matrices fast whose rows are one of 16 bytes
 
 
 class DecoderState:
@@ -29,18 +30,23 @@ class DecoderState:
     def __init__(self, padding, num_hypotheses: int, num_heads: int, prefix: bool, max_tokens: int, dtype: torch.dtype):
         device = padding.device
         self.num_hypotheses, self.num_heads, self.prefix, self.max_tokens = num_hypotheses, num_heads, prefix, max_tokens
+        self.keys_at_once = KEYS_AT_ONCE.get(device.type, 1)
         self.num_positions = 0                                          # of the text, which a step reads
         self.position = torch.zeros(1, dtype=torch.long, device=device)                          # of the next token
         self.slot = torch.arange(num_hypotheses, device=device)
         self.own_slot = torch.full((num_hypotheses, num_hypotheses), -math.inf, dtype=dtype, device=device).fill_diagonal_(0)
-        self.speech = []                                                # per layer (2, B, H, N, D), with cross-attention
-        self.text = []                                                  # per layer (2, B, H, M, D): a prefix, then the slots
+        self.speech = []                                                # per layer key and value (B, H, N, D), with cross-attention
+        self.text = []                                                  # per layer key and value (B, H, M, D): a prefix, then the slots
         bias = torch.zeros(padding.shape, dtype=dtype, device=device).masked_fill(padding, -math.inf)
+        bias = widened(bias, 1, self.rounded(padding.size(1)), -math.inf)
         bias = bias[:, None].repeat(1, num_hypotheses, 1)               # (B, K, N)
         self.speech_bias = None if prefix else self.per_head(bias)      # (B, H, K, N), -inf where not to be read
-        self.first_slot = padding.size(1) if prefix else 0
+        self.first_slot = bias.size(2) if prefix else 0
         self.bias = bias[:, :, : self.first_slot]                       # (B, K, M), the same for the text
-        self.bias = widened(self.bias, 2, self.size_for(1), -math.inf)
+
+    def rounded(self, num_keys: int) -> int:
+        """As many keys, and some that stay hidden."""
+        return -(-num_keys // self.keys_at_once) * self.keys_at_once
 
     def per_head(self, bias):
         return bias[:, None].repeat(1, self.num_heads, 1, 1)
@@ -48,22 +54,24 @@ class DecoderState:
     def size_for(self, num_positions: int) -> int:
         """The number of keys with room for texts of so many positions."""
         room = -(-num_positions // POSITIONS_AT_ONCE) * POSITIONS_AT_ONCE
-        return self.first_slot + self.num_hypotheses * max(num_positions, min(room, self.max_tokens))
+        return self.first_slot + self.rounded(self.num_hypotheses * max(num_positions, min(room, self.max_tokens)))
 
     def add_layer(self, key, value):
         """Take the (B, H, N, D) keys and values of the speech in the next layer."""
-        if not self.prefix:
-            self.speech.append(torch.stack([key, value]))
-        text = key.new_zeros(2, *key.shape[:2], self.bias.size(2), key.size(3))
-        text[0, :, :, : self.first_slot], text[1, :, :, : self.first_slot] = key[:, :, : self.first_slot], value[:, :, : self.first_slot]
-        self.text.append(text)
+        speech = [widened(each, 2, self.rounded(each.size(2)), 0) for each in (key, value)]
+        if self.prefix:
+            self.text.append(speech)
+        else:
+            self.speech.append(speech)
+            self.text.append([each[:, :, :0] for each in speech])
 
     def reserve(self, num_positions: int):
         """Let the next steps read texts of up to this length, and make room for them."""
         size = self.size_for(num_positions)
         if size > self.bias.size(2):
-            for layer, stored in enumerate(self.text):
-                self.text[layer] = widened(stored, 3, size, 0)          # finite: weights of zero must make it zero
+            for pair in self.text:
+                for index in range(len(pair)):                          # one after the other: what it was before is dropped at once
+                    pair[index] = widened(pair[index], 2, size, 0)      # finite: weights of zero must make it zero
             self.bias = widened(self.bias, 2, size, -math.inf)
         self.num_positions = num_positions
 
@@ -71,20 +79,21 @@ class DecoderState:
         """Give every hypothesis its slot for the next position."""
         self.new_slots = self.first_slot + self.position * self.num_hypotheses + self.slot
         self.bias.index_copy_(2, self.new_slots, self.own_slot.expand(len(self.bias), -1, -1))
-        self.num_keys = self.first_slot + self.num_positions * self.num_hypotheses
+        self.num_keys = self.first_slot + self.rounded(self.num_positions * self.num_hypotheses)
         self.text_bias = self.per_head(self.bias[:, :, : self.num_keys])                         # (B, H, K, M), for all layers
 
     def end_step(self):
         self.position += 1
 
     def append(self, layer: int, key_and_value):
-        """Store the keys and values (B, K, 2, H, D) of the newest tokens; returns the (2, B, H, M, D) that all hypotheses read.
+        """Store the keys and values (B, K, 2, H, D) of the newest tokens; returns the two (B, H, M, D) that all hypotheses read.
 
         Numbers that overflow become zero: their hypothesis has no finite score left, and must not reach others by a weight of zero.
         """
         new = key_and_value.permute(2, 0, 3, 1, 4).nan_to_num(0, 0, 0)                           # (2, B, H, K, D)
-        self.text[layer].index_copy_(3, self.new_slots, new)
-        return self.text[layer][:, :, :, : self.num_keys]
+        for stored, each in zip(self.text[layer], new):
+            stored.index_copy_(2, self.new_slots, each)
+        return [stored[:, :, : self.num_keys] for stored in self.text[layer]]
 
     def reorder(self, source_beam):
         """Hypothesis k of sentence b continues what was hypothesis source_beam[b, k]."""
@@ -96,15 +105,15 @@ class DecoderState:
         self.bias = self.bias.index_select(0, sentences)
         if not self.prefix:
             self.speech_bias = self.speech_bias.index_select(0, sentences)
-        for stored in (self.speech, self.text):
-            for layer, tensor in enumerate(stored):
-                stored[layer] = tensor.index_select(1, sentences)
+        for pair in (*self.speech, *self.text):
+            pair[:] = [each.index_select(0, sentences) for each in pair]
 
 
 def widened(tensor, dim: int, size: int, value: float):
     """The tensor with `value` behind its end in one dimension, up to the size."""
     shape = list(tensor.shape)
     shape[dim] = size
-    wide = tensor.new_full(shape, value)
-    wide.narrow(dim, 0, tensor.size(dim)).copy_(tensor)
+    wide, old_size = tensor.new_empty(shape), tensor.size(dim)
+    wide.narrow(dim, 0, old_size).copy_(tensor)
+    wide.narrow(dim, old_size, size - old_size).fill_(value)
     return wide

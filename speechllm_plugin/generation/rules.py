@@ -53,7 +53,9 @@ def copy_first_beam(tensor: Tensor, sentences: Tensor) -> Tensor:
 
 
 def block_repeated_ngrams(log_probs: Tensor, tokens: Tensor, step: Tensor, size: int, pad: int) -> Tensor:
-    """`log_probs` (B, K, V) without the tokens that would complete an n-gram of `size` already in `tokens` (B, K, any), up to `step` (1,).
+    """Forbid, in place, the tokens that would complete an n-gram of `size` already in `tokens` (B, K, any), up to `step` (1,).
+
+    Returns `log_probs` (B, K, V).
 
     The start token counts as a part of the text, as in fairseq's CUDA extension; not for unigrams, where it would forbid eos.
     fairseq's own Python version compares with the end of its padded buffer and blocks nothing, so this equals the extension.
@@ -68,7 +70,7 @@ def block_repeated_ngrams(log_probs: Tensor, tokens: Tensor, step: Tensor, size:
     suffix = tokens.index_select(2, (step + torch.arange(2 - size, 1, device=tokens.device)).clamp(min=0))
     is_repeated = (ngrams[..., :-1] == suffix[:, :, None]).all(dim=-1) & is_text
     # pad is impossible already: what is not repeated may point there.
-    return log_probs.scatter(2, torch.where(is_repeated, ngrams[..., -1], pad), -math.inf)
+    return log_probs.scatter_(2, torch.where(is_repeated, ngrams[..., -1], pad), -math.inf)
 
 
 def best_candidates(scores: Tensor, num_candidates: int) -> tuple[Tensor, Tensor, Tensor]:

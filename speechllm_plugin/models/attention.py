@@ -14,7 +14,7 @@ from torch.nn.functional import linear, pad, scaled_dot_product_attention
 # have the shape of another: most of a training step went there (row 1, bfloat16: 0.04 s for a known shape, 0.23 s for a new one).
 torch.backends.cuda.enable_cudnn_sdp(False)
 
-SCORES_AT_ONCE = 2**25      # of relative positions
+SCORES_AT_ONCE = 2**24, 2   # of relative positions, without gradients: this many, or this many times what comes out
 
 
 class SelfAttention(nn.Module):
@@ -91,16 +91,17 @@ class XLSelfAttention(SelfAttention):
         if torch.is_grad_enabled():
             return self.attend_at(position, query, key, value, context.mask, context.lengths)
         # The scores of all lags are by far the largest tensor of an encoder: without gradients they live for a few sentences at a time.
-        num_sentences = max(1, SCORES_AT_ONCE // (query.size(1) * query.size(2) * position.size(1)))
+        at_once = max(SCORES_AT_ONCE[0], SCORES_AT_ONCE[1] * query.numel())
+        num_sentences = max(1, at_once // (query.size(1) * query.size(2) * position.size(1)))
         parts = zip(*(tensor.split(num_sentences) for tensor in (query, key, value, context.mask, context.lengths)))
-        return torch.cat([self.attend_at(position, *part) for part in parts])
+        return torch.cat([self.attend_at(position, *part).transpose(1, 2) for part in parts]).transpose(1, 2)
 
     def attend_at(self, position, query, key, value, mask, lengths):
         """(B, H, S, D), with the positions' keys (H, P, D)."""
         by_head = (query + self.position_bias[:, None]).transpose(0, 1)                            # (H, B, S, D)
         scores = by_head.flatten(1, 2) @ position.transpose(1, 2)                                  # (H, B * S, P)
         scores = scores.unflatten(1, by_head.shape[1:3]).transpose(0, 1)                           # (B, H, S, P)
-        bias = self.shift(scores, lengths).masked_fill(~mask, -math.inf)
+        bias = hidden_outside(mask, self.shift(scores, lengths))
         return attention(query + self.content_bias[:, None], key, value, bias, self.dropout_now, self.scale)
 
     @staticmethod
@@ -117,6 +118,15 @@ class XLSelfAttention(SelfAttention):
     def positions(num_states: int, dim: int, device):
         """(P, C) sinusoids of the lags S - 1 ... 1 - S and beyond."""
         return interleaved_sinusoids(num_states - 1 - torch.arange(num_lags(num_states), device=device), dim)
+
+
+def hidden_outside(mask, scores):
+    """(B, H, S, S) scores, -inf where the mask is False. Without gradients in one pass, with rows that torch's kernel need not copy."""
+    if torch.is_grad_enabled():
+        return scores.masked_fill(~mask, -math.inf)
+    num_keys = scores.size(-1)
+    bias = scores.new_empty(*scores.shape[:-1], -(-num_keys // 8) * 8)[..., :num_keys]
+    return torch.where(mask, scores, scores.new_full((), -math.inf), out=bias)
 
 
 def num_lags(num_states: int) -> int:

@@ -24,8 +24,7 @@ class ConformerLayer(nn.Module):
     def forward(self, x, context):
         """(B, S, C) -> (B, S, C); states at padding are arbitrary and read by nobody."""
         x = x + 0.5 * self.first_feed_forward(x)
-        attended, _, _ = self.self_attn(self.self_attn_norm(x), context)
-        x = x + self.dropout(attended)
+        x = x + self.dropout(self.self_attn(self.self_attn_norm(x), context)[0])
         x = x + self.dropout(self.convolution(x, context.padding))
         x = x + 0.5 * self.second_feed_forward(x)
         return self.final_norm(x)

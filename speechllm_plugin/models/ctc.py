@@ -88,9 +88,16 @@ COMPRESSIONS = {
 
 
 def compress(states, logits, padding, cfg):
-    """Merge the states (B, S, C) as --ctc-compression says; returns (B, N, C), their (B, N) padding and the Segments."""
+    """Merge the states (B, S, C) as --ctc-compression says; returns (B, N, C), their (B, N) padding and the Segments.
+
+    `logits` are (B, S, V + 1), in one or several parts of the sentences.
+    """
     with torch.no_grad():
-        segment, weight = COMPRESSIONS[cfg.ctc_compression](logits, padding, cfg)
+        first, parts = 0, []
+        for part in logits:
+            parts.append(COMPRESSIONS[cfg.ctc_compression](part, padding[first : first + len(part)], cfg))
+            first += len(part)
+        segment, weight = (torch.cat(each) for each in zip(*parts))
         if cfg.ctc_compression_max_length:
             segment = merge_evenly(segment, padding, cfg.ctc_compression_max_length)
     pooled, lengths, share = pool_segments(states, segment, weight, padding)

@@ -14,6 +14,8 @@ from speechllm_plugin.models.positions import SinusoidalPositions
 from speechllm_plugin.models.subsampling import Subsampling
 from speechllm_plugin.models.transformer import TransformerLayer
 
+LOGITS_AT_ONCE = 2**24      # of the CTC head, where compression alone needs them: they would be the largest tensor of an encoder
+
 
 class SpeechStates(NamedTuple):
     """What a decoder reads: states (B, N, C), zero at padding, and padding (B, N); the CTC output, if any and if asked for; the segments of
@@ -63,7 +65,8 @@ class SpeechEncoder(FairseqEncoder):
             for _ in range(cfg.encoder_layers if layer_type else 0)
         )
         self.norm = nn.LayerNorm(dim) if final_norm else nn.Identity()
-        self.ctc_head = nn.Linear(dim, num_transcript_labels + 1) if cfg.ctc_layer else None
+        self.num_labels = num_transcript_labels + 1                     # with the blank
+        self.ctc_head = nn.Linear(dim, self.num_labels) if cfg.ctc_layer else None
 
     def forward(self, src_tokens, src_lengths, with_ctc: bool = True) -> SpeechStates:
         """Encode filterbanks (B, T, feature_dim) with src_lengths (B,) frames; T may exceed the longest.
@@ -80,12 +83,14 @@ class SpeechEncoder(FairseqEncoder):
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, context)
             if number == self.cfg.ctc_layer and (with_ctc or self.cfg.ctc_compression != "none"):
-                ctc = CTCOutput(self.ctc_head(x), context.lengths)
+                ctc = CTCOutput(self.ctc_head(x), context.lengths) if with_ctc else None
                 if self.cfg.ctc_compression != "none":
-                    x, padding, segments = compress(x, ctc.logits, padding, self.cfg)
+                    num_sentences = max(1, LOGITS_AT_ONCE // (x.size(1) * self.num_labels))
+                    logits = [ctc.logits] if with_ctc else map(self.ctc_head, x.split(num_sentences))
+                    x, padding, segments = compress(x, logits, padding, self.cfg)
                     context = self.context(padding)
-                    ctc = ctc._replace(compressed_lengths=context.lengths)
-        return SpeechStates(self.norm(x).masked_fill(padding[..., None], 0), padding, ctc if with_ctc else None, segments)
+                    ctc = ctc and ctc._replace(compressed_lengths=context.lengths)
+        return SpeechStates(self.norm(x).masked_fill(padding[..., None], 0), padding, ctc, segments)
 
     @property
     def frames_per_state(self) -> int:

@@ -195,6 +195,7 @@ class PrefixDecoder(TextDecoder):
         for layer in self.layers[:-1]:
             x, key, value = layer.prefill(x, context)
             state.add_layer(key, value)
+            del key, value                                              # else what they are views of is kept while the next layer computes
         last = self.layers[-1]                                          # nobody reads what its speech becomes
         state.add_layer(*last.self_attn.keys_and_values(last.self_attn_norm(x)))
 

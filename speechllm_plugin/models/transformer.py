@@ -1,5 +1,6 @@
 """Pre-norm Transformer layer, of the speech encoder and of both text decoders."""
 
+import torch
 from torch import nn
 from torch.nn.functional import relu
 
@@ -18,7 +19,8 @@ class FeedForward(nn.Module):
         self.dropout, self.activation_dropout = nn.Dropout(dropout), nn.Dropout(activation_dropout)
 
     def forward(self, x):
-        return self.dropout(self.fc2(self.activation_dropout(self.activation(self.fc1(self.norm(x))))))
+        hidden = self.activation(self.fc1(self.norm(x)), inplace=not torch.is_grad_enabled())      # the largest tensor of a layer
+        return self.dropout(self.fc2(self.activation_dropout(hidden)))
 
 
 class TransformerLayer(nn.Module):
@@ -39,7 +41,7 @@ class TransformerLayer(nn.Module):
 
         `speech`, in a cross-attention decoder: its (B, H, N, D) keys and values and the mask over N.
         """
-        attended, _, _ = self.self_attn(self.self_attn_norm(x), context, skip)
+        attended = self.self_attn(self.self_attn_norm(x), context, skip)[0]
         return self.rest(x[:, skip:] + self.dropout(attended), speech)
 
     def prefill(self, x, context):
