@@ -13,6 +13,7 @@ REQUIREMENTS = [
     "regex>=2023.10.3",  # fairseq and sacrebleu; wheels
     "sacrebleu>=2.4",  # the metrics' interface that the scoring is written for; fairseq imports it too
     "editdistance>=0.8.1",  # wheels
+    "rapidfuzz>=3.9",  # word alignments, which editdistance does not give; wheels
     "sentencepiece>=0.2.0",  # wheels
     "soundfile>=0.12.1",  # its wheels bring a libsndfile that reads mp3 and opus
     "soxr>=0.3.7",  # wheels
@@ -22,6 +23,8 @@ REQUIREMENTS = [
 ]
 EXTRAS = {
     "bench": ["matplotlib>=3.8"],  # speechllm bench --plot; wheels
+    "report": ["matplotlib>=3.8", "jinja2>=3.1"],  # speechllm report: charts and the page, which escapes all texts; wheels
+    "asian": ["sacrebleu[ja,ko]>=2.4"],  # BLEU of Japanese and Korean, whose words need a dictionary to be told apart
     "demo": ["espeakng-loader>=0.2.4"],  # espeak-ng and its voices in one wheel: speech without a download of recordings
     "test": ["pytest>=8", "pangolinn>=0.0.1"],  # pangolinn: behaviour suites for padding and causality
     # speechllm translate, from the releases on that it is tested with. ctranslate2 runs the models, transformers reads and tokenizes them;
@@ -38,6 +41,7 @@ setup(
     description="fairseq plugin that compares dense feature prepending with cross-attention for speech-to-text",
     python_requires=">=3.11,<3.13",  # fairseq-fixed is a repair for 3.11 and 3.12
     packages=find_packages(include=["speechllm_plugin", "speechllm_plugin.*"]),
+    package_data={"speechllm_plugin.scoring": ["*.yaml"], "speechllm_plugin.reporting": ["*.html", "*.css"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["speechllm = speechllm_plugin.cli:main"]},

@@ -6,7 +6,7 @@ import statistics
 import sys
 from pathlib import Path
 
-COUNTED_METRICS = {"wer": "WER", "wer_normalised": "WER norm.", "cer": "CER", "bleu": "BLEU", "chrf": "chrF"}
+COUNTED_METRICS = {"wer": "WER", "wer_normalised": "WER norm.", "cer": "CER", "bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
 NOT_KNOWN = "-"  # not scored with this metric, or not logged
 FILES = {
     "training log": "train.log",

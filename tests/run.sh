@@ -2,7 +2,7 @@
 # Set up what is missing, then run the tests, the fast ones first:  bash tests/run.sh [pytest arguments, e.g. -k beam]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-EXTRAS="bench demo test nllb"
+EXTRAS="bench demo nllb report test"
 source recipes/environment.sh
 
 no_test_selected=5  # pytest's exit code

@@ -38,7 +38,7 @@ def test_a_corpus_becomes_scores(model, runs):
     assert torch.load(run.checkpoint, weights_only=True)["averaged_checkpoints"] == ["checkpoint_1_2.pt", "checkpoint_2_6.pt"]
     score = json.loads((run.folder / "score.json").read_text())
     assert score["num_sentences"] == NUM_TEST_ROWS
-    assert set(score["metrics"]) == {"wer", "wer_normalised", "cer", "cer_normalised", "bleu", "chrf"}
+    assert set(score["metrics"]) == {"wer", "wer_normalised", "cer", "cer_normalised", "bleu", "chrf", "ter"}
     assert "nrefs:1" in run.score.stdout
 
 

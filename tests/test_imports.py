@@ -155,7 +155,7 @@ def test_scoring_and_manifests_wait_for_neither_torch_nor_fairseq(module):
 
 
 def test_the_sources_are_read_as_python_would():
-    assert {"data.manifest", "scoring.wer"} <= set(imported_modules("scoring.score"))
+    assert {"data.manifest", "scoring.metrics"} <= set(imported_modules("scoring.score"))
     assert below("scoring.score") >= {"data", "data.manifest", "scoring", "scoring.normalise"}
     assert imported_libraries("averaging") - sys.stdlib_module_names == {"torch"}
 

@@ -1,29 +1,18 @@
-"""Scores of known edits, the normaliser, and the join of fairseq-generate's output with the manifest."""
+"""`speechllm score`: the join of fairseq-generate's output with the manifest, the table, languages, and what users get wrong."""
 
 import json
-import random
-import unicodedata
 
 import pytest
 import sacrebleu
 
 from speechllm_plugin import cli
 from speechllm_plugin.data import manifest
-from speechllm_plugin.scoring import score, wer
-from speechllm_plugin.scoring.normalise import normalise
+from speechllm_plugin.scoring.hypotheses import read_hypotheses
+from speechllm_plugin.scoring.metrics import METRICS
+from speechllm_plugin.scoring.significance import interval
 
 REFERENCES = ['She said "no".', "a b c d", "", "Zwei Wörter"]
 HYPOTHESES = ["she said no", "a x c", "uh", "zwei Wörter"]
-
-
-def slow_distance(hypothesis, reference):
-    """Levenshtein's recurrence, as in textbooks."""
-    row = list(range(len(reference) + 1))
-    for i, unit in enumerate(hypothesis, start=1):
-        diagonal, row[0] = row[0], i
-        for j, other in enumerate(reference, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (unit != other))
-    return row[-1]
 
 
 @pytest.fixture
@@ -56,87 +45,6 @@ def run_score(folder, *options, output="generate-test.txt"):
     )
 
 
-@pytest.mark.parametrize(
-    "hypothesis, reference, num_edits",
-    [
-        ("a b c", "a b c", 0),
-        ("a  b\tc ", "a b c", 0),
-        ("a x c", "a b c", 1),
-        ("a c", "a b c", 1),
-        ("a b b c", "a b c", 1),
-        ("", "a b c", 3),
-        ("a b", "", 2),
-        ("b c d e", "a b c d", 2),
-    ],
-)
-def test_word_edits_are_counted(hypothesis, reference, num_edits):
-    assert wer.word_edits(hypothesis, reference) == (num_edits, len(reference.split()))
-
-
-def test_characters_are_counted_with_the_spaces_between_words():
-    assert wer.character_edits(" ab  cd ", "ab cd") == (0, 5)
-    assert wer.character_edits("abcd", "ab cd") == (1, 5)
-
-
-def test_distances_equal_the_textbooks_also_for_long_sentences():
-    generator = random.Random(1)
-    for length in (1, 7, 63, 64, 65, 700):
-        reference = generator.choices("abc", k=length)
-        hypothesis = [unit for unit in reference if generator.random() < 0.8] + generator.choices("abcd", k=3)
-        assert wer.word_edits(" ".join(hypothesis), " ".join(reference)).distance == slow_distance(hypothesis, reference)
-
-
-def test_error_rates_are_of_the_corpus_not_means_of_sentences():
-    # 1 of 1 and 1 of 9 words wrong: 2 of 10, not the mean of 100% and 11%.
-    assert wer.word_error_rate(["x", "b c d e f g h i x"], ["a", "b c d e f g h i j"]) == pytest.approx(20.0)
-    assert wer.character_error_rate(["ab", ""], ["abc", "d"]) == pytest.approx(50.0)
-
-
-def test_insertions_count_where_single_references_are_empty():
-    assert wer.word_error_rate(["a b", "c"], ["a b", ""]) == pytest.approx(50.0)
-    assert wer.word_error_rate(["a b c d e"], ["a"]) == pytest.approx(400.0)
-
-
-def test_a_corpus_without_reference_words_is_an_error():
-    with pytest.raises(ValueError, match="all 2 references are empty"):
-        wer.word_error_rate(["a", "b"], ["", " "])
-    with pytest.raises(ValueError, match="2 and 1"):
-        wer.word_error_rate(["a", "b"], ["a"])
-
-
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("Hello, World!", "hello world"),
-        ("  two \t spaces\u00a0here ", "two spaces here"),
-        ("don't Don’t don´t donʼt", "don't don't don't don't"),
-        ("'quoted' ‘quoted’ dogs’ 'cause", "quoted quoted dogs cause"),
-        ("rock''n", "rock n"),
-        ("p'unchay l’homme", "p'unchay l'homme"),
-        ("word—word well-known snake_case", "word word well known snake case"),
-        ("¿Qué? «Guillemets» „Anführung“ …", "qué guillemets anführung"),
-        ("5 € + 20% = $6", "5 20 6"),
-        ("ﬁne ＦＵＬＬ ½", "fine full 1 2"),
-        ("STRASSE straße", "strasse straße"),
-        ("e\u0301te\u0301 \u00e9t\u00e9", "été été"),
-        ("हिन्दी, हिन्दी।", "हिन्दी हिन्दी"),
-        ("、。！", ""),
-        ("", ""),
-    ],
-)
-def test_normalisation_removes_case_and_unicode_punctuation(text, expected):
-    assert normalise(text) == expected
-
-
-def test_normalising_twice_changes_nothing():
-    generator = random.Random(2)
-    alphabet = [chr(code) for code in range(0x20, 0x3000) if unicodedata.category(chr(code))[0] != "C"] + ["'", " "] * 500
-    for _ in range(300):
-        once = normalise("".join(generator.choices(alphabet, k=30)))
-        assert normalise(once) == once
-        assert not any(unicodedata.category(letter)[0] in "PS" for letter in once.replace("'", ""))
-
-
 def test_hypotheses_meet_their_rows_whatever_the_order(corpus, capsys):
     assert run_score(corpus, "--json", corpus / "new" / "score.json") == 0
     report = json.loads((corpus / "new" / "score.json").read_text(encoding="utf-8"))
@@ -144,19 +52,26 @@ def test_hypotheses_meet_their_rows_whatever_the_order(corpus, capsys):
     # Raw: she, "no". | b, d | uh | zwei, of 3 + 4 + 0 + 2 words. Normalised: b, d | uh.
     assert scores["wer"] == pytest.approx(100 * 6 / 9)
     assert scores["wer_normalised"] == pytest.approx(100 * 3 / 9)
-    assert scores["cer"] == pytest.approx(
-        100 * sum(map(slow_distance, HYPOTHESES, REFERENCES)) / sum(map(len, REFERENCES))
-    )
-    assert scores["bleu"] == sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES]).score
-    assert scores["chrf"] == sacrebleu.corpus_chrf(HYPOTHESES, [REFERENCES]).score
-    assert report["num_sentences"] == 4
+    # S, two quotation marks, the full stop | b, d and a space | u, h | Z
+    assert scores["cer"] == pytest.approx(100 * (4 + 3 + 2 + 1) / sum(map(len, REFERENCES)))
+    assert scores["bleu"] == pytest.approx(sacrebleu.corpus_bleu(HYPOTHESES, [REFERENCES]).score, abs=1e-9)
+    assert scores["chrf"] == pytest.approx(sacrebleu.corpus_chrf(HYPOTHESES, [REFERENCES]).score, abs=1e-9)
+    assert scores["ter"] == pytest.approx(sacrebleu.corpus_ter(HYPOTHESES, [REFERENCES]).score, abs=1e-9)
+    assert report["num_sentences"] == 4 and list(scores) == list(METRICS)
     assert list((corpus / "new").iterdir()) == [corpus / "new" / "score.json"]
+
+    for name, entry in report["metrics"].items():
+        metric = METRICS[name]
+        expected = interval(metric.formula, metric.statistics(HYPOTHESES, REFERENCES, [""] * 4)[None])
+        assert (entry["low"], entry["high"]) == (expected.low, expected.high) and entry["signature"] == metric.signature([""])
+    assert (report["num_resamples"], report["seed"], report["confidence"]) == (10_000, 12345, 0.95)
 
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["metric", *scores]
-    assert lines[1].split()[1:] == ["66.67", "4", report["metrics"]["wer"]["signature"]]
-    assert f"version:{sacrebleu.__version__}" in lines[-1] and "tok:13a" in lines[-2]
-    assert "norm:1" in lines[2] and "norm:no" in lines[1]
+    wer = report["metrics"]["wer"]
+    assert lines[1].split() == ["wer", "66.67", f"[{wer['low']:.2f},", f"{wer['high']:.2f}]", "4", wer["signature"]]
+    assert f"version:{sacrebleu.__version__}" in lines[-1] and "tok:13a" in lines[-3]
+    assert "norm:2" in lines[2] and "norm:no" in lines[1]
 
 
 def test_only_the_metrics_asked_for_are_printed(corpus, capsys):
@@ -166,7 +81,7 @@ def test_only_the_metrics_asked_for_are_printed(corpus, capsys):
 
 def test_the_best_of_an_n_best_list_is_scored(corpus):
     write_output(corpus / "nbest.txt", [2, 3, 0, 1], num_best=3)
-    assert sorted(score.read_hypotheses([corpus / "nbest.txt"])) == list(enumerate(HYPOTHESES))
+    assert sorted(read_hypotheses([corpus / "nbest.txt"])) == list(enumerate(HYPOTHESES))
 
 
 def test_shards_are_scored_together(corpus, capsys):
@@ -220,7 +135,7 @@ def test_unreadable_output_is_an_error_that_names_the_file(corpus, capsys, conte
 
 def test_line_separators_of_unicode_and_empty_texts_stay_in_their_hypothesis(tmp_path):
     (tmp_path / "out.txt").write_bytes("D-1\t-0.5\ta\u2028b\u0085c\td\nD-0\t-0.5\t\n".encode())
-    assert score.read_hypotheses([tmp_path / "out.txt"]) == [(1, "a\u2028b\u0085c\td"), (0, "")]
+    assert read_hypotheses([tmp_path / "out.txt"]) == [(1, "a\u2028b\u0085c\td"), (0, "")]
 
 
 def test_a_manifest_without_any_reference_text_is_an_error(corpus, capsys):
@@ -228,6 +143,20 @@ def test_a_manifest_without_any_reference_text_is_an_error(corpus, capsys):
     manifest.write(corpus / "test.tsv", utterances)
     assert run_score(corpus, "--metrics", "bleu") == 1
     assert "all 4 references (tgt_text) are empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("texts", "options", "message"),
+    [
+        ([", .", "—", "!", "?"], ["--metrics", "wer"], "wer_normalised cannot be computed: the 4 references (tgt_text) have no text that counts"),
+        (REFERENCES, ["--metrics", "wer", "--by", "id"], "wer wer_normalised cannot be computed: the references with id 'utt2' (tgt_text)"),
+    ],
+)
+def test_references_without_what_a_metric_counts_are_an_error(corpus, capsys, texts, options, message):
+    utterances = [manifest.Utterance(f"utt{row}", "a.wav", 100, tgt_text=text) for row, text in enumerate(texts)]
+    manifest.write(corpus / "test.tsv", utterances)
+    assert run_score(corpus, *options) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_languages_are_scored_apart_and_their_mean_counts_them_alike(corpus, capsys):
@@ -239,14 +168,15 @@ def test_languages_are_scored_apart_and_their_mean_counts_them_alike(corpus, cap
     together = capsys.readouterr().out
     for language in ("de", "fr"):
         chosen = [row for row, each in enumerate(languages) if each == language]
-        alone = score.compute(list(score.METRICS), [HYPOTHESES[row] for row in chosen], [REFERENCES[row] for row in chosen])
+        texts = [[every[row] for row in chosen] for every in (HYPOTHESES, REFERENCES, languages)]
         assert report["values"][language]["num_sentences"] == len(chosen)
-        assert {name: value["score"] for name, value in report["values"][language]["metrics"].items()} == {each.metric: each.score for each in alone}
+        for name, entry in report["values"][language]["metrics"].items():
+            assert entry == {"score": METRICS[name].score(*texts), "signature": METRICS[name].signature([language])}
     for name, mean in report["mean"].items():
         assert mean["score"] == pytest.approx(sum(report["values"][language]["metrics"][name]["score"] for language in ("de", "fr")) / 2)
     lines = together.splitlines()
-    assert lines[8].split() == ["by", "tgt_lang", "de", "(3)", "fr", "(1)", "mean"]
-    assert lines[9].split()[1:] == [f"{report['values'][lang]['metrics']['wer']['score']:.2f}" for lang in ("de", "fr")] + [
+    assert lines[9].split() == ["by", "tgt_lang", "de", "(3)", "fr", "(1)", "mean"]
+    assert lines[10].split()[1:] == [f"{report['values'][lang]['metrics']['wer']['score']:.2f}" for lang in ("de", "fr")] + [
         f"{report['mean']['wer']['score']:.2f}"
     ]
     assert run_score(corpus, "--by", "accent") == 1

@@ -1,73 +1,38 @@
-"""Word and character error rates: statistics per sentence, and one formula over the corpus."""
+"""Statistics per sentence of word and character error rates; the rate of a corpus is the `share` of their sums."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import NamedTuple
 
-import editdistance
+import numpy as np
+from rapidfuzz.distance import Levenshtein
 
-from speechllm_plugin.scoring.normalise import NORMALISER_VERSION
-
-
-class Edits(NamedTuple):
-    """What one sentence adds to an error rate."""
-
-    distance: int  # fewest substitutions, deletions and insertions from the hypothesis to the reference
-    reference_length: int
+from speechllm_plugin.scoring.normalise import normalise, normaliser_signature
 
 
-def word_edits(hypothesis, reference):
-    """The edits between two sentences in words, separated by any white space."""
-    reference_words = reference.split()
-    return Edits(editdistance.eval(hypothesis.split(), reference_words), len(reference_words))
+def word_edits(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """(N, 2) float64: fewest substitutions, deletions and insertions of words, and the words of the reference.
 
-
-def character_edits(hypothesis, reference):
-    """The edits between two sentences in Unicode characters; white space inside counts as one space, outside not."""
-    reference = " ".join(reference.split())
-    return Edits(editdistance.eval(" ".join(hypothesis.split()), reference), len(reference))
-
-
-def error_rate(edits):
-    """All edits per hundred reference units, over the corpus (long sentences weigh more).
-
-    Args:
-        edits: one `Edits` per sentence. A sentence with an empty reference adds its insertions only.
-
-    Raises:
-        ValueError: the references of the whole corpus are empty.
+    Words are separated by any white space. A sentence with an empty reference adds its insertions only.
     """
-    edits = list(edits)
-    reference_length = sum(sentence.reference_length for sentence in edits)
-    if reference_length == 0:
-        raise ValueError(f"an error rate needs reference text, but all {len(edits)} references are empty")
-    return 100 * sum(sentence.distance for sentence in edits) / reference_length
+    return _edits([text.split() for text in hypotheses], [text.split() for text in references])
 
 
-def word_error_rate(hypotheses, references):
-    """The word error rate of a corpus in percent; more than 100 is possible.
-
-    Args:
-        hypotheses: one text per sentence.
-        references: as many texts, in the same order.
-
-    Raises:
-        ValueError: all references are empty, or there are not as many as hypotheses.
-    """
-    return error_rate(map(word_edits, *_paired(hypotheses, references)))
+def character_edits(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+    """(N, 2) float64: the same in Unicode characters; white space inside counts as one space, outside not."""
+    return _edits([" ".join(text.split()) for text in hypotheses], [" ".join(text.split()) for text in references])
 
 
-def character_error_rate(hypotheses, references):
-    """The character error rate of a corpus in percent; arguments and errors as in `word_error_rate`."""
-    return error_rate(map(character_edits, *_paired(hypotheses, references)))
+def normalised(texts: Sequence[str], languages: Sequence[str]) -> list[str]:
+    """Each text as `normalise` has it in its language."""
+    return [normalise(text, language) for text, language in zip(texts, languages, strict=True)]
 
 
-def signature(unit, normalised):
-    """What a reader needs to compute the same rate, in the manner of sacreBLEU's signatures."""
-    text = f"case:lc|punct:no|norm:{NORMALISER_VERSION}" if normalised else "case:mixed|punct:yes|norm:no"
-    return f"nrefs:1|{text}|unit:{unit}|version:editdistance-{version('editdistance')}"
+def signature(unit: str, languages: Sequence[str] | None = None) -> str:
+    """What a reader needs to compute the same rate, in the manner of sacreBLEU's signatures; with languages of normalised texts."""
+    text = "case:mixed|punct:yes|norm:no" if languages is None else f"case:lc|punct:no|{normaliser_signature(languages)}"
+    return f"nrefs:1|{text}|unit:{unit}|version:rapidfuzz-{version('rapidfuzz')}"
 
 
-def _paired(hypotheses, references):
-    if len(hypotheses) != len(references):
-        raise ValueError(f"every hypothesis needs its reference, but there are {len(hypotheses)} and {len(references)}")
-    return hypotheses, references
+def _edits(hypotheses, references):
+    counts = [(Levenshtein.distance(hypothesis, reference), len(reference)) for hypothesis, reference in zip(hypotheses, references, strict=True)]
+    return np.array(counts, dtype=np.float64).reshape(-1, 2)
