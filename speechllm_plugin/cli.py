@@ -19,6 +19,7 @@ COMMANDS = {
     "distill": ("speechllm_plugin.distill", "make a data folder for a student of a teacher's translations or probabilities"),
     "bench": ("speechllm_plugin.bench", "measure time and memory of decoding"),
     "score": ("speechllm_plugin.scoring.score", "score the output of fairseq-generate against the manifest"),
+    "check": ("speechllm_plugin.check", "test a checkpoint: batches, padding, cache, future, compression, bfloat16, tags"),
 }
 
 

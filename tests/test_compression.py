@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from slow_compression import slow_compress
 from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from speechllm_plugin.checking.slow_compression import slow_compress
 from speechllm_plugin.models.ctc import (
     COMPRESSIONS,
     compress,

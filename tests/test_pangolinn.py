@@ -9,7 +9,6 @@ import itertools
 
 import torch
 from pangolinn import seq2seq as pangolinn
-from slow_compression import slow_segments
 from tiny_model import (
     COMPRESSIONS,
     DIM,
@@ -20,6 +19,8 @@ from tiny_model import (
 )
 from torch import nn
 from torch.nn.functional import one_hot
+
+from speechllm_plugin.checking.slow_compression import slow_segments
 
 DTYPES = (torch.float32, torch.bfloat16)
 # A length of 27, 24, 16, 13 or 1 frames makes 7, 6, 4, 4 or 1 states, and as pangolinn wants some padding, 6 need more segments than 4.

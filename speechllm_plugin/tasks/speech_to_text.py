@@ -20,6 +20,7 @@ from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
 from speechllm_plugin.models.conformer import MaskedBatchNorm
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.tasks import peak_memory
 from speechllm_plugin.tasks.alignment import alignment
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
@@ -148,6 +149,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         """BeamSearch, or fairseq's generator where an option needs it."""
         whole = args._get_parent() if isinstance(args, DictConfig) else None
         if whole is not None:
+            peak_memory.log_at_exit()
             keep_values(whole)
             for model in models:
                 if whole.common.bf16 and isinstance(model, SpeechToTextModel):

@@ -1,0 +1,1 @@
+"""Tests of a trained model on real utterances: `speechllm check`."""

@@ -1,0 +1,37 @@
+"""How much a model's CTC compression shortens the utterances of a split."""
+
+import copy
+
+import numpy as np
+import torch
+
+from speechllm_plugin.inspection.trained_model import load_rows
+
+MAX_FRAMES = 12_000  # of a batch, padding included: two minutes of speech
+
+
+@torch.no_grad()
+def compression_rates(model, task, split: str) -> np.ndarray | None:
+    """(rows,) float32 speech states before / after compression, in the manifest's row order; None if the model does not compress.
+
+    Utterances longer than --max-source-positions allows are no error: the encoder takes them.
+    """
+    if model.encoder.cfg.ctc_compression == "none":
+        return None
+    dataset, encoder = load_rows(task, split), up_to_compression(model.eval().encoder)
+    device = next(model.parameters()).device
+    rates = np.full(len(dataset), np.nan, dtype=np.float32)
+    longest = int(dataset.num_frames.max())
+    for rows in dataset.batch_by_size(dataset.ordered_indices(), max_tokens=max(MAX_FRAMES, longest)):
+        batch = dataset.collater([dataset[row] for row in rows])
+        features, lengths = (batch["net_input"][name].to(device) for name in ("src_tokens", "src_lengths"))
+        ctc = encoder(features, lengths).ctc
+        rates[batch["id"].numpy()] = (ctc.lengths / ctc.compressed_lengths).cpu().numpy()
+    return rates
+
+
+def up_to_compression(encoder):
+    """The same encoder without the layers above compression, which change no length."""
+    shorter = copy.copy(encoder)
+    shorter._modules = {**encoder._modules, "layers": encoder.layers[: encoder.cfg.ctc_layer]}
+    return shorter

@@ -1,0 +1,56 @@
+"""A checkpoint as fairseq-generate decodes with it: the model in eval mode and its task over a data folder."""
+
+import re
+from typing import NamedTuple
+
+import torch
+from fairseq import checkpoint_utils
+
+from speechllm_plugin import safe_loading, tasks  # noqa: F401
+from speechllm_plugin.models import saved_model
+from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.tasks.speech_to_text import SpeechLLMSpeechToTextTask
+
+
+class TrainedModel(NamedTuple):
+    """`arch` is fairseq-train's --arch."""
+
+    model: SpeechToTextModel
+    task: SpeechLLMSpeechToTextTask
+    arch: str
+
+
+def load(checkpoint, data, device="cpu") -> TrainedModel:
+    """Load a checkpoint of fairseq-train, `speechllm average` or `speechllm import`, in float32.
+
+    Args:
+        data: folder with the vocabularies that it was trained with, and the manifests to read.
+        device: cpu, cuda or cuda:N.
+
+    Raises:
+        FileNotFoundError: there is no such checkpoint, or something is missing in the folder.
+        ValueError: it is of another model, task or vocabulary, cannot be read safely, or there is no such device.
+    """
+    device = existing_device(device)
+    arch = saved_model.read(checkpoint).arch                            # says best what is no checkpoint of ours
+    [model], _, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
+    return TrainedModel(model.float().to(device).eval(), task, arch)
+
+
+def existing_device(name) -> torch.device:
+    """The device of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    is_gpu = re.fullmatch(r"cuda(?::(\d+))?", str(name))
+    if str(name) != "cpu" and (is_gpu is None or int(is_gpu[1] or 0) >= torch.cuda.device_count()):
+        raise ValueError(f"the device must be cpu, cuda or cuda:N with one of the {torch.cuda.device_count()} GPUs here, but is {name}")
+    return torch.device(name)
+
+
+def load_rows(task: SpeechLLMSpeechToTextTask, split: str):
+    """The data set of a split, in the manifest's row order and without augmentation."""
+    if split not in task.datasets:
+        task.load_dataset(split)
+    return task.datasets[split]
