@@ -8,11 +8,13 @@
 #   use_model MODEL_FILE                                   MODEL_ARGS, with the sizes of the training file if it has any: flags in SIZE_ARGS,
 #                                                          layers divided by LAYERS_DIVIDED_BY and rounded up
 #   share_among_gpus N                                     TRAINING_ARGS, meant for one GPU, with as many frames an update on N
-#   evaluate TASK SOURCES TARGETS DATA OUT SPLIT           decodes and scores the test set, or both of a joint model
+#   evaluate TASK SOURCES TARGETS DATA OUT SPLIT           decodes and scores the test set, or both of a joint model; with with_silence=1
+#                                                          decodes a set without speech as well, which `silence DATA` makes
 # TASK is asr, st or joint (one model for both, by tag); SOURCES and TARGETS are languages joined by +, as in de+fr.
 
 declare -A metrics=([asr]="wer cer" [st]="bleu chrf")
 declare -A test_split=([mustc]=tst-COMMON [covost2]=test)
+with_silence=${with_silence:-}
 SIZE_ARGS=() LAYERS_DIVIDED_BY=1
 declare -A VOCAB_SIZE=()  # of a training file for study.sh: by task, and [transcript]; none is the paper's
 
@@ -70,7 +72,8 @@ evaluate() {
     evaluate_split "$data" "$out" "${split}_asr" asr || return
     task=st
   fi
-  evaluate_split "$data" "$out" "$split" "$task"
+  evaluate_split "$data" "$out" "$split" "$task" || return
+  [[ -z $with_silence ]] || generate "$data" "$out" silence
 }
 
 evaluate_split() {

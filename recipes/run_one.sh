@@ -3,7 +3,7 @@
 
 declare -A default_training=([mustc]=paper.sh [covost2]=paper_covost2.sh)
 root=corpora/$corpus task=st training=$recipes/training/${default_training[$corpus]} experiments=experiments/$corpus source_lang=en
-name='' average_last='' kd='' kd_mode='' prepare_args=() positional=() extra_training_args=()
+name='' average_last='' kd='' kd_mode='' with_silence='' prepare_args=() positional=() extra_training_args=()
 
 usage_error() {
   echo "$corpus/run.sh: error: $*; \`bash recipes/$corpus/run.sh --help\` describes the arguments" >&2
@@ -17,6 +17,7 @@ parse_arguments() {
   while (($#)); do
     case $1 in
       -h | --help) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p;}' "$0" && exit ;;
+      --silence) with_silence=1 && shift ;;
       --) shift && extra_training_args=("$@") && break ;;
       --*) [[ $# -gt 1 ]] || usage_error "$1 needs a value" ;;&
       --root) root=$2 && shift 2 ;;
@@ -28,7 +29,7 @@ parse_arguments() {
       --average-last) average_last=$2 && shift 2 ;;
       --kd) kd=$2 && shift 2 ;;
       --kd-mode) kd_mode=$2 && shift 2 ;;
-      --vocab-size | --transcript-vocab-size | --transcript-vocab-from | --features | --workers | --sampling-alpha)
+      --vocab-size | --transcript-vocab-size | --transcript-vocab-from | --features | --workers | --sampling-alpha | --hold-out)
         prepare_args+=("$1" "$2") && shift 2 ;;
       -*) usage_error "unknown option $1" ;;
       *) positional+=("$1") && shift ;;
@@ -64,6 +65,7 @@ run_one() {
     distill "$folder" "$kd" "$kd_mode" "$split"
     data=$kd_data out=$out-$kd_name
   fi
+  [[ -z $with_silence ]] || silence "$data"
   TRAINING_ARGS+=("${extra_training_args[@]}")
   train "$data" "$out"
   average "$out"

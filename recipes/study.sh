@@ -14,6 +14,8 @@
 #   --dry-run               check all inputs, list every command and the training to expect, write nothing
 #   --training FILE         settings instead of the paper's, for both corpora                             [recipes/training/paper*.sh]
 #   --prepare "ARGUMENTS"   more arguments of `speechllm prepare`, as in --prepare "--features online"
+#   --hold-out COLUMN=VALUE leave such rows out of training and development, as in --hold-out "accent=other: Greek"; may stand several times
+#   --silence               decode a test set without speech as well (`speechllm silence`)
 #   --out DIR               DIR/CORPUS/TASK-SOURCES-TARGETS/{data,MODEL-seedN}, DIR/table.md              [experiments]
 #   --jobs N                experiments at a time, each on one GPU                          [1, on all visible GPUs]
 #   --stage prepare|asr|st|table, --list, --only EXPERIMENT     parts of it, for schedulers: see recipes/slurm
@@ -27,18 +29,20 @@ study_error() {
   exit 2
 }
 
-roots=() rows=table1 tasks='' seeds=1 dry_run='' training='' prepare_arguments='' out=experiments jobs=1 stage=all list='' only=''
+roots=() rows=table1 tasks='' seeds=1 dry_run='' training='' prepare_arguments='' hold_out=() with_silence='' out=experiments jobs=1 stage=all list='' only=''
 while (($#)); do
   case $1 in
     -h | --help) sed -n '2,/^set -/{/^#/s/^# \{0,1\}//p;}' "$0" && exit ;;
     --dry-run) dry_run=1 && shift ;;
     --list) list=1 && shift ;;
+    --silence) with_silence=1 && shift ;;
     --*) [[ $# -gt 1 ]] || study_error "$1 needs a value" ;;&
     --rows) rows=$2 && shift 2 ;;
     --tasks) tasks=$2 && shift 2 ;;
     --seeds) seeds=$2 && shift 2 ;;
     --training) training=$2 && shift 2 ;;
     --prepare) prepare_arguments=$2 && shift 2 ;;
+    --hold-out) hold_out+=(--hold-out "$2") && shift 2 ;;
     --out) out=$2 && shift 2 ;;
     --jobs) jobs=$2 && shift 2 ;;
     --stage) stage=$2 && shift 2 ;;

@@ -171,6 +171,7 @@ data_command() {
   elif [[ -n ${VOCAB_SIZE[transcript]:-} ]]; then
     more+=(--transcript-vocab-size "${VOCAB_SIZE[transcript]}")
   fi
+  more+=("${hold_out[@]}")
   prepare_command "$corpus" "${root_of[$corpus]}" "$kind" "$sources" "$targets" "$1/data" "${more[@]}"
 }
 
@@ -196,6 +197,7 @@ prepare_all() {
   for folder in "${folders[@]}"; do
     mapfile -t command < <(data_command "$folder")
     prepare "$folder/data" "${command[@]}"
+    [[ -z $with_silence ]] || silence "$folder/data"
   done
 }
 

@@ -6,6 +6,7 @@ module is imported, so that scoring a file waits for neither torch nor fairseq.
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 
@@ -20,6 +21,7 @@ COMMANDS = {
     "bench": ("speechllm_plugin.bench", "measure time and memory of decoding"),
     "score": ("speechllm_plugin.scoring.score", "score the output of fairseq-generate against the manifest"),
     "check": ("speechllm_plugin.check", "test a checkpoint: batches, padding, cache, future, compression, bfloat16, tags"),
+    "silence": ("speechllm_plugin.silence", "make a test set of silence and noise, to see what a model says without speech"),
 }
 
 
@@ -55,6 +57,7 @@ def main(argv=None):
         arguments themselves leave through argparse, with status 2.
     """
     argv = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(format="%(levelname)s: %(message)s")  # of warnings; fairseq, when imported, would otherwise show what it does itself
     command = next((argument for argument in argv if not argument.startswith("-")), None)
     args = build_parser(command).parse_args(argv)
     try:

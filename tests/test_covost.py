@@ -78,7 +78,8 @@ def test_many_source_languages_of_any_code_make_one_corpus(tmp_path, task):
             number = int(utterance.id.rpartition("_")[2])
             columns = known[utterance.src_lang]
             accent = next((f"{name} {number % 3}" for name in ("accent", "accents") if name in columns), "")
-            assert utterance.extra == {"accent": accent, "age": f"age {number % 3}" if "age" in columns else "", "gender": ""}
+            about = {"accent": accent, "age": f"age {number % 3}" if "age" in columns else "", "gender": ""}
+            assert utterance.extra == about | {"recording": f"{utterance.src_lang}/clips/{clip_name(utterance.src_lang, number)}"}
     pieces = {name: (tmp_path / f"out/spm_{name}.txt").read_text().split("\n") for name in ("target", "transcript")}
     tags = [f"<lang:{language}> 1" for language in sorted(letters)] if task == "asr" else []
     assert [piece for piece in pieces["target"] if piece.startswith("<lang:")] == tags

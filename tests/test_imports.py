@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "inspection": {"atomic_file", "checkpoint_file", "data", "generation", "models", "safe_loading", "tasks"},
     "check": {"checking", "inspection"},
     "checking": {"atomic_file", "checkpoint_file", "data", "generation", "inspection", "models", "safe_loading", "tasks"},
+    "silence": {"atomic_file", "data"},
     "averaging": {"atomic_file", "checkpoint_file"},
     "distill": {"data", "distillation"},
     "distillation": {"atomic_file", "checkpoint_file", "data", "safe_loading", "scoring", "tasks"},

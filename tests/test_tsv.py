@@ -75,7 +75,8 @@ def test_columns_that_are_absent_are_made_and_others_are_carried(corpus, tmp_pat
     manifests = run(with_columns(corpus, accent=lambda number: f"accent {number}", n_frames=lambda number: "7"), tmp_path)
     for split, utterances in manifests.items():
         assert [utterance.id for utterance in utterances] == [f"{split}_{number}" for number in range(1, SPLITS[split] + 1)]
-        assert [utterance.extra for utterance in utterances] == [{"accent": f"accent {number}"} for number in range(SPLITS[split])]
+        assert [utterance.extra["accent"] for utterance in utterances] == [f"accent {number}" for number in range(SPLITS[split])]
+        assert all(list(utterance.extra) == ["accent", "recording"] for utterance in utterances)
         assert {(utterance.src_lang, utterance.tgt_lang, utterance.speaker) for utterance in utterances} == {("en", "de", "")}
         assert [(utterance.src_text, utterance.tgt_text) for utterance in utterances] == [
             (row["src_text"], row["tgt_text"]) for row in corpus[split]

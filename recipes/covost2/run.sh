@@ -17,6 +17,9 @@
 #   --kd-mode MODE          append them to the original texts, replace these, kbest, interpolate, or sequence_kd: both at once   [append]
 #   --vocab-size N, --transcript-vocab-size N, --transcript-vocab-from DIR, --features stored|online, --workers N, --sampling-alpha A
 #                           as `speechllm prepare covost2`
+#   --hold-out COLUMN=VALUE leave rows with this value of a column of the manifests out of training and development, as in
+#                           --hold-out "accent=other: Greek"; may stand several times. Such data need an --out of their own     [none]
+#   --silence               decode a test set without speech as well (`speechllm silence`)
 #   FAIRSEQ_TRAIN_ARGUMENT  replaces or adds to the training file's, as in: -- --init-encoder-from ASR/average.pt
 set -euo pipefail
 corpus=covost2 recipes=$(cd "$(dirname "$0")/.." && pwd)

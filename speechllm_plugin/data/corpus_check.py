@@ -14,8 +14,11 @@ TRAIN_FRAMES = range(5, 3001)  # the paper's; other splits are never filtered
 TARGET_COLUMNS = {"asr": "src_text", "st": "tgt_text", "joint": "src_text and tgt_text"}
 
 
-def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[Segment]]]) -> None:
+def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[Segment]]], columns_made: Sequence[str]) -> None:
     """Look at the rows of each manifest of each split, and for their audio files.
+
+    Args:
+        columns_made: extra columns that the manifests are going to get, so that the corpus must not have them.
 
     Raises:
         ValueError: something is wrong: its first places, and in how many rows.
@@ -24,6 +27,7 @@ def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[Segment]
         for name, segments in manifests.items():
             if not segments:
                 raise ValueError(f"{split}: no row of the corpus can be used; correct --root or --splits")
+            _check_columns(segments, columns_made)
             _check_targets(task, name, segments)
             _check_ids(segments)
             needed = needed_texts(task, (segment.utterance for segment in segments)) if split == TRAIN_SPLIT else ()
@@ -51,6 +55,13 @@ def text_problem(utterance: Utterance, needed: Iterable[str]) -> str:
         if has_separator(value):
             return f"{column} must have no tab or line break, but is {value!r}; replace it by a space"
     return ""
+
+
+def _check_columns(segments, columns_made):
+    for segment in segments:
+        for column in columns_made:
+            if column in segment.utterance.extra:
+                raise ValueError(f"{segment.place}: the column {column} is written by speechllm prepare; give that of the corpus another name")
 
 
 def _check_targets(task, name, segments):

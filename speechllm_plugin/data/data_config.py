@@ -32,6 +32,7 @@ class DataConfig:
     """The settings of one config.yaml; each key's meaning and default are fairseq's.
 
     audio_root: folder that relative `audio` values of the manifests start from; the config's own folder if it names none.
+    recording_root: folder that the manifests' `recording` values start from (where `audio` stands for stored features); None if it names none.
     transcript_vocab_filename, transcript_bpe_tokenizer: as vocab_filename and bpe_tokenizer, for src_text.
     tgt_lang: language of the tag where no manifest names one.
     sampling_alpha: training rows of a language pair are drawn in proportion to the pair's rows to this power.
@@ -94,6 +95,10 @@ class DataConfig:
         if "relative_audio_root" in self.values:
             return self.path.parent / self.values["relative_audio_root"]
         return Path(self._located(self.values.get("audio_root") or self.path.parent))
+
+    @property
+    def recording_root(self) -> Path | None:
+        return Path(self._located(self.values["recording_root"])) if self.values.get("recording_root") else None
 
     @property
     def input_feat_per_channel(self) -> int:

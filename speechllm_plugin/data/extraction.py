@@ -27,12 +27,14 @@ _CHUNKS_AHEAD = 4  # per worker; bounds the features in memory when writing is s
 class Reading:
     """What reading a segment gave: the `audio` and `n_frames` of its utterance, and its features if they were asked for.
 
+    recording: where the sound is, as `audio` once was, if `audio` is where its features were stored; else empty.
     problem: why the audio cannot be used; empty if it can.
     """
 
     audio: str = ""
     n_frames: int = 0
     features: np.ndarray | None = None
+    recording: str = ""
     problem: str = ""
 
 

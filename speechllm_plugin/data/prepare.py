@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from speechllm_plugin.atomic_file import replacing
-from speechllm_plugin.data import corpora, data_config, manifest, vocabulary
+from speechllm_plugin.data import corpora, data_config, hold_out, manifest, recording, vocabulary
 from speechllm_plugin.data.corpora import CORPORA, TRAIN_SPLIT
 from speechllm_plugin.data.corpus_check import (
     TRAIN_FRAMES,
@@ -20,10 +20,15 @@ from speechllm_plugin.data.corpus_check import (
 )
 from speechllm_plugin.data.extraction import Readers
 from speechllm_plugin.data.features import FRAME_SHIFT_SECONDS, FeatureArchive
-from speechllm_plugin.data.listing import first_few
 from speechllm_plugin.data.prepare_arguments import (
     TRANSCRIBE_PROBABILITY,
     add_arguments,
+)
+from speechllm_plugin.data.prepare_output import (
+    print_check,
+    print_table,
+    report_absent,
+    report_held_out,
 )
 from speechllm_plugin.data.prepared_folder import PreparedFolder, fingerprint
 
@@ -51,14 +56,15 @@ def run(args: argparse.Namespace) -> None:
     folder = _open_folder(args, splits)
     segments = corpora.read(args.corpus, args.root, splits, pairs)
     absent = {split: [segment for segment in segments[split] if segment.absent_from] for split in splits}
-    contents = {
-        split: corpora.manifests(args.task, split, [segment for segment in segments[split] if not segment.absent_from]) for split in splits
-    }
     for split in splits:
-        _report_absent(split, absent[split], len(segments[split]))
-    check(args.task, args.root, contents)
+        report_absent(split, absent[split], len(segments[split]))
+    usable = {split: [segment for segment in segments[split] if not segment.absent_from] for split in splits}
+    kept, held_out = hold_out.apply(usable, args.hold_out)
+    report_held_out(held_out, usable)
+    contents = {split: corpora.manifests(args.task, split, kept[split]) for split in splits}
+    check(args.task, args.root, contents, columns_made=[recording.COLUMN] if args.features == "stored" else [])
     if args.check:
-        _print_check(args.root, contents, absent)
+        print_check(args.root, contents, absent)
         return
     vocabularies = _plan_vocabularies(args, corpus, folder, contents)
     for split in splits:
@@ -69,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
         _prepare_vocabulary(folder, planned)
     _write_config(args, folder, vocabularies)
     folder.publish(*(f"{name}.tsv" for manifests in contents.values() for name in manifests))
-    _print_table(folder.path, contents, facts, vocabularies)
+    print_table(folder.path, contents, facts, vocabularies)
 
 
 def _open_folder(args, splits):
@@ -92,6 +98,7 @@ def _open_folder(args, splits):
         "--transcript-vocab-from": source and str(source),
         "--transcribe-probability": args.transcribe_probability,
         "--sampling-alpha": args.sampling_alpha,
+        "--hold-out": hold_out.describe(args.hold_out) or None,
     }
     folder = PreparedFolder(args.out, options)
     if TRAIN_SPLIT not in splits and folder.entry(TRAIN_SPLIT) is None and not args.check:
@@ -99,12 +106,6 @@ def _open_folder(args, splits):
             f"--splits must name {TRAIN_SPLIT} in the first run, because the vocabularies are made from it, but is {' '.join(splits)}"
         )
     return folder
-
-
-def _report_absent(split, absent, num_rows):
-    for path in dict.fromkeys(segment.absent_from for segment in absent):
-        names = [Path(segment.utterance.audio).name for segment in absent if segment.absent_from == path]
-        print(f"{split}: left out {len(names)} of {num_rows} rows that {path} does not have: {first_few(names)}")
 
 
 def _write_absent(path, absent):
@@ -182,7 +183,8 @@ def _read_sounds(readers, root, split, segments, frames, archive):
     reading_of = {}
     for reading, (sound, segment) in zip(tqdm(readings, desc=split, total=len(first), unit="row"), first.items()):
         if reading.features is not None:
-            reading = replace(reading, audio=archive.add(segment.utterance.id, reading.features), features=None)
+            stored = archive.add(segment.utterance.id, reading.features)
+            reading = replace(reading, audio=stored, recording=reading.audio, features=None)
         reading_of[sound] = reading
     return reading_of
 
@@ -206,7 +208,8 @@ def _with_readings(task, split, manifests, readings, frames):
             problem = reading.problem or text_problem(segment.utterance, needed)
             if problem:
                 bad.append(f"{segment.place} ({segment.utterance.id}): {problem}")
-            utterances.append(replace(segment.utterance, audio=reading.audio, n_frames=reading.n_frames))
+            extra = segment.utterance.extra | ({recording.COLUMN: reading.recording} if reading.recording else {})
+            utterances.append(replace(segment.utterance, audio=reading.audio, n_frames=reading.n_frames, extra=extra))
     num_rows = sum(map(len, manifests.values()))
     if bad:
         print(*bad, sep="\n", file=sys.stderr)
@@ -240,6 +243,8 @@ def _write_config(args, folder, vocabularies):
     if args.sampling_alpha is not None:
         settings["sampling_alpha"] = args.sampling_alpha
     stored = args.features == "stored"
+    if stored:
+        settings["recording_root"] = Path(args.root).absolute().as_posix()
     target, *transcript = (planned.name for planned in vocabularies)
     data_config.write(
         folder.path / "config.yaml",
@@ -250,22 +255,3 @@ def _write_config(args, folder, vocabularies):
         specaugment=dict(args.specaugment),
         **settings,
     )
-
-
-def _print_check(root, contents, absent):
-    print(f"\n{root}\n{'manifest':<18}{'rows':>9}{'hours':>9}{'left out':>9}")
-    for split, manifests in contents.items():
-        for name, segments in manifests.items():
-            durations = [segment.duration_seconds for segment in segments]
-            hours = "-" if None in durations else f"{sum(durations) / 3600:.2f}"
-            print(f"{name:<18}{len(segments):>9}{hours:>9}{len(absent[split]):>9}")
-    print("complete; nothing was written")
-
-
-def _print_table(path, contents, facts, vocabularies):
-    print(f"\n{path}\n{'split':<18}{'rows':>9}{'hours':>9}{'dropped':>9}")
-    for split, fact in facts.items():
-        print(f"{' '.join(contents[split]):<18}{fact['rows']:>9}{fact['hours']:>9.2f}{fact['dropped']:>9}")
-    for planned in vocabularies:
-        tags = f", {len(planned.tags)} language tags among them" if planned.tags else ""
-        print(f"{planned.name:<18}{planned.size:>9} pieces{f', copied from {planned.source}' if planned.source else ''}{tags}")

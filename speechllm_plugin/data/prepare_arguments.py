@@ -5,6 +5,7 @@ import os
 
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.corpora import CORPORA, TASKS
+from speechllm_plugin.data.hold_out import FILTERED_SPLITS
 
 TASKS_EXPLAINED = "asr: the target is the transcript; st: it is the translation; joint: one model for both, by the tag of the language"
 TRANSCRIBE_PROBABILITY = 0.5  # of joint
@@ -55,6 +56,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A",
         help="draw training rows of a language pair in proportion to the pair's size to this power, above 0 and at most 1 (as they are)",
     )
+    add(
+        "--hold-out",
+        nargs="+",
+        action="extend",
+        type=condition,
+        default=[],
+        metavar="COLUMN=VALUE",
+        help=f"leave rows with this value of a column of the manifest (accent, speaker, gender ...) out of {' and '.join(FILTERED_SPLITS)}; test sets "
+        'keep them. As in --hold-out "accent=other: Greek". A folder is made with one choice: another needs another --out',
+    )
     add("--features", choices=["stored", "online"], default="stored", help="filterbanks in zip archives, or computed while training")
     add("--workers", type=positive_number, default=os.cpu_count(), metavar="N", help="processes that read audio")
     add(
@@ -86,6 +97,14 @@ def sampling_alpha(text: str) -> float:
     if not 0 < number <= 1:
         raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, but is {number}")
     return number
+
+
+def condition(text: str) -> tuple[str, str]:
+    """Column and value of COLUMN=VALUE; the value may be empty."""
+    column, equals, value = text.partition("=")
+    if not (column and equals):
+        raise argparse.ArgumentTypeError(f"must be a column and its value, as in accent=us, but is {text}")
+    return column, value
 
 
 def specaugment_setting(text: str) -> tuple[str, int | float]:
