@@ -19,6 +19,7 @@ REQUIREMENTS = [
     "soxr>=0.3.7",  # wheels
     "kaldi-native-fbank>=1.19.1",  # wheels
     "pyyaml>=6.0.1",  # wheels, with the C loader
+    "threadpoolctl>=3.2",  # one thread while many small products are made, where several are slower; comes with scikit-learn
     "tqdm>=4.66",  # fairseq imports it; progress bars, which the environment variable TQDM_DISABLE turns off
 ]
 EXTRAS = {

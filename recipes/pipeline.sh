@@ -8,12 +8,14 @@
 #   average OUT                              OUT/average.pt
 #   generate DATA OUT SPLIT                  OUT/generate-SPLIT.txt, OUT/generate-SPLIT.log
 #   score DATA OUT SPLIT METRIC...           OUT/score-SPLIT.json, OUT/score-SPLIT.log
+#   silence DATA                             DATA/silence.tsv, a test set without speech (SILENCE_ARGS=(--num N)); decode it by: generate DATA OUT silence
 #   run_pipeline DATA OUT SPLIT METRIC...    train, average, generate, score (SCORE_ARGS=(--by COLUMN) adds scores per value)
+#   report HTML [NAME=]OUT[,OUT...]...       compares finished experiments in one page (REPORT_ARGS=(--split SPLIT)); a comma joins training seeds
 #   summary SPLIT OUT...                     the table (parameters, scores, speeds) and where every file went
 # With dry_run=1 the stages print the commands that they would run, and how much training is to be expected.
 set -euo pipefail
 dry_run=${dry_run:-}
-SCORE_ARGS=()
+SCORE_ARGS=() SILENCE_ARGS=() REPORT_ARGS=()
 
 pipeline_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 speechllm=(python3 -m speechllm_plugin.cli)
@@ -37,6 +39,11 @@ prepare() {
 show_all() {
   [[ -t 3 ]] || local -x TQDM_DISABLE=1
   "$@" 2>&1 | tee -a "$log" >&3
+}
+
+# show_results COMMAND...: as show_all, but what it says on stderr goes to the log only.
+show_results() {
+  "$@" | tee -a "$log" >&3
 }
 
 # fairseq-train itself resumes from OUT/checkpoints/checkpoint_last.pt.
@@ -78,6 +85,34 @@ score() {
   run_stage score "$out/score-$split.json" "$out/score-$split.log" "$out/.score-$split.done" "$* ${SCORE_ARGS[*]}" "$out/.generate-$split.done" -- \
     show_all "${speechllm[@]}" score --hypotheses "$out/generate-$split.txt" --manifest "$data/$split.tsv" --json "$out/score-$split.json" \
     --metrics "$@" "${SCORE_ARGS[@]}"
+}
+
+silence() {
+  local data=$1
+  run_stage silence "$data/silence.tsv" "$data/silence.log" "$data/.silence.done" "${SILENCE_ARGS[*]}" "$data/train.tsv" -- \
+    show_all "${speechllm[@]}" silence --data "$data" "${SILENCE_ARGS[@]}"
+}
+
+report() {
+  local html=$1 stamp inputs
+  shift
+  stamp=$(dirname "$html")/.$(basename "$html" .html).done
+  mapfile -t inputs < <(report_inputs "$@" "${REPORT_ARGS[@]}")
+  [[ -n $dry_run ]] || mkdir -p "$(dirname "$html")"
+  run_stage report "$html" "${html%.html}.log" "$stamp" "$* ${REPORT_ARGS[*]}" "${inputs[@]}" -- \
+    show_results "${speechllm[@]}" report "$@" --out "$html" "${REPORT_ARGS[@]}"
+}
+
+# report_inputs ARGUMENT...: the files among the arguments, and those that say when an experiment among them was decoded, one a line.
+report_inputs() {
+  local argument path paths
+  for argument in "$@"; do
+    IFS=, read -ra paths <<<"${argument#*=}"
+    for path in "${paths[@]}"; do
+      if [[ -f $path ]]; then echo "$path"; fi
+      if [[ -d $path ]]; then find "$path" -maxdepth 1 -name '.generate-*.done'; fi
+    done
+  done
 }
 
 run_pipeline() {

@@ -20,6 +20,7 @@ COMMANDS = {
     "distill": ("speechllm_plugin.distill", "make a data folder for a student of a teacher's translations or probabilities"),
     "bench": ("speechllm_plugin.bench", "measure time and memory of decoding"),
     "score": ("speechllm_plugin.scoring.score", "score the output of fairseq-generate against the manifest"),
+    "report": ("speechllm_plugin.report", "compare finished runs: scores, significance, slices, failures, in one HTML file"),
     "check": ("speechllm_plugin.check", "test a checkpoint: batches, padding, cache, future, compression, bfloat16, tags"),
     "silence": ("speechllm_plugin.silence", "make a test set of silence and noise, to see what a model says without speech"),
 }

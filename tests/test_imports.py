@@ -19,6 +19,8 @@ MAY_IMPORT = {
     "models": {"checkpoint_file", "generation"},
     "generation": set(),
     "scoring": {"atomic_file", "data"},
+    "report": {"atomic_file", "data", "inspection", "reporting", "scoring"},
+    "reporting": {"atomic_file", "data", "inspection", "scoring"},
     "inspection": {"atomic_file", "checkpoint_file", "data", "generation", "models", "safe_loading", "tasks"},
     "check": {"checking", "inspection"},
     "checking": {"atomic_file", "checkpoint_file", "data", "generation", "inspection", "models", "safe_loading", "tasks"},

@@ -1,6 +1,7 @@
 """English sentences of a small grammar with their German translations, which reorder."""
 
 import random
+from collections.abc import Iterable
 
 # The verb is second or last in German, so hardly any pattern can be translated word by word.
 PATTERNS = (
@@ -21,6 +22,7 @@ PATTERNS = (
     ("this is {subject} that {name} {past}.", "das ist {subject}, {relative} {name} {past}."),
 )
 NAMES = ("Anna", "Peter", "Maria", "David", "Julia")
+UNSEEN_NAMES = ("Thomas", "Martin", "Paula")  # for sentences that nothing is trained on; of letters that the other words have in both languages
 TIMES = (("yesterday", "gestern"), ("on Monday", "am Montag"))
 VERBS = (  # base, past, participle
     (("buy", "bought", "bought"), ("kaufen", "kaufte", "gekauft")),
@@ -58,7 +60,7 @@ def object_phrase(rng: random.Random, article: str, has_adjective: bool) -> tupl
     return f"{article} {adjective} {noun}", f"{german_article} {stem}{ending} {german_noun}"
 
 
-def sentence(rng: random.Random) -> tuple[str, str]:
+def sentence(rng: random.Random, has_unseen_name: bool) -> tuple[str, str]:
     """One sentence of a pattern, in English and German."""
     article = rng.choice(("a", "the"))
     noun, german_noun, gender = rng.choice(NOUNS)
@@ -71,7 +73,10 @@ def sentence(rng: random.Random) -> tuple[str, str]:
         "adjective": rng.choice(ADJECTIVES),
         "time": rng.choice(TIMES),
     }
-    places |= {place: (name, name) for place, name in zip(("name", "other_name"), rng.sample(NAMES, 2))}
+    names = rng.sample(NAMES, 2)
+    if has_unseen_name:
+        names[0] = rng.choice(UNSEEN_NAMES)
+    places |= {place: (name, name) for place, name in zip(("name", "other_name"), names)}
     places |= dict(zip(("base", "past", "participle"), zip(*rng.choice(VERBS))))
     texts = []
     for language, pattern in enumerate(rng.choice(PATTERNS)):
@@ -81,10 +86,15 @@ def sentence(rng: random.Random) -> tuple[str, str]:
     return english, german
 
 
-def different_sentences(num_sentences: int, seed: int) -> list[tuple[str, str]]:
-    """English sentences, each once, with their German translations: the same ones for the same seed."""
+def different_sentences(has_unseen_name: Iterable[bool], seed: int) -> list[tuple[str, str]]:
+    """English sentences, each once, with their German translations: the same ones for the same seed.
+
+    has_unseen_name: whether a sentence is about one of UNSEEN_NAMES, for each of the sentences.
+    """
     rng, german_of = random.Random(seed), {}
-    while len(german_of) < num_sentences:
-        english, german = sentence(rng)
+    for is_unseen in has_unseen_name:
+        english, german = sentence(rng, is_unseen)
+        while english in german_of:
+            english, german = sentence(rng, is_unseen)
         german_of[english] = german
     return list(german_of.items())

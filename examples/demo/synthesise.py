@@ -1,9 +1,9 @@
 """Speak the sentences of the grammar into a folder that is laid out as MuST-C v1.0 (English to German).
 
-    synthesise.py OUT    OUT/en-de/data/{train,dev,tst-COMMON}/{wav/*.wav,txt/SPLIT.{yaml,en,de}}
+    synthesise.py OUT    OUT/en-de/data/{train,dev,tst-COMMON}/{wav/*.wav,txt/SPLIT.{yaml,en,de}}, OUT/speakers.tsv
 
 A speaker is an accent and a voice of espeak-ng; each speaker's utterances of a split stand in one long WAV, as in a talk.
-The same samples on every run. No English sentence stands in two splits.
+The same samples on every run. No English sentence stands in two splits. tst-COMMON has names and an accent that the others do not have.
 """
 
 import argparse
@@ -24,9 +24,14 @@ import soxr
 from sentences import different_sentences
 from tqdm import tqdm
 
-SPLIT_SIZES = {"train": 850, "dev": 50, "tst-COMMON": 100}
+SPLIT_SIZES = {"train": 850, "dev": 50, "tst-COMMON": 150}
+TEST_SPLIT = "tst-COMMON"
+UNSEEN_NAMES_IN_TEN = 3  # sentences of the test split
 ACCENTS = ("en-US", "en-GB-x-rp", "en-GB-scotland", "en-029")
-VOICES = ("m1", "m3", "f2", "f4")
+UNSEEN_ACCENT, FIFTH_TEN = "en-x-german", 4  # in the test split only: ten sentences of fifty, so that they have their share of the names
+VOICE_FOLDER = Path(__file__).resolve().parent / "voices"  # of that accent; espeak-ng has the others
+GENDERS = {"m1": "male", "m3": "male", "f2": "female", "f4": "female"}
+VOICES = tuple(GENDERS)
 WORDS_PER_MINUTE = range(230, 281)
 PITCHES = range(40, 61)
 SAMPLE_RATE = 16000
@@ -54,7 +59,11 @@ class Utterance(NamedTuple):
 
     @property
     def speaker(self) -> str:
-        return f"{self.accent}_{self.voice}"
+        return speaker_of(self.accent, self.voice)
+
+
+def speaker_of(accent: str, voice: str) -> str:
+    return f"{accent}_{voice}"
 
 
 ESPEAK = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -91,12 +100,22 @@ def speak(utterance: Utterance) -> np.ndarray:
     return np.frombuffer(b"".join(SPOKEN_BLOCKS), np.int16)
 
 
+def link_voices(data_folder: Path) -> None:
+    """Make a data folder of espeak-ng that has the voices of this demo, too."""
+    installed = Path(espeakng_loader.get_data_path())
+    (data_folder / "voices").mkdir(parents=True)
+    for path in (*installed.iterdir(), *(installed / "voices").iterdir()):
+        if path != installed / "voices":
+            (data_folder / path.relative_to(installed)).symlink_to(path)
+    (data_folder / "voices/gmw").symlink_to(VOICE_FOLDER)
+
+
 def speak_all(everything: list[Utterance]) -> list[np.ndarray]:
     """speak() of each utterance, several at a time."""
     with tempfile.TemporaryDirectory() as temporary:
         # espeak-ng takes no path of 160 characters or more, which a virtual environment may well have.
         data_folder = Path(temporary) / "espeak-ng-data"
-        data_folder.symlink_to(espeakng_loader.get_data_path())
+        link_voices(data_folder)
         start_espeak(data_folder)
         with multiprocessing.get_context("fork").Pool(maxtasksperchild=1) as pool:
             return list(tqdm(pool.imap(speak, everything), "speaking", len(everything), unit=" utterances"))
@@ -110,11 +129,21 @@ def record(speech: np.ndarray, seed: int) -> np.ndarray:
 
 
 def utterances(seed: int, split_sizes: dict[str, int]) -> dict[str, list[Utterance]]:
-    rng, sentences = random.Random(seed), iter(different_sentences(sum(split_sizes.values()), seed))
+    """Who says what in each split; only in TEST_SPLIT are there unseen names and the unseen accent."""
+    rng = random.Random(seed)
+    has_unseen_name = [split == TEST_SPLIT and number % 10 < UNSEEN_NAMES_IN_TEN for split, size in split_sizes.items() for number in range(size)]
+    sentences = iter(different_sentences(has_unseen_name, seed))
     return {
         split: [
-            Utterance(*next(sentences), rng.choice(ACCENTS), rng.choice(VOICES), rng.choice(WORDS_PER_MINUTE), rng.choice(PITCHES), rng.getrandbits(31))
-            for _ in range(size)
+            Utterance(
+                *next(sentences),
+                UNSEEN_ACCENT if split == TEST_SPLIT and number // 10 % 5 == FIFTH_TEN else rng.choice(ACCENTS),
+                rng.choice(VOICES),
+                rng.choice(WORDS_PER_MINUTE),
+                rng.choice(PITCHES),
+                rng.getrandbits(31),
+            )
+            for number in range(size)
         ]
         for split, size in split_sizes.items()
     }
@@ -145,6 +174,11 @@ def write_split(folder: Path, split: str, spoken: list[tuple[Utterance, np.ndarr
         (folder / "txt" / f"{split}.{suffix}").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
+def write_speakers(path: Path) -> None:
+    rows = [(f"spk.{speaker_of(accent, voice)}", accent, gender) for accent in (*ACCENTS, UNSEEN_ACCENT) for voice, gender in GENDERS.items()]
+    path.write_text("".join("\t".join(row) + "\n" for row in [("speaker", "accent", "gender"), *rows]), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder that is written; it must not exist yet")
@@ -159,6 +193,7 @@ def main() -> None:
     speech = iter(speak_all([utterance for members in splits.values() for utterance in members]))
     for split, members in splits.items():
         write_split(partial / "en-de" / "data" / split, split, [(utterance, record(next(speech), utterance.seed)) for utterance in members])
+    write_speakers(partial / "speakers.tsv")
     partial.rename(args.out)
 
 

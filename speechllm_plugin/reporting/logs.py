@@ -1,0 +1,121 @@
+"""What the logs of fairseq-train and fairseq-generate say: curves, sizes, speeds, memory."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import NamedTuple
+
+QUANTITIES = {"loss": "Loss", "nll_loss": "NLL", "ctc_loss": "CTC loss"}
+TRAIN = "train"
+
+_JSON_LINE = re.compile(r'\| ([\w.-]+) \| (\{".*\})\s*$', re.MULTILINE)  # fairseq also logs its settings, in Python's notation
+_PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
+_TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.,]+) ?s \(([\d.,]+) sentences/s, ([\d.,]+) tokens/s\)")
+_PEAK_MEMORY = re.compile(r"peak memory: process ([\d,]+) MiB(?:, GPU ([\d,]+) MiB)?")
+# The commands of the recipes are logged unquoted; what follows the folder is always an option.
+_DATA_FOLDER = re.compile(r"^\$ fairseq-generate (.+?) --", re.MULTILINE)
+
+
+class Curve(NamedTuple):
+    """One quantity of one subset: updates, ascending, and values (in base 2, as fairseq logs them)."""
+
+    updates: list[int]
+    values: list[float]
+
+
+class TrainingLog(NamedTuple):
+    """curves: (subset, quantity) -> Curve, subset `train` or the name of a validation set; None where the log does not say."""
+
+    curves: dict[tuple[str, str], Curve]
+    num_parameters: int | None
+    frames_per_second: float | None  # the median over the epochs, of 10 ms frames
+
+    @property
+    def validation_subset(self) -> str | None:
+        return next((subset for subset, _ in self.curves if subset != TRAIN), None)
+
+
+class DecodingLog(NamedTuple):
+    """The last complete decoding; None where the log does not say."""
+
+    data: Path | None  # the folder that was decoded
+    num_sentences: int | None
+    num_tokens: int | None
+    sentences_per_second: float | None
+    tokens_per_second: float | None
+    process_mebibytes: int | None
+    gpu_mebibytes: int | None
+
+    @property
+    def seconds(self) -> float | None:
+        """From the speed, as fairseq rounds seconds to tenths."""
+        return self.num_sentences / self.sentences_per_second if self.sentences_per_second else None
+
+
+def read_training(path) -> TrainingLog | None:
+    """The TrainingLog of a file with fairseq's JSON lines (--log-format json); None where there is no file.
+
+    Where a training was resumed, the later values of an update count.
+    """
+    text = _text(path)
+    if text is None:
+        return None
+    points, speeds = {}, []
+    for name, line in _JSON_LINE.findall(text):
+        values = _values(path, line)
+        update = values.get(f"{name}_num_updates")
+        if update is None:  # train_inner: between the epochs
+            continue
+        for quantity in QUANTITIES:
+            if f"{name}_{quantity}" in values:
+                points.setdefault((name, quantity), {})[int(update)] = float(values[f"{name}_{quantity}"])
+        if name == TRAIN and "train_frames_per_second" in values:
+            speeds.append(float(values["train_frames_per_second"]))
+    curves = {key: Curve(*map(list, zip(*sorted(values.items())))) for key, values in points.items()}
+    return TrainingLog(curves, _whole(_last(_PARAMETERS, text)), statistics.median(speeds) if speeds else None)
+
+
+def read_decoding(path) -> DecodingLog | None:
+    """The DecodingLog of a file; None where there is no file."""
+    text = _text(path)
+    if text is None:
+        return None
+    data, translated, memory = (_last(pattern, text) for pattern in (_DATA_FOLDER, _TRANSLATED, _PEAK_MEMORY))
+    sentences, tokens, _, sentence_speed, token_speed = translated or (None,) * 5
+    process, gpu = memory or (None,) * 2
+    return DecodingLog(
+        Path(data) if data else None,
+        _whole(sentences),
+        _whole(tokens),
+        _number(sentence_speed),
+        _number(token_speed),
+        _whole(process),
+        _whole(gpu),
+    )
+
+
+def _text(path):
+    # Only ASCII lines are looked for; what else a program printed need not be UTF-8.
+    path = Path(path)
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
+
+
+def _values(path, line):
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: a line of the log is not JSON ({error}): {line[:80]}...; train with --log-format json") from error
+
+
+def _last(pattern, text):
+    matches = pattern.findall(text)
+    return matches[-1] if matches else None
+
+
+def _whole(text):
+    return int(text.replace(",", "")) if text else None
+
+
+def _number(text):
+    return float(text.replace(",", "")) if text else None

@@ -1,0 +1,120 @@
+"""Quantities of several systems with their intervals, differences and significance: the numbers behind every table of a report."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from speechllm_plugin.scoring import significance
+from speechllm_plugin.scoring.measures import Measure
+from speechllm_plugin.scoring.metrics import Metric
+from speechllm_plugin.scoring.share import share
+from speechllm_plugin.scoring.significance import Comparison, Interval
+
+LEVEL = 0.05
+
+
+class Settings(NamedTuple):
+    """Of the resampling; the same seed gives the same numbers."""
+
+    num_resamples: int = significance.NUM_RESAMPLES
+    seed: int = significance.SEED
+
+
+class Quantity(NamedTuple):
+    """Something to compare: its statistics (M, N, K) of each system, M training seeds, N sentences, and the formula of their sums."""
+
+    heading: str
+    lower_is_better: bool
+    formula: Callable
+    statistics: Sequence[np.ndarray]
+
+    @property
+    def num_rows(self) -> int:
+        return self.statistics[0].shape[1]
+
+    def of_rows(self, heading: str, rows: np.ndarray) -> "Quantity":
+        """The same of a part of the sentences: (N,) bool."""
+        return self._replace(heading=heading, statistics=[statistics[:, rows] for statistics in self.statistics])
+
+
+class Result(NamedTuple):
+    """A quantity's Interval of each system, Comparison of the first system with each other one (first - other), and its p after Holm."""
+
+    quantity: Quantity
+    intervals: list[Interval]
+    comparisons: list[Comparison]
+    adjusted: list[float]
+
+    def winner(self, other: int) -> int | None:
+        """0 or `other`: which of the two systems is better with significance after Holm; None where neither is."""
+        if not self.adjusted[other - 1] < LEVEL:
+            return None
+        return 0 if (self.comparisons[other - 1].difference < 0) == self.quantity.lower_is_better else other
+
+
+def intervals(quantity: Quantity, settings: Settings) -> list[Interval]:
+    """The Interval of each system."""
+    with _narrow_products():
+        return _intervals(quantity, settings)
+
+
+def evaluate(quantities: Sequence[Quantity], settings: Settings) -> list[Result]:
+    """Results in order. The approximate randomisation's p-values of each pair of systems are corrected by Holm over all quantities."""
+    with _narrow_products():  # both at once: the resamples of a number of sentences are kept until another number comes
+        numbers = [(_intervals(quantity, settings), _comparisons(quantity, settings)) for quantity in quantities]
+    num_pairs = max((len(comparisons) for _, comparisons in numbers), default=0)
+    adjusted = [significance.holm([comparisons[pair].p_randomisation for _, comparisons in numbers]) for pair in range(num_pairs)]
+    return [
+        Result(quantity, of_systems, of_pairs, [float(adjusted[pair][number]) for pair in range(num_pairs)])
+        for number, (quantity, (of_systems, of_pairs)) in enumerate(zip(quantities, numbers))
+    ]
+
+
+def of_metric(metric: Metric, hypotheses: Sequence[Sequence[Sequence[str]]], references: Sequence[str], languages: Sequence[str]) -> Quantity:
+    """The Quantity of a metric. hypotheses: of each system, of each of its seeds, N texts."""
+    statistics = [np.stack([metric.statistics(texts, references, languages) for texts in seeds]) for seeds in hypotheses]
+    return Quantity(metric.heading, metric.lower_is_better, metric.formula, statistics)
+
+
+def of_measures(measures: Sequence[Sequence[Measure]]) -> Quantity:
+    """The Quantity of one measure: of each system, of each of its seeds."""
+    first = measures[0][0]
+    statistics = [np.stack([measure.statistics for measure in seeds]) for seeds in measures]
+    return Quantity(first.heading, first.lower_is_better, share, statistics)
+
+
+def mean_over(groups: Sequence[np.ndarray], quantity: Quantity) -> Quantity:
+    """The mean of a quantity over groups of sentences (languages), each of which counts the same. groups: (N,) bool each, none empty."""
+    masks = np.stack(groups, axis=-1)[:, :, None]  # (N, groups, 1)
+    statistics = [(each[:, :, None] * masks).reshape(*each.shape[:2], -1) for each in quantity.statistics]
+
+    def formula(sums):
+        return quantity.formula(sums.reshape(*sums.shape[:-1], len(groups), -1)).mean(axis=-1)
+
+    return quantity._replace(heading=f"{quantity.heading}, mean", formula=formula, statistics=statistics)
+
+
+def loss_of_sentences(quantity: Quantity, system: int) -> np.ndarray:
+    """(N,) by how many points of the quantity the system would be better without each sentence, mean over its seeds."""
+    statistics = quantity.statistics[system]
+    total = statistics.sum(axis=1, keepdims=True)
+    gain = quantity.formula(total - statistics) - quantity.formula(total)  # (M, N)
+    return (-gain if quantity.lower_is_better else gain).mean(axis=0)
+
+
+def _intervals(quantity, settings):
+    return [significance.interval(quantity.formula, each, settings.num_resamples, settings.seed) for each in quantity.statistics]
+
+
+def _comparisons(quantity, settings):
+    first, *others = quantity.statistics
+    numbers = {"num_resamples": settings.num_resamples, "num_trials": settings.num_resamples, "seed": settings.seed}
+    return [significance.compare(quantity.formula, first, other, **numbers) for other in others]
+
+
+def _narrow_products():
+    """Within it, numpy multiplies with one thread: threads that wait for one another gain nothing here, and on a busy machine double the time."""
+    from threadpoolctl import threadpool_limits  # of scikit-learn's requirements
+
+    return threadpool_limits(1, user_api="blas")

@@ -1,0 +1,204 @@
+"""Finished runs of the recipes, read and held against one another: what a report is about."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from speechllm_plugin.data import manifest
+from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.reporting import logs
+from speechllm_plugin.reporting.logs import DecodingLog, TrainingLog
+from speechllm_plugin.scoring.dimensions import durations
+from speechllm_plugin.scoring.hypotheses import read_in_rows
+
+SILENCE = "silence"
+_NAMED = re.compile(r"([^=/]+)=(.+)", re.DOTALL)
+_GENERATED = re.compile(r"generate-(.+)\.txt")
+_TARGET_LINE = re.compile(r"^T-(\d+)\t(.*)$", re.MULTILINE)
+_UNKNOWN_TOKEN = re.compile("<unk>|⁇")
+# Tokenizers lose characters and spaces, never most sentences.
+_SHARE_OF_SAME_TARGETS = 0.5
+
+
+class Run(NamedTuple):
+    """One training of a system: texts in the manifest's order; what its logs say, None where a log is not there; silence: as hypotheses, if decoded.
+
+    data: the folder of its own manifest and vocabularies.
+    """
+
+    folder: Path
+    data: Path
+    hypotheses: list[str]
+    training: TrainingLog | None
+    decoding: DecodingLog | None
+    silence: list[str] | None
+
+
+class System(NamedTuple):
+    name: str
+    runs: list[Run]  # one per training seed
+
+
+class Study(NamedTuple):
+    """Systems and the test set that all of them decoded; data: the folder of its manifest `SPLIT.tsv`."""
+
+    systems: list[System]
+    split: str
+    data: Path
+    utterances: list[Utterance]
+    silence: list[Utterance] | None  # of DATA/silence.tsv
+
+    @property
+    def names(self) -> list[str]:
+        return [system.name for system in self.systems]
+
+    @property
+    def references(self) -> list[str]:
+        return [utterance.tgt_text for utterance in self.utterances]
+
+    @property
+    def durations(self) -> np.ndarray:
+        """(N,) seconds of speech."""
+        return durations(self.utterances)
+
+    @property
+    def languages(self) -> list[str]:
+        return [utterance.tgt_lang for utterance in self.utterances]
+
+
+def read_study(arguments: Sequence[str], split: str | None, data: Path | None) -> Study:
+    """The Study of runs as the command line names them.
+
+    Args:
+        arguments: `[NAME=]RUN[,RUN...]`; RUN is the folder of one training, a comma joins the training seeds of one system.
+        split: None takes the one that the first run decoded.
+        data: folder of SPLIT.tsv; None takes what each run's log names, else the folder `data` beside the run.
+
+    Raises:
+        FileNotFoundError: a folder or a file is not there; the message says what makes it.
+        ValueError: two systems have one name, systems have unequal numbers of seeds, a run decoded another test set than the first, or rows of
+            the manifest and hypotheses do not match.
+    """
+    named = [_named_folders(argument) for argument in arguments]
+    names = _distinct_names(named)
+    counts = {name: len(folders) for name, (_, folders) in zip(names, named)}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ValueError(f"every system needs as many training seeds as the others, since they are compared in pairs, but they have: {listed}")
+    folders = [folder for _, folders in named for folder in folders]
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such run; give the folder that a recipe wrote (it holds generate-SPLIT.txt)")
+    for name, (_, seeds) in zip(names, named):
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{name}: a training stands twice among its seeds ({', '.join(map(str, seeds))}); name each once")
+    split = split or _only_split(folders[0])
+    manifests = {}
+    for folder in folders:
+        if not (folder / f"generate-{split}.txt").is_file():
+            raise FileNotFoundError(
+                f"{folder / f'generate-{split}.txt'}: no such file; decode the split: fairseq-generate DATA --path {folder / 'average.pt'} "
+                f"--gen-subset {split} --results-path {folder} ..., as the stage `generate` of recipes/pipeline.sh does"
+            )
+        manifests[folder] = (data or _data_folder(folder, split)) / f"{split}.tsv"
+    read = {path: manifest.read(path) for path in dict.fromkeys(manifests.values())}
+    first, *others = read
+    for other in others:
+        _check_same(first, read[first], other, read[other])
+    silence_path = first.with_name(f"{SILENCE}.tsv")
+    silence = manifest.read(silence_path) if silence_path.is_file() else None
+    runs = {folder: _read_run(folder, split, manifests[folder], read[first], silence) for folder in folders}
+    systems = [System(name, [runs[folder] for folder in seeds]) for name, (_, seeds) in zip(names, named)]
+    return Study(systems, split, first.parent, read[first], silence)
+
+
+def _named_folders(argument):
+    """The name, if one is given, and the folders."""
+    match = _NAMED.fullmatch(argument)
+    name, paths = (match[1].strip(), match[2]) if match else ("", argument)
+    paths = [path.strip() for path in paths.split(",")]
+    if not all(paths):
+        raise ValueError(f"a system is [NAME=]RUN[,RUN...], but {argument!r} has an empty folder: correct the commas")
+    return name, [Path(path) for path in paths]
+
+
+def _distinct_names(named):
+    """As given, else the last part of the folder (of several, what they begin with), else the last two parts."""
+    for num_parts in (1, 2):
+        names = []
+        for name, folders in named:
+            ends = ["/".join(folder.resolve().parts[-num_parts:]) for folder in folders]
+            names.append(name or re.sub(r"[-_.]*(seed)?[-_.]*$", "", os.path.commonprefix(ends) if len(ends) > 1 else "") or ends[0])
+        if len(set(names)) == len(names):
+            return names
+    doubled = next(name for name in names if names.count(name) > 1)
+    raise ValueError(f"every system needs a name of its own, but two are called {doubled!r}: give names, as in dfp=RUN xattn=RUN")
+
+
+def _only_split(folder):
+    splits = sorted(match[1] for match in map(_GENERATED.fullmatch, os.listdir(folder)) if match)
+    splits = [split for split in splits if split != SILENCE]
+    if not splits:
+        raise FileNotFoundError(f"{folder}: has no generate-SPLIT.txt; decode a split first, as the stage `generate` of recipes/pipeline.sh does")
+    if len(splits) > 1:
+        raise ValueError(f"{folder}: several splits were decoded ({', '.join(splits)}); choose one with --split")
+    return splits[0]
+
+
+def _data_folder(folder, split):
+    decoding = logs.read_decoding(folder / f"generate-{split}.log")
+    places = [*([decoding.data] if decoding and decoding.data else []), folder.parent / "data"]
+    for place in places:
+        if (place / f"{split}.tsv").is_file():
+            return place
+    raise FileNotFoundError(f"{split}.tsv: neither in {' nor in '.join(map(str, places))}; give the data folder of {folder} with --data")
+
+
+def _check_same(first, expected, other, utterances):
+    if len(utterances) != len(expected):
+        numbers = f"{first} has {len(expected)} rows, {other} has {len(utterances)}"
+        raise ValueError(f"the runs decoded different test sets: {numbers}; compare runs of one test set")
+    for row, (one, two) in enumerate(zip(expected, utterances)):
+        for column in ("id", "tgt_text", "n_frames"):
+            if getattr(one, column) != getattr(two, column):
+                raise ValueError(
+                    f"the runs decoded different test sets: row {row} (from 0) has {column} {getattr(one, column)!r} in {first}, "
+                    f"but {getattr(two, column)!r} in {other}; compare runs of one test set"
+                )
+
+
+def _read_run(folder, split, path, utterances, silence):
+    training = logs.read_training(folder / "train.log")
+    decoding = logs.read_decoding(folder / f"generate-{split}.log")
+    hypotheses = _texts(folder / f"generate-{split}.txt", path, utterances)
+    quiet = folder / f"generate-{SILENCE}.txt"
+    texts = _texts(quiet, path.with_name(f"{SILENCE}.tsv"), silence) if silence is not None and quiet.is_file() else None
+    return Run(folder, path.parent, hypotheses, training, decoding, texts)
+
+
+def _texts(generated, path, utterances):
+    texts = read_in_rows([generated], utterances, path)
+    _check_targets(generated, path, utterances)
+    return texts
+
+
+def _check_targets(generated, path, utterances):
+    """fairseq-generate prints the targets as well: they tell a test set from another one with as many rows."""
+    targets = {int(row): text for row, text in _TARGET_LINE.findall(generated.read_text(encoding="utf-8")) if not _UNKNOWN_TOKEN.search(text)}
+    pairs = [(row, text, utterances[row].tgt_text) for row, text in targets.items() if row < len(utterances)]
+    different = [pair for pair in pairs if _letters(pair[1]) != _letters(pair[2])]
+    if len(different) > (1 - _SHARE_OF_SAME_TARGETS) * len(pairs):
+        row, text, reference = different[0]
+        raise ValueError(
+            f"{generated} against {path}: these are hypotheses for another test set: {len(different)} of {len(pairs)} targets differ "
+            f"(row {row}: {text!r} was decoded, the manifest has {reference!r}); give the manifest's folder with --data, or decode again"
+        )
+
+
+def _letters(text):
+    return "".join(character for character in unicodedata.normalize("NFKC", text).casefold() if character.isalnum())

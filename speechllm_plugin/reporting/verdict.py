@@ -1,0 +1,83 @@
+"""The outcome in plain words."""
+
+import math
+from typing import NamedTuple
+
+from speechllm_plugin.reporting import formats
+from speechllm_plugin.reporting.formats import MINUS
+from speechllm_plugin.reporting.part import Part
+from speechllm_plugin.reporting.results import LEVEL, Result
+from speechllm_plugin.reporting.runs import Study
+from speechllm_plugin.reporting.scores import Scores
+
+
+class Outcome(NamedTuple):
+    """One sentence, and the numbers behind it."""
+
+    headline: str
+    details: str
+
+
+def verdict(study: Study, scores: Scores, slices: Part) -> list[Outcome]:
+    """Of each other system, whether it or the first one is better by the main metric; of one system, its score."""
+    main, names = scores.results[0], study.names
+    if len(names) == 1:
+        interval, heading = main.intervals[0], main.quantity.heading
+        return [Outcome(f"{names[0]} reaches {formats.number(interval.score)} {heading} on {study.split}.", f"95% interval {_range(interval)}.")]
+    return [_of_pair(names, other, scores, main, slices) for other in range(1, len(names))]
+
+
+def _of_pair(names, other, scores, main: Result, slices):
+    comparison, heading, winner = main.comparisons[other - 1], main.quantity.heading, main.winner(other)
+    if winner is None:
+        headline = f"No significant difference in {heading} between {names[0]} and {names[other]}."
+    else:
+        loser = names[other if winner == 0 else 0]
+        headline = f"{names[winner]} has significantly {'lower' if main.quantity.lower_is_better else 'higher'} {heading} than {loser}."
+    first, second = (formats.number(main.intervals[system].score) for system in (0, other))
+    numbers = (
+        f"{names[0]} {first}, {names[other]} {second}. {names[0]} {MINUS} {names[other]}: {formats.difference(comparison.difference)} points, "
+        f"95% interval {_range(comparison, signed=True)}, {formats.p_equation(comparison.p_randomisation)} by approximate randomisation"
+        + (f" ({formats.p_value(main.adjusted[other - 1])} after Holm's correction)." if len(scores.results) > 1 else ".")
+    )
+    sentences = [numbers, *_seeds(comparison), *_other_metrics(names, other, scores), *_slices(names, other, slices)]
+    return Outcome(headline, " ".join(sentences))
+
+
+def _seeds(comparison):
+    """The tests draw sentences; how training went, they do not know."""
+    if math.isnan(comparison.seed_deviation):
+        return []
+    deviation = f"Between training seeds it varies by {formats.number(comparison.seed_deviation)} points (standard deviation)"
+    if comparison.seed_deviation < abs(comparison.difference):
+        return [f"{deviation}."]
+    return [f"{deviation}, which is more than its size: the tests are about these models, and models of other seeds may differ the other way round."]
+
+
+def _other_metrics(names, other, scores):
+    groups = {}
+    for result in scores.results[1:]:
+        groups.setdefault(result.winner(other), []).append(result.quantity.heading)
+    sentences = []
+    for winner, headings in groups.items():
+        outcome = "no significant difference" if winner is None else f"{names[0 if winner == 0 else other]} is significantly better"
+        sentences.append(f"By {formats.enumeration(headings)}, {outcome}.")
+    return sentences
+
+
+def _slices(names, other, slices):
+    tested = [row.result for row in slices.filled]
+    if not tested:
+        return []
+    wins = {winner: sum(result.winner(other) == winner for result in tested) for winner in (0, other)}
+    if not any(wins.values()):
+        return [f"On none of {len(tested)} slices is the difference significant (Holm, {LEVEL})."]
+    parts = [f"{names[winner]} is better on {number}" for winner, number in wins.items() if number]
+    return [f"Of {len(tested)} slices, {formats.enumeration(parts)} with significance (Holm, {LEVEL})."]
+
+
+def _range(interval, signed=False):
+    if math.isnan(interval.low):
+        return "unknown"
+    form = formats.difference if signed else formats.number
+    return f"{form(interval.low)} to {form(interval.high)}"
