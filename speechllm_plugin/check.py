@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from speechllm_plugin.atomic_file import check_writable
 from speechllm_plugin.checking import results
 from speechllm_plugin.checking.checks import CHECKS, check
 from speechllm_plugin.checking.subject import Subject
@@ -38,6 +39,7 @@ def run(args):
     out = args.out or args.checkpoint.with_suffix(".check.json")
     if out.suffix != ".json":
         raise ValueError(f"--out must end in .json, but is {out}")
+    check_writable("--out", out)
     subject = Subject.load(args.checkpoint, args.data, args.split, args.num_utterances, args.device)
     about = {
         "checkpoint": args.checkpoint.name,

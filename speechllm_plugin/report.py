@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from speechllm_plugin.atomic_file import replacing
+from speechllm_plugin.atomic_file import check_writable, replacing
 from speechllm_plugin.reporting.analysis import Options, analyse
 from speechllm_plugin.reporting.palette import MOST_SYSTEMS
 from speechllm_plugin.reporting.results import Settings
@@ -40,7 +40,7 @@ def add_arguments(parser):
         f"(default: {' '.join(RECOGNITION)}, or {' '.join(TRANSLATION)})",
     )
     what.add_argument("--slices", nargs="+", metavar="NAME", help="dimensions or columns of the manifest (default: all whose facts are there)")
-    what.add_argument("--speakers", type=Path, metavar="TSV", help="columns by speaker (accent, gender ...) that the manifest lacks")
+    what.add_argument("--speakers", type=Path, metavar="TSV", help="columns by speaker (accent, gender ...) that the manifest lacks; those that are no dimension are sliced by if --slices names them")
     what.add_argument("--native", type=Path, metavar="YAML", help="which accents are native speakers' (default: scoring/native.yaml)")
     chance = parser.add_argument_group("chance")
     chance.add_argument("--resamples", type=int, default=Settings().num_resamples, metavar="N", help="of every test (default: %(default)s)")
@@ -73,13 +73,12 @@ def run(args):
 
     analysis = analyse(study, options)
     html = page.render(analysis, args.title, settings, shlex.join(["speechllm", *sys.argv[1:]]))
-    if args.tables is not None:
-        for table in analysis.tables:
-            for suffix, write in FORMATS.items():
-                with replacing(args.tables / f"{table.name}.{suffix}") as temporary:
-                    temporary.write_text(write(table), encoding="utf-8")
     with replacing(args.out) as temporary:
         temporary.write_text(html, encoding="utf-8")
+    for table in analysis.tables if args.tables is not None else ():
+        for suffix, write in FORMATS.items():
+            with replacing(args.tables / f"{table.name}.{suffix}") as temporary:
+                temporary.write_text(write(table), encoding="utf-8")
     for outcome in verdict(study, analysis.scores, analysis.slices):
         print(outcome.headline, outcome.details)
     print(f"{args.out}  {args.out.stat().st_size / 2**20:.1f} MiB" + (f"\n{args.tables}" if args.tables is not None else ""))
@@ -102,5 +101,8 @@ def check(args) -> None:
         raise ValueError(f"--seed must not be negative, but is {args.seed}")
     if args.examples < 0:
         raise ValueError(f"--examples must not be negative, but is {args.examples}")
-    if args.out.is_dir():
-        raise ValueError(f"--out must be a file, but {args.out} is a folder: add a name, as in {args.out / 'report.html'}")
+    if args.split is not None and "/" in args.split:
+        raise ValueError(f"--split must be the name of a split, as in tst-COMMON, but is {args.split}")
+    check_writable("--out", args.out)
+    if args.tables is not None:
+        check_writable("--tables", args.tables / "scores.md")

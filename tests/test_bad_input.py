@@ -89,7 +89,7 @@ CASES = {
     "column": (training(spoil=lambda data: rewrite(data, "train.tsv", without_tgt_text)), ["train.tsv:1: column 'tgt_text' is missing"]),
     "number of fields": (
         training(spoil=lambda data: rewrite(data, "dev.tsv", lambda text: text.replace("\tspk", " spk", 1))),
-        ["dev.tsv:2: the row must have 8 fields", "but has 7"],
+        ["dev.tsv:2: the row must have 9 fields", "but has 8"],
     ),
     "empty text": (
         training(spoil=with_field("tgt_text", " ", slice(2, 3))),

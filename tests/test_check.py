@@ -112,6 +112,14 @@ def test_weights_that_are_no_numbers_fail():
     assert {found[name] for name in ("batch", "padding", "cache", "bfloat16", "search", "fairseq")} == {"fail"}
 
 
+def test_a_model_that_torch_cannot_run_fails_and_the_table_goes_on():
+    subject = make_subject(make_model("xattn"))
+    subject.model.decoder.output_projection = torch.nn.Linear(3, 4)     # of other sizes than what comes
+    for name in ("cache", "search"):
+        outcome = check(subject, name).outcome
+        assert outcome.status == "fail" and outcome.note.startswith("RuntimeError: ")
+
+
 def made_up(value, labels):
     """A reading with CTC logits that have these best labels."""
     logits = torch.nn.functional.one_hot(torch.tensor(labels), 3).float()

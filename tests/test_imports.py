@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "report": {"atomic_file", "data", "inspection", "reporting", "scoring"},
     "reporting": {"atomic_file", "data", "inspection", "scoring"},
     "inspection": {"atomic_file", "checkpoint_file", "data", "generation", "models", "safe_loading", "tasks"},
-    "check": {"checking", "inspection"},
+    "check": {"atomic_file", "checking", "inspection"},
     "checking": {"atomic_file", "checkpoint_file", "data", "generation", "inspection", "models", "safe_loading", "tasks"},
     "silence": {"atomic_file", "data"},
     "averaging": {"atomic_file", "checkpoint_file"},

@@ -147,6 +147,29 @@ def test_an_inspection_is_made_once_and_again_when_something_changes(run, monkey
     assert made[3:] == [both] and list(run.glob(".*")) == []
 
 
+def test_in_a_folder_that_cannot_be_written_the_inspection_is_made_each_time(run, monkeypatch, caplog):
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(stored, "write", refuse)
+    made = watched(monkeypatch)
+    for _ in range(2):
+        assert inspect(run, run / "average.pt", run.parent, "dev", {0: "un"}).compression_rates is not None
+    assert len(made) == 2 and "inspection-dev.npz: cannot be written (Permission denied)" in caplog.text
+
+
+@pytest.mark.parametrize("position", range(20, 900, 80))
+def test_a_file_with_any_damage_is_read_or_said_to_be_damaged(tmp_path, position):
+    stored.write(tmp_path / "x.npz", {"pictures": {}}, Inspection(np.arange(9.0), {0: Picture(["a"], np.ones((1, 4), np.float32), 0.04)}))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[position % len(content)] ^= 0xFF
+    (tmp_path / "x.npz").write_bytes(bytes(content))
+    try:
+        stored.read(tmp_path / "x.npz")
+    except ValueError as error:
+        assert "is damaged or another" in str(error)
+
+
 def test_what_is_missing_or_damaged_is_said(run):
     data, path = run.parent, run / "inspection-dev.npz"
     with pytest.raises(FileNotFoundError, match="none.pt: no such file, but the inspection of .*run needs it"):

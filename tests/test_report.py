@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic_runs
+from scipy.stats import ttest_rel
 
 from speechllm_plugin import cli
 from speechllm_plugin.data import manifest
@@ -160,6 +161,18 @@ def test_a_system_is_as_good_as_itself_on_every_row(runs, tmp_path):
         assert rows and all(row[-2:] == ["1.000", "1.000"] for row in rows[1:])
 
 
+@pytest.mark.parametrize("targets, expected", [(("en",), "significantly lower WER norm."), (("de",), "significantly higher BLEU")])
+def test_the_verdict_names_the_winner_whichever_stands_first(tmp_path, targets, expected):
+    good, bad = synthetic_runs.make(tmp_path, systems={"good": 0.02, "bad": 0.4}, targets=targets, training=60, silent=0)
+    for order in ([good, bad], [bad, good]):
+        names = {good: "good", bad: "bad"}
+        assert report(*[f"{names[run]}={run}" for run in order], "--out", tmp_path / "r.html", *FEW) == 0
+        page = (tmp_path / "r.html").read_text(encoding="utf-8")
+        assert f"good has {expected} than bad." in page and "good is significantly better" in page and "bad is better" not in page
+        assert re.search(r"good is better on \d+ with significance", page)
+        assert "what other seeds would give is unknown" in page
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_one_system_has_no_differences_and_three_have_two(runs, tmp_path, number):
     assert report(*[f"s{index}={run}" for index, run in enumerate(runs[:number])], "--out", tmp_path / "r.html", *FEW) == 0
@@ -170,11 +183,18 @@ def test_one_system_has_no_differences_and_three_have_two(runs, tmp_path, number
     assert "<audio" not in page and "No sound" not in page
 
 
-@pytest.mark.parametrize("difference, deviation, says", [(0.5, 2.0, "more than its size"), (-3.0, 2.0, "varies by 2.00 points (standard deviation).")])
-def test_the_verdict_says_how_much_training_seeds_change_it(difference, deviation, says):
-    [sentence] = _seeds(Comparison(difference, -1.0, 1.0, 0.5, 0.5, deviation))
-    assert says in sentence and ("other seeds" in sentence) == (deviation > abs(difference))
-    assert _seeds(Comparison(difference, -1.0, 1.0, 0.5, 0.5, float("nan"))) == []
+@pytest.mark.parametrize("num_seeds", [2, 3, 5])
+def test_the_verdict_warns_unless_a_paired_t_test_over_seeds_finds_a_difference(num_seeds):
+    rng, num_warnings = np.random.default_rng(1), 0
+    for _ in range(300):
+        first, second = rng.normal(0, 1, num_seeds), rng.normal(1.5, 1, num_seeds)
+        differences = first - second
+        sentence = _seeds(Comparison(differences.mean(), -1.0, 1.0, 0.5, 0.5, differences.std(ddof=1)), num_seeds)
+        assert f"varies by {formats.number(differences.std(ddof=1))} points" in sentence
+        assert ("too much" in sentence) == (ttest_rel(first, second).pvalue >= 0.05)
+        num_warnings += "too much" in sentence
+    assert 0 < num_warnings < 300
+    assert "what other seeds would give is unknown" in _seeds(Comparison(9.0, 8.0, 9.5, 0.001, 0.001, float("nan")), 1)
 
 
 def test_translation_has_other_metrics_and_several_languages_a_table_of_their_own(tmp_path):

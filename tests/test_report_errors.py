@@ -64,6 +64,21 @@ def no_references(runs, data):
     manifest.write(data / f"{SPLIT}.tsv", [type(row)(row.id, row.audio, row.n_frames, "", row.speaker, row.src_text) for row in rows])
 
 
+def only_punctuation(runs, data):
+    for run in runs:
+        edit(run / f"generate-{SPLIT}.txt", lambda text: re.sub(r"(?m)^T-.*\n", "", text))
+    rows = manifest.read(data / f"{SPLIT}.tsv")
+    manifest.write(data / f"{SPLIT}.tsv", [type(row)(row.id, row.audio, row.n_frames, "...", row.speaker, row.src_text, "en", "en") for row in rows])
+
+
+def another_silence(runs, data):
+    """The second run decoded a data folder of its own, which has the same test set and other silence."""
+    other = synthetic_runs.make(runs[0].parent / "other", utterances=12, training=50)[1]
+    edit(other.parent / "data" / "silence.tsv", lambda text: text.replace("silence_0", "quiet_0"))
+    for name in (f"generate-{SPLIT}.txt", f"generate-{SPLIT}.log", "generate-silence.txt"):
+        (runs[1] / name).write_text((other / name).read_text())
+
+
 def nothing(runs, data):
     pass
 
@@ -74,6 +89,8 @@ def nothing(runs, data):
         (not_utf8, [], ["must be UTF-8", "generate-"]),
         (another_test_set, [], ["hypotheses for another test set", "targets differ"]),
         (another_manifest, [], ["different test sets", "row 0"]),
+        (another_silence, [], ["different test sets", "silence.tsv", "quiet_0"]),
+        (only_punctuation, [], ["WER norm. has no value", "--metrics"]),
         (a_row_less, [], ["every row needs one hypothesis", "7 test_7"]),
         (several_splits, [], ["several splits", "--split"]),
         (no_output, [], ["fairseq-generate", "--gen-subset tst-COMMON"]),
@@ -118,3 +135,19 @@ def test_a_missing_library_is_named_with_what_installs_it(fresh, tmp_path, capsy
         monkeypatch.setitem(sys.modules, name, None)
     assert report(*fresh, "--out", tmp_path / "r.html") == 1
     assert "pip install 'speechllm_plugin[report]'" in capsys.readouterr().err
+
+
+def test_what_cannot_be_written_is_said_before_any_work(fresh, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for arguments in (["--out", tmp_path / "file" / "r.html"], ["--out", tmp_path / "r.html", "--tables", tmp_path / "file"], ["--out", tmp_path]):
+        assert report(*fresh, *arguments) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and arguments[-2] in error and ".tmp" not in error
+        assert "is no folder" in error or "is a folder" in error
+    assert not list(tmp_path.glob("*.html")) and report(*fresh, "--out", tmp_path / "r.html", "--split", "../x") == 1
+
+
+def test_names_with_commas_and_equals_signs_are_folders_if_there_are_such(fresh, tmp_path):
+    odd = [run.rename(run.with_name(name)) for run, name in zip(fresh, ("a,b", "c=d"))]
+    assert report(odd[0], f"second={odd[1]}", "--out", tmp_path / "r.html", "--no-audio", "--examples", 0, "--slices", "gender") == 0
+    assert "second" in (tmp_path / "r.html").read_text(encoding="utf-8")

@@ -30,7 +30,7 @@ def corpus(tmp_path):
 def write_output(path, rows, num_best=1):
     lines = ["2026-01-01 00:00:00 | INFO | fairseq_cli.generate | {'_name': None, 'beam': 5}"]
     for row in rows:
-        lines.append(f"T-{row}\ttokenised reference of {row}")
+        lines.append(f"T-{row}\ttokenised <unk> of {row}")             # says nothing about the reference
         for rank in range(num_best):
             text = HYPOTHESES[row] if rank == 0 else f"worse {rank}"
             lines += [f"H-{row}\t-{rank}.5\t▁pieces", f"D-{row}\t-{rank}.5\t{text}", f"P-{row}\t-0.1 -0.2"]
@@ -67,7 +67,7 @@ def test_hypotheses_meet_their_rows_whatever_the_order(corpus, capsys):
     assert (report["num_resamples"], report["seed"], report["confidence"]) == (10_000, 12345, 0.95)
 
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["metric", *scores]
+    assert [line.split()[0] for line in lines] == ["metric", *scores, "References"] and "without text: 1." in lines.pop()
     wer = report["metrics"]["wer"]
     assert lines[1].split() == ["wer", "66.67", f"[{wer['low']:.2f},", f"{wer['high']:.2f}]", "4", wer["signature"]]
     assert f"version:{sacrebleu.__version__}" in lines[-1] and "tok:13a" in lines[-3]
@@ -76,12 +76,28 @@ def test_hypotheses_meet_their_rows_whatever_the_order(corpus, capsys):
 
 def test_only_the_metrics_asked_for_are_printed(corpus, capsys):
     assert run_score(corpus, "--metrics", "chrf", "wer") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["chrf", "wer", "wer_normalised"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["chrf", "wer", "wer_normalised", "References"]
 
 
 def test_the_best_of_an_n_best_list_is_scored(corpus):
     write_output(corpus / "nbest.txt", [2, 3, 0, 1], num_best=3)
     assert sorted(read_hypotheses([corpus / "nbest.txt"])) == list(enumerate(HYPOTHESES))
+
+
+def test_hypotheses_for_another_test_set_are_told_by_their_targets(corpus, capsys):
+    output = corpus / "generate-test.txt"
+    for targets, is_same in ((["She said “no”", "a b c d", "", "zwei wörter"], True), (["one", "two", "three", "four"], False)):
+        rows = iter(targets[row] for row in [3, 1, 0, 2])
+        output.write_text("\n".join(f"T-{line[2]}\t{next(rows)}" if line.startswith("T-") else line for line in output.read_text().splitlines()) + "\n")
+        assert run_score(corpus) == (0 if is_same else 1)
+        assert ("hypotheses for another test set: 4 of 4 targets differ" in capsys.readouterr().err) != is_same
+
+
+def test_a_file_that_ends_within_a_hypothesis_is_an_error(corpus, capsys):
+    write_output(corpus / "generate-test.txt", [0, 1, 2, 3])
+    text = (corpus / "generate-test.txt").read_text()
+    (corpus / "generate-test.txt").write_text(text[: text.index("D-3") + len("D-3\t-0.5\tzwei W")])
+    assert run_score(corpus) == 1 and "the file ends within this line" in capsys.readouterr().err
 
 
 def test_shards_are_scored_together(corpus, capsys):
@@ -121,7 +137,7 @@ def test_rows_beyond_the_manifest_are_an_error(corpus, capsys):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"D-0\t-0.5\tone\nD-1\t-0.", ":2: a D- line needs row, score and text"),
+        (b"D-0\t-0.5\tone\nD-1\t-0.\n", ":2: a D- line needs row, score and text"),
         (b"no hypothesis\nH-0\t-0.5\tone\n", "no D- line"),
         (b"D-0\t-0.5\t\xff\n", "must be UTF-8"),
     ],
@@ -174,7 +190,7 @@ def test_languages_are_scored_apart_and_their_mean_counts_them_alike(corpus, cap
             assert entry == {"score": METRICS[name].score(*texts), "signature": METRICS[name].signature([language])}
     for name, mean in report["mean"].items():
         assert mean["score"] == pytest.approx(sum(report["values"][language]["metrics"][name]["score"] for language in ("de", "fr")) / 2)
-    lines = together.splitlines()
+    lines = [line for line in together.splitlines() if not line.startswith("References")]
     assert lines[9].split() == ["by", "tgt_lang", "de", "(3)", "fr", "(1)", "mean"]
     assert lines[10].split()[1:] == [f"{report['values'][lang]['metrics']['wer']['score']:.2f}" for lang in ("de", "fr")] + [
         f"{report['mean']['wer']['score']:.2f}"

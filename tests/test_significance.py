@@ -12,6 +12,7 @@ import pytest
 import sacrebleu
 from sacrebleu.significance import PairedTest
 
+from speechllm_plugin.reporting.results import Quantity, Settings, evaluate
 from speechllm_plugin.scoring import significance
 from speechllm_plugin.scoring.metrics import METRICS
 from speechllm_plugin.scoring.share import share
@@ -205,11 +206,11 @@ def test_results_depend_on_the_seed_but_not_on_the_size_of_blocks(block, monkeyp
     formula = METRICS["bleu"].formula
     expected = [compare(formula, *arrays, 500, 500, seed) for seed in (7, 8)]
     assert expected[0][:1] == expected[1][:1] and expected[0][1:5] != expected[1][1:5]
-    significance._resamples.cache_clear()
+    significance.free_resamples()
     monkeypatch.setattr(significance, "BLOCK", block)
     again = compare(formula, *arrays, 500, 500, 7)
     assert again[1:5] == pytest.approx(expected[0][1:5], abs=1e-9)
-    significance._resamples.cache_clear()
+    significance.free_resamples()
 
 
 def test_nothing_is_known_of_no_sentence_and_little_of_one():
@@ -223,22 +224,41 @@ def test_nothing_is_known_of_no_sentence_and_little_of_one():
 
 
 def test_resamples_without_a_score_are_left_out():
-    first, second = np.array([[[1, 0], [2, 4], [0, 0]]]), np.array([[[0, 0], [3, 4], [1, 0]]])
+    first, second = np.array([[[1, 0], [2, 4], [0, 3], [1, 5], [0, 0]]]), np.array([[[0, 0], [3, 4], [1, 3], [0, 5], [1, 0]]])
     scores, differences = [], []
-    for rows in itertools.product(range(3), repeat=3):
+    for rows in itertools.product(range(5), repeat=5):
         sums = first[0, list(rows)].sum(0), second[0, list(rows)].sum(0)
         if sums[0][1]:
             scores.append(100 * sums[0][0] / sums[0][1])
             differences.append(scores[-1] - 100 * sums[1][0] / sums[1][1])
-    assert len(scores) == 27 - 2**3
+    assert len(scores) == 5**5 - 2**5
     found, both = interval(share, first), compare(share, first, second)
-    assert found[:3] == pytest.approx((75, min(scores), max(scores)))
-    expected = (abs(np.array(differences) - plain.mean(differences)) >= 25 + 1e-9).mean()
-    assert both.p_bootstrap == pytest.approx(expected, abs=0.03) and both.low == pytest.approx(min(differences))
+    assert found[:3] == pytest.approx((100 / 3, *np.quantile(scores, [0.025, 0.975])))
+    expected = abs(np.array(differences) - plain.mean(differences)) >= abs(both.difference) - 1e-9
+    assert both.p_bootstrap == pytest.approx(expected.mean(), abs=within(expected.mean(), 10_000))
+    assert [both.low, both.high] == pytest.approx(np.quantile(differences, [0.025, 0.975]))
     nothing = np.array([[[1, 0], [2, 0]]])
     assert all(map(np.isnan, [*interval(share, nothing), *compare(share, nothing, nothing)]))
-    # An exchange after which one system has nothing to count has no difference: of 4, the 2 that put both counts on one side.
-    assert compare(share, np.array([[[1, 2], [0, 0]]]), np.array([[[0, 0], [1, 4]]])).p_randomisation == 1
+    # An exchange after which one system has nothing to count has no difference: of 4, the 2 that put both counts on one side, which is too many.
+    assert np.isnan(compare(share, np.array([[[1, 2], [0, 0]]]), np.array([[[0, 0], [1, 4]]])).p_randomisation)
+
+
+@pytest.mark.parametrize(("formula", "enough"), [(share, 3), (lambda sums: sums[..., 0], 2)])  # and one that has a score of zeros
+def test_few_sentences_that_say_something_give_no_interval_however_many_say_nothing(formula, enough):
+    """Without any of n sentences are about exp(-n) of the resamples: 37%, 14%, 5%."""
+    for number in (1, 2, 3, 10):
+        one, other = (np.pad([[(count, 2.0)] * number], ((0, 0), (0, 200 - number), (0, 0))) for count in (2, 1))
+        found, both = interval(formula, one), compare(formula, one, other)
+        assert found.score == both.difference * 2 and both.p_randomisation == pytest.approx(2 / 2**number, abs=0.03)  # all are exchanged, or none
+        assert (~np.isnan([found.low, found.high, both.low, both.high, both.p_bootstrap]) == (number >= enough)).all()
+
+
+def test_holm_is_over_all_pairs_of_systems_and_all_quantities():
+    errors = np.random.default_rng(8).poisson(np.linspace(1, 1.6, 4)[:, None, None], (4, 40, 2))
+    statistics = [[np.stack([each[:, column], np.full(40, 8)], axis=-1)[None] for each in errors] for column in (0, 1)]
+    results = evaluate([Quantity("rate", True, share, each) for each in statistics], Settings(400))
+    p_values = [[comparison.p_randomisation for comparison in result.comparisons] for result in results]
+    assert [result.adjusted for result in results] == holm(p_values).tolist() and np.shape(p_values) == (2, 3)
 
 
 def test_holm_equals_a_worked_example():

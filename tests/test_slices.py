@@ -126,6 +126,16 @@ def test_the_target_of_recognition_is_its_transcript():
     assert left_out(other)["unseen_in_transcript"].startswith("unseen_in_transcript needs transcripts")
 
 
+def test_a_dimension_with_one_value_divides_nothing_and_is_left_out():
+    """Also one with bins: the others are empty."""
+    context = Context([utterance(number, n_frames=150, tgt_text="two words") for number in range(5)])
+    reasons = left_out(context)
+    assert reasons["duration"] == "all rows have the same value, < 2 s" and reasons["text_length"] == "all rows have the same value, 1-5 words"
+    assert {each.value: int(each.rows.sum()) for each in slices_of(context, ["duration"])} == {
+        "< 2 s": 5, "2-5 s": 0, "5-10 s": 0, "10-20 s": 0, ">= 20 s": 0
+    }
+
+
 def test_what_is_left_out_says_why_and_is_there_when_named():
     context = Context([utterance(row, speaker=f"s{row}", tgt_lang="de", extra={"accent": "", "gender": "male"}) for row in range(40)])
     reasons = left_out(context)

@@ -41,4 +41,6 @@ def check(subject, name: str) -> Finding:
         outcome = measure(subject)
     except ValueError as error:                                         # as from a search in which no score is finite
         outcome = Outcome(float("nan"), 0, str(error))
+    except (RuntimeError, IndexError, AssertionError) as error:         # of torch, as for shapes that do not fit
+        outcome = Outcome(float("nan"), 0, f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
     return Finding(name, meaning, outcome)

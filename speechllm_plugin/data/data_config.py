@@ -53,9 +53,11 @@ class DataConfig:
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such data config; make it with speechllm prepare or correct --config-yaml")
+            raise FileNotFoundError(f"{path}: no such data config; make it with speechllm prepare, or give the folder and name (--config-yaml) of one")
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
         except yaml.YAMLError as error:
             raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())}); correct it") from error
         if not isinstance(values, dict):

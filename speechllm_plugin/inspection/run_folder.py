@@ -1,11 +1,15 @@
 """The inspection of a run, kept in its folder and made anew when something that it depends on has changed."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from speechllm_plugin.inspection import stored
 from speechllm_plugin.inspection.stored import Inspection
+
+logger = logging.getLogger(__name__)
+VERSION = 1  # raise it when other code makes something else of the same model
 
 
 def inspect(run, checkpoint, data, split: str, hypotheses: Mapping[int, str], device: str = "cpu") -> Inspection:
@@ -28,7 +32,7 @@ def inspect(run, checkpoint, data, split: str, hypotheses: Mapping[int, str], de
     for needed in (checkpoint, data / f"{split}.tsv"):
         if not needed.is_file():
             raise FileNotFoundError(f"{needed}: no such file, but the inspection of {run} needs it")
-    sources = {"checkpoint": digest(checkpoint), "manifest": digest(data / f"{split}.tsv")}
+    sources = {"version": VERSION, "checkpoint": digest(checkpoint), "manifest": digest(data / f"{split}.tsv")}
     if (data / "config.yaml").is_file():
         sources["config"] = digest(data / "config.yaml")
     made_from = {"compression_rates": sources, "pictures": {**sources, "hypotheses": [[row, text] for row, text in hypotheses.items()]}}
@@ -36,7 +40,10 @@ def inspect(run, checkpoint, data, split: str, hypotheses: Mapping[int, str], de
     stale = {part for part, source in made_from.items() if before.get(part) != source}
     if stale:
         inspection = inspection._replace(**make(stale, checkpoint, data, split, hypotheses, device))
-        stored.write(path, made_from, inspection)
+        try:
+            stored.write(path, made_from, inspection)
+        except OSError as error:                                        # somebody else's run: all is there, but for this time only
+            logger.warning(f"{path}: cannot be written ({error.strerror or error}), so that the next report makes it again")
     return inspection
 
 

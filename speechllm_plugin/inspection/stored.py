@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,9 @@ def read(path) -> tuple[dict, Inspection] | None:
                 for row in arrays["rows"]
             }
             return made_from, Inspection(arrays["compression_rates"] if "compression_rates" in arrays else None, pictures)
-    except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+    except PermissionError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError, KeyError, ValueError) as error:
         raise ValueError(f"{path}: must be a file of inspections, but is damaged or another ({error}): remove it") from error
 
 

@@ -46,7 +46,9 @@ def _training_curve(systems, quantity, title):
         _legend(axes)
 
     ends = "; ".join(f"{systems[system].name} on {subset} ends at {number(curve.values[-1])}" for system, subset, seed, curve in curves if seed == 0)
-    return draw(title, f"{title} by number of updates, {described(system.name for system in systems)}: {ends}.", HEIGHT, plot)
+    drawn = sorted({system for system, *_ in curves})
+    drawn = described([systems[system].name for system in drawn], [LOOKS[system] for system in drawn])
+    return draw(title, f"{title} by number of updates, {drawn}: {ends}.", HEIGHT, plot)
 
 
 def _curves(systems, quantity):
@@ -108,7 +110,7 @@ def compression_rates(rates: dict[str, np.ndarray], looks: Sequence) -> Chart:
         _legend(axes)
 
     means = "; ".join(f"{name}: mean {number(values.mean(), 2)}" for name, values in rates.items())
-    return draw("Compression rate", f"Histogram of the compression rates of the utterances. {means}.", HEIGHT, plot)
+    return draw("Compression rate", f"Histogram of the compression rates of the utterances. {means}.", HEIGHT, plot, name="histogram of rates")
 
 
 def attention(system: str, utterance_id: str, tokens: Sequence[str], weights: np.ndarray, seconds_per_column: float) -> Chart:

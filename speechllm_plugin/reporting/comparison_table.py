@@ -10,9 +10,10 @@ from speechllm_plugin.reporting.tables import Cell, Column, Section, Table
 ARROW = {True: "↓", False: "↑"}  # whether lower is better
 
 
-def note_on_winners(family: str) -> str:
+def note_on_winners(family: str, num_systems: int) -> str:
     """What bold means; family: what Holm's correction is over."""
-    return f"Bold: better, as the p of approximate randomisation is below {LEVEL} after Holm's correction over {family}."
+    pairs = " and all pairs of systems" if num_systems > 2 else ""
+    return f"Bold: better, as the p of approximate randomisation is below {LEVEL} after Holm's correction over {family}{pairs}."
 
 
 def comparison_table(

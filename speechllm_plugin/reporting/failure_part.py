@@ -28,7 +28,7 @@ def failed(study: Study, known: KnownLanguages, settings: Settings) -> Part:
     else:
         quiet = measured([[failures.hallucinations(run.silence, study.silence) for run in system.runs] for system in study.systems], settings)
         groups[f"Silence and noise ({len(study.silence):,} recordings without speech)"] = quiet
-    notes = [note_on_winners("the rows of this table; those on silence apart")] if len(study.systems) > 1 else []
+    notes = [note_on_winners("the rows of this table (those on silence apart)", len(study.systems))] if len(study.systems) > 1 else []
     explanations = {each.measure.heading: each.measure.explanation for group in groups.values() for each in group}
     table = comparison_table(
         "failures",

@@ -13,7 +13,7 @@ from speechllm_plugin.reporting.svg import Chart, draw
 
 MOST_ROWS = 20  # of one picture; the table has all
 ROW_HEIGHT = 21
-_WIDEST_LABEL, _WIDEST_NAME = 19, 11
+_WIDEST_LABEL, _WIDEST_NAME, _SHORT_NAMES = 19, 22, 10
 # Of the picture: where the axis begins and ends (share of the width), the space above and below the rows (pixels).
 _LEFT, _RIGHT, _ABOVE, _BELOW, _LEGEND_LINE = 0.385, 0.89, 18, 42, 17
 # A few slices of some utterances may have intervals far wider than the others, which would become dots.
@@ -43,7 +43,8 @@ def forest(title: str, heading: str, systems: Sequence[str], rows: Sequence[Row]
     apart = 0 if len(pairs) == 1 else 0.5 / len(pairs)
     centre = overall.intervals[0].score if len(systems) == 1 and overall is not None else 0.0
     left, right = centre - half_width, centre + half_width
-    above = _ABOVE + (_LEGEND_LINE * -(-len(pairs) // 2) if len(systems) > 2 else 0)
+    lines = -(-len(pairs) // 2) if len(systems) > 2 else int(_has_long_names(systems))
+    above = _ABOVE + _LEGEND_LINE * lines
     height = above + _BELOW + ROW_HEIGHT * len(shown) * (1 if len(systems) < 4 else 1.4)
 
     def plot(axes):
@@ -115,25 +116,33 @@ def _draw_row(axes, y, estimate, look, left, right):
         for end, is_cut, arrow in ((left, low < left, "<"), (right, high > right, ">")):
             if is_cut:
                 axes.plot([end], [y], arrow, color=colour, markersize=4, zorder=2)
-    if left <= point <= right:
-        axes.plot([point], [y], marker, color=colour, markersize=6, markerfacecolor=colour if is_filled else "white", markeredgewidth=1.4, zorder=3)
+    # A point beyond the axis stands at its edge, where the arrow says that it goes on.
+    shown = np.clip(point, left, right)
+    if shown != point:
+        axes.plot([shown], [y], "<" if point < left else ">", color=colour, markersize=10, markerfacecolor="none", zorder=2)
+    axes.plot([shown], [y], marker, color=colour, markersize=6, markerfacecolor=colour if is_filled else "white", markeredgewidth=1.4, zorder=3)
+
+
+def _has_long_names(systems):
+    """Whether both sides' names do not fit above the axis side by side."""
+    return len(systems) == 2 and sum(min(len(name), _WIDEST_NAME) for name in systems) > _SHORT_NAMES
 
 
 def _say_sides(axes, systems, lower_is_better):
     left, right = (formats.shortened(name, _WIDEST_NAME) for name in (systems if lower_is_better else systems[::-1]))
-    for place, text, alignment in ((0, f"← {left} better", "left"), (1, f"{right} better →", "right")):
-        _say(axes, place, text, alignment)
+    _say(axes, 0, f"← {left} better", "left", above=_LEGEND_LINE * 0.75 if _has_long_names(systems) else 0)
+    _say(axes, 1, f"{right} better →", "right")
 
 
-def _say(axes, place, text, alignment, offset=0):
+def _say(axes, place, text, alignment, offset=0, above=0):
     """A word above the rows, at a place from 0 (left) to 1 (right)."""
-    axes.annotate(text, (place, 1), (offset, 3), xycoords="axes fraction", textcoords="offset points", ha=alignment, color=NEUTRAL, fontsize=10)
+    axes.annotate(text, (place, 1), (offset, 3 + above), xycoords="axes fraction", textcoords="offset points", ha=alignment, color=NEUTRAL, fontsize=10)
 
 
 def _legend(systems):
     from matplotlib.lines import Line2D
 
-    names = [formats.shortened(name, _WIDEST_NAME) for name in systems]
+    names = [formats.shortened(name, _WIDEST_NAME // 2) for name in systems]
     return [
         Line2D([], [], color=LOOKS[pair].colour, marker=LOOKS[pair].marker, linewidth=1.2, label=f"{names[0]} {MINUS} {names[pair]}")
         for pair in range(1, len(systems))

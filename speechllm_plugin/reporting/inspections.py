@@ -44,7 +44,8 @@ def inspected(study: Study, rows, device: str, with_checkpoints: bool) -> Inspec
                 texts = {row: run.hypotheses[row] for row in rows}
                 inspections[system.name] = inspect(run.folder, checkpoint, run.data, study.split, texts, device=device)
             except ValueError as error:
-                raise ValueError(f"{checkpoint}: {error}; --no-checkpoints makes a report without attention and compression rates") from error
+                where = "" if str(checkpoint) in str(error) else f"{checkpoint}: "
+                raise ValueError(f"{where}{error}; --no-checkpoints makes a report without attention and compression rates") from error
     return Inspections(inspections, missing)
 
 

@@ -14,7 +14,9 @@ _PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
 _TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.,]+) ?s \(([\d.,]+) sentences/s, ([\d.,]+) tokens/s\)")
 _PEAK_MEMORY = re.compile(r"peak memory: process ([\d,]+) MiB(?:, GPU ([\d,]+) MiB)?")
 # The commands of the recipes are logged unquoted; what follows the folder is always an option.
-_DATA_FOLDER = re.compile(r"^\$ fairseq-generate (.+?) --", re.MULTILINE)
+_COMMAND = "$ fairseq-generate "
+_DATA_FOLDER = re.compile(rf"^{re.escape(_COMMAND)}(.+?) --", re.MULTILINE)
+_SPEED, _NO_UPDATE = "frames_per_second", -1
 
 
 class Curve(NamedTuple):
@@ -25,11 +27,15 @@ class Curve(NamedTuple):
 
 
 class TrainingLog(NamedTuple):
-    """curves: (subset, quantity) -> Curve, subset `train` or the name of a validation set; None where the log does not say."""
+    """curves: (subset, quantity) -> Curve, subset `train` or the name of a validation set; None where the log does not say.
+
+    num_damaged: lines left out, as of two processes that wrote at a time or of one that was killed.
+    """
 
     curves: dict[tuple[str, str], Curve]
     num_parameters: int | None
     frames_per_second: float | None  # the median over the epochs, of 10 ms frames
+    num_damaged: int = 0
 
     @property
     def validation_subset(self) -> str | None:
@@ -37,7 +43,7 @@ class TrainingLog(NamedTuple):
 
 
 class DecodingLog(NamedTuple):
-    """The last complete decoding; None where the log does not say."""
+    """The last decoding; None where the log does not say, as of one that was interrupted."""
 
     data: Path | None  # the folder that was decoded
     num_sentences: int | None
@@ -56,31 +62,36 @@ class DecodingLog(NamedTuple):
 def read_training(path) -> TrainingLog | None:
     """The TrainingLog of a file with fairseq's JSON lines (--log-format json); None where there is no file.
 
-    Where a training was resumed, the later values of an update count.
+    Where a training was resumed or begun anew, what it had logged from the update on where it goes on does not count.
     """
     text = _text(path)
     if text is None:
         return None
-    points, speeds = {}, []
+    points, num_damaged = {}, 0
     for name, line in _JSON_LINE.findall(text):
-        values = _values(path, line)
-        update = values.get(f"{name}_num_updates")
-        if update is None:  # train_inner: between the epochs
+        if name == "train_inner":  # between the epochs
             continue
-        for quantity in QUANTITIES:
-            if f"{name}_{quantity}" in values:
-                points.setdefault((name, quantity), {})[int(update)] = float(values[f"{name}_{quantity}"])
-        if name == TRAIN and "train_frames_per_second" in values:
-            speeds.append(float(values["train_frames_per_second"]))
-    curves = {key: Curve(*map(list, zip(*sorted(values.items())))) for key, values in points.items()}
-    return TrainingLog(curves, _whole(_last(_PARAMETERS, text)), statistics.median(speeds) if speeds else None)
+        try:
+            values = json.loads(line)
+            found = {each: float(values[f"{name}_{each}"]) for each in (*QUANTITIES, _SPEED) if f"{name}_{each}" in values}
+            update = int(values.get(f"{name}_num_updates", _NO_UPDATE))
+        except (ValueError, TypeError):
+            num_damaged += 1
+            continue
+        for quantity, value in found.items() if update != _NO_UPDATE else ():
+            before = points.get((name, quantity), {})
+            points[name, quantity] = {earlier: before[earlier] for earlier in before if earlier < update} | {update: value}
+    speeds = points.pop((TRAIN, _SPEED), {}).values()
+    curves = {key: Curve(list(values), list(values.values())) for key, values in points.items() if key[1] in QUANTITIES}
+    return TrainingLog(curves, _whole(_last(_PARAMETERS, text)), statistics.median(speeds) if speeds else None, num_damaged)
 
 
 def read_decoding(path) -> DecodingLog | None:
-    """The DecodingLog of a file; None where there is no file."""
+    """The DecodingLog of a file, of the last command in it; None where there is no file."""
     text = _text(path)
     if text is None:
         return None
+    text = text[max(text.rfind(_COMMAND), 0) :]
     data, translated, memory = (_last(pattern, text) for pattern in (_DATA_FOLDER, _TRANSLATED, _PEAK_MEMORY))
     sentences, tokens, _, sentence_speed, token_speed = translated or (None,) * 5
     process, gpu = memory or (None,) * 2
@@ -99,13 +110,6 @@ def _text(path):
     # Only ASCII lines are looked for; what else a program printed need not be UTF-8.
     path = Path(path)
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
-
-
-def _values(path, line):
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: a line of the log is not JSON ({error}): {line[:80]}...; train with --log-format json") from error
 
 
 def _last(pattern, text):

@@ -27,6 +27,6 @@ NEUTRAL = "#3c4149"
 FAINT = "#8a8f98"
 
 
-def described(names) -> str:
+def described(names, looks=LOOKS) -> str:
     """`dfp (blue circles) and xattn (orange squares)`, for readers who do not see the picture."""
-    return enumeration(f"{name} ({look.colour_name} {look.shape_name})" for name, look in zip(names, LOOKS))
+    return enumeration(f"{name} ({look.colour_name} {look.shape_name})" for name, look in zip(names, looks))

@@ -1,6 +1,7 @@
 """Quantities of several systems with their intervals, differences and significance: the numbers behind every table of a report."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,20 +56,17 @@ class Result(NamedTuple):
 
 def intervals(quantity: Quantity, settings: Settings) -> list[Interval]:
     """The Interval of each system."""
-    with _narrow_products():
-        return _intervals(quantity, settings)
+    with _resampling():
+        return [significance.interval(quantity.formula, each, settings.num_resamples, settings.seed) for each in quantity.statistics]
 
 
 def evaluate(quantities: Sequence[Quantity], settings: Settings) -> list[Result]:
-    """Results in order. The approximate randomisation's p-values of each pair of systems are corrected by Holm over all quantities."""
-    with _narrow_products():  # both at once: the resamples of a number of sentences are kept until another number comes
-        numbers = [(_intervals(quantity, settings), _comparisons(quantity, settings)) for quantity in quantities]
-    num_pairs = max((len(comparisons) for _, comparisons in numbers), default=0)
-    adjusted = [significance.holm([comparisons[pair].p_randomisation for _, comparisons in numbers]) for pair in range(num_pairs)]
-    return [
-        Result(quantity, of_systems, of_pairs, [float(adjusted[pair][number]) for pair in range(num_pairs)])
-        for number, (quantity, (of_systems, of_pairs)) in enumerate(zip(quantities, numbers))
-    ]
+    """Results in order. Holm corrects the approximate randomisation's p-values of all pairs of systems and all quantities together."""
+    resampling = {"num_resamples": settings.num_resamples, "num_trials": settings.num_resamples, "seed": settings.seed}
+    with _resampling():
+        found = [significance.compare_all(quantity.formula, quantity.statistics, **resampling) for quantity in quantities]
+    adjusted = significance.holm([[comparison.p_randomisation for comparison in comparisons] for _, comparisons in found])
+    return [Result(quantity, *numbers, p_values.tolist()) for quantity, numbers, p_values in zip(quantities, found, adjusted)]
 
 
 def of_metric(metric: Metric, hypotheses: Sequence[Sequence[Sequence[str]]], references: Sequence[str], languages: Sequence[str]) -> Quantity:
@@ -103,18 +101,16 @@ def loss_of_sentences(quantity: Quantity, system: int) -> np.ndarray:
     return (-gain if quantity.lower_is_better else gain).mean(axis=0)
 
 
-def _intervals(quantity, settings):
-    return [significance.interval(quantity.formula, each, settings.num_resamples, settings.seed) for each in quantity.statistics]
+@contextlib.contextmanager
+def _resampling() -> Iterator[None]:
+    """Within it, numpy multiplies with one thread, and quantities of as many sentences, one after another, share their resamples.
 
-
-def _comparisons(quantity, settings):
-    first, *others = quantity.statistics
-    numbers = {"num_resamples": settings.num_resamples, "num_trials": settings.num_resamples, "seed": settings.seed}
-    return [significance.compare(quantity.formula, first, other, **numbers) for other in others]
-
-
-def _narrow_products():
-    """Within it, numpy multiplies with one thread: threads that wait for one another gain nothing here, and on a busy machine double the time."""
+    Threads that wait for one another gain nothing here, and on a busy machine double the time.
+    """
     from threadpoolctl import threadpool_limits  # of scikit-learn's requirements
 
-    return threadpool_limits(1, user_api="blas")
+    with threadpool_limits(1, user_api="blas"):
+        try:
+            yield
+        finally:
+            significance.free_resamples()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,10 +18,6 @@ from speechllm_plugin.scoring.hypotheses import read_in_rows
 SILENCE = "silence"
 _NAMED = re.compile(r"([^=/]+)=(.+)", re.DOTALL)
 _GENERATED = re.compile(r"generate-(.+)\.txt")
-_TARGET_LINE = re.compile(r"^T-(\d+)\t(.*)$", re.MULTILINE)
-_UNKNOWN_TOKEN = re.compile("<unk>|⁇")
-# Tokenizers lose characters and spaces, never most sentences.
-_SHARE_OF_SAME_TARGETS = 0.5
 
 
 class Run(NamedTuple):
@@ -93,7 +88,7 @@ def read_study(arguments: Sequence[str], split: str | None, data: Path | None) -
     folders = [folder for _, folders in named for folder in folders]
     for folder in folders:
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such run; give the folder that a recipe wrote (it holds generate-SPLIT.txt)")
+            raise FileNotFoundError(f"{folder}: no such run; give the folder that a recipe wrote (it holds generate-SPLIT.txt); a comma separates seeds")
     for name, (_, seeds) in zip(names, named):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"{name}: a training stands twice among its seeds ({', '.join(map(str, seeds))}); name each once")
@@ -112,6 +107,9 @@ def read_study(arguments: Sequence[str], split: str | None, data: Path | None) -
         _check_same(first, read[first], other, read[other])
     silence_path = first.with_name(f"{SILENCE}.tsv")
     silence = manifest.read(silence_path) if silence_path.is_file() else None
+    for other in {path.with_name(f"{SILENCE}.tsv") for path in manifests.values()} - {silence_path} if silence is not None else ():
+        if other.is_file():
+            _check_same(silence_path, silence, other, manifest.read(other))
     runs = {folder: _read_run(folder, split, manifests[folder], read[first], silence) for folder in folders}
     systems = [System(name, [runs[folder] for folder in seeds]) for name, (_, seeds) in zip(names, named)]
     return Study(systems, split, first.parent, read[first], silence)
@@ -119,8 +117,12 @@ def read_study(arguments: Sequence[str], split: str | None, data: Path | None) -
 
 def _named_folders(argument):
     """The name, if one is given, and the folders."""
+    if Path(argument).is_dir():
+        return "", [Path(argument)]
     match = _NAMED.fullmatch(argument)
     name, paths = (match[1].strip(), match[2]) if match else ("", argument)
+    if Path(paths).is_dir():
+        return name, [Path(paths)]
     paths = [path.strip() for path in paths.split(",")]
     if not all(paths):
         raise ValueError(f"a system is [NAME=]RUN[,RUN...], but {argument!r} has an empty folder: correct the commas")
@@ -166,39 +168,17 @@ def _check_same(first, expected, other, utterances):
     for row, (one, two) in enumerate(zip(expected, utterances)):
         for column in ("id", "tgt_text", "n_frames"):
             if getattr(one, column) != getattr(two, column):
+                mine, theirs = (repr(getattr(each, column))[:60] for each in (one, two))
                 raise ValueError(
-                    f"the runs decoded different test sets: row {row} (from 0) has {column} {getattr(one, column)!r} in {first}, "
-                    f"but {getattr(two, column)!r} in {other}; compare runs of one test set"
+                    f"the runs decoded different test sets: row {row} (from 0) has {column} {mine} in {first}, but {theirs} in {other}; "
+                    "compare runs of one test set"
                 )
 
 
 def _read_run(folder, split, path, utterances, silence):
     training = logs.read_training(folder / "train.log")
     decoding = logs.read_decoding(folder / f"generate-{split}.log")
-    hypotheses = _texts(folder / f"generate-{split}.txt", path, utterances)
+    hypotheses = read_in_rows([folder / f"generate-{split}.txt"], utterances, path)
     quiet = folder / f"generate-{SILENCE}.txt"
-    texts = _texts(quiet, path.with_name(f"{SILENCE}.tsv"), silence) if silence is not None and quiet.is_file() else None
+    texts = read_in_rows([quiet], silence, path.with_name(f"{SILENCE}.tsv")) if silence is not None and quiet.is_file() else None
     return Run(folder, path.parent, hypotheses, training, decoding, texts)
-
-
-def _texts(generated, path, utterances):
-    texts = read_in_rows([generated], utterances, path)
-    _check_targets(generated, path, utterances)
-    return texts
-
-
-def _check_targets(generated, path, utterances):
-    """fairseq-generate prints the targets as well: they tell a test set from another one with as many rows."""
-    targets = {int(row): text for row, text in _TARGET_LINE.findall(generated.read_text(encoding="utf-8")) if not _UNKNOWN_TOKEN.search(text)}
-    pairs = [(row, text, utterances[row].tgt_text) for row, text in targets.items() if row < len(utterances)]
-    different = [pair for pair in pairs if _letters(pair[1]) != _letters(pair[2])]
-    if len(different) > (1 - _SHARE_OF_SAME_TARGETS) * len(pairs):
-        row, text, reference = different[0]
-        raise ValueError(
-            f"{generated} against {path}: these are hypotheses for another test set: {len(different)} of {len(pairs)} targets differ "
-            f"(row {row}: {text!r} was decoded, the manifest has {reference!r}); give the manifest's folder with --data, or decode again"
-        )
-
-
-def _letters(text):
-    return "".join(character for character in unicodedata.normalize("NFKC", text).casefold() if character.isalnum())

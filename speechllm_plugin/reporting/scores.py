@@ -14,6 +14,7 @@ from speechllm_plugin.reporting.runs import Study
 from speechllm_plugin.reporting.tables import Cell, Column, Section, Table
 from speechllm_plugin.scoring import comet
 from speechllm_plugin.scoring.metrics import METRICS, Metric
+from speechllm_plugin.scoring.score_table import EMPTY_REFERENCES
 
 RECOGNITION = ("wer_normalised", "wer", "cer_normalised", "cer")
 TRANSLATION = ("bleu", "chrf", "ter")
@@ -67,6 +68,12 @@ def score(study: Study, metrics: Sequence[Metric], settings: Settings) -> Scores
         raise ValueError(f"{study.data / study.split}.tsv: a report needs reference text, but all {len(study.utterances)} tgt_text are empty")
     hypotheses = [[run.hypotheses for run in system.runs] for system in study.systems]
     quantities = [of_metric(metric, hypotheses, study.references, study.languages) for metric in metrics]
+    for quantity in quantities:
+        if np.isnan(quantity.formula(quantity.statistics[0].sum(1))).any():
+            raise ValueError(
+                f"{study.data / study.split}.tsv: {quantity.heading} has no value, as normalisation leaves no text of the references (tgt_text); "
+                "correct them or give other --metrics"
+            )
     column, languages = _languages(study.utterances)
     by_language, means = [], []
     if len(languages) > 1:
@@ -86,8 +93,11 @@ def summary_table(study: Study, scores: Scores) -> Table:
         means = [([_with_arrow(result)], result) for result in scores.means]
         sections = [("All sentences", rows), (f"Mean over {len(scores.by_language[0])} languages", means)]
     family = "the metrics" + (", for all sentences and for the means apart" if scores.means else "")
-    notes = [note_on_winners(family), "p random.: paired approximate randomisation; p bootstrap: paired bootstrap."] if len(names) > 1 else []
+    notes = [note_on_winners(family, len(names)), "p random.: paired approximate randomisation; p bootstrap: paired bootstrap."] if len(names) > 1 else []
     table = comparison_table("scores", f"Scores on {study.split}", names, [Column("metric", is_text=True)], sections, notes, both_tests=True)
+    num_empty = sum(not reference.strip() for reference in study.references)
+    if num_empty:
+        table = replace(table, notes=[*table.notes, EMPTY_REFERENCES.format(num_empty)])
     parameters = [_parameters(system) for system in study.systems]
     if any(parameters):
         size = sum(column.group == names[0] for column in table.columns)
@@ -108,7 +118,7 @@ def language_table(study: Study, scores: Scores) -> Table | None:
         rows = [([language or "(empty)", f"{result.quantity.num_rows:,}"], result) for language, result in results.items()]
         sections.append((f"{metric.heading} {ARROW[metric.lower_is_better]}", rows))
     labels = [Column(scores.language_column, is_text=True), Column("n")]
-    notes = [note_on_winners("the languages, for each metric apart")]
+    notes = [note_on_winners("the languages, for each metric apart", len(study.names))]
     return comparison_table("languages", f"Scores by {scores.language_column}", study.names, labels, sections, notes)
 
 

@@ -30,14 +30,14 @@ def sliced(study: Study, overall: Result, context: Context, names: Sequence[str]
         study.names,
         [Column("slice", is_text=True), Column("n")],
         [(heading, [([row.label, f"{row.size:,}"], row.result) for row in group]) for heading, group in rows.items()],
-        _notes(num_tests, settings) if len(study.systems) > 1 else [],
+        _notes(num_tests, settings, len(study.systems)) if len(study.systems) > 1 else [],
     )
     return Part(rows, table, left_out(context) if names is None else {})
 
 
-def _notes(num_tests, settings):
-    notes = [note_on_winners(f"the {num_tests} slices with utterances")]
-    needed = math.ceil(num_tests / LEVEL)
+def _notes(num_tests, settings, num_systems):
+    notes = [note_on_winners(f"the {num_tests} slices with utterances", num_systems)]
+    needed = math.ceil(num_tests * (num_systems - 1) / LEVEL)
     if settings.num_resamples < needed:
         notes.append(f"{settings.num_resamples:,} trials cannot make any of {num_tests} slices significant: take --resamples {needed} or more.")
     return notes

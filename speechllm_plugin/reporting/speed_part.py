@@ -13,7 +13,7 @@ def speed_table(study: Study) -> Table:
     rows = []
     for system in study.systems:
         training = [run.training for run in system.runs if run.training]
-        decoding = [run.decoding for run in system.runs if run.decoding]
+        decoding = [run.decoding for run in system.runs if run.decoding and not _is_of_another_set(run, study)]
         seconds = _mean(each.seconds for each in decoding)
         rows.append(
             [
@@ -38,9 +38,22 @@ def missing_logs(study: Study) -> list[str]:
     lacking = []
     for system in study.systems:
         for run in system.runs:
-            lacking += [f"{run.folder / 'train.log'} is not there"] if run.training is None else []
-            lacking += [f"{run.folder / f'generate-{study.split}.log'} is not there"] if run.decoding is None else []
+            training, decoding = run.folder / "train.log", run.folder / f"generate-{study.split}.log"
+            if run.training is None:
+                lacking.append(f"{training} is not there")
+            elif not run.training.curves:
+                lacking.append(f"{training} has no epoch in JSON lines (--log-format json)")
+            elif run.training.num_damaged:
+                lacking.append(f"{training}: {run.training.num_damaged} damaged lines do not count")
+            if run.decoding is None:
+                lacking.append(f"{decoding} is not there")
+            elif _is_of_another_set(run, study):
+                lacking.append(f"{decoding} is of {run.decoding.num_sentences} sentences, but the test set has {len(study.utterances)}: it does not count")
     return lacking
+
+
+def _is_of_another_set(run, study):
+    return run.decoding is not None and run.decoding.num_sentences not in (None, len(study.utterances))
 
 
 def _mean(numbers):

@@ -43,6 +43,7 @@ _SETTINGS = {
     "lines.markersize": 5,
     "axes.unicode_minus": True,
 }
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # texts may have them, XML must not
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _FONT_FAMILY = re.compile(r" ?font-family: [^;]*;?")
 
@@ -73,7 +74,7 @@ def draw(title: str, description: str, height: float, plot, name: str | None = N
 
 def _inline(drawn: bytes, name: str, description: str) -> str:
     """The SVG as an element of an HTML page: ids that no other chart has, the page's fonts, nothing that acts outside of it."""
-    root = ElementTree.fromstring(drawn)
+    root = ElementTree.fromstring(_CONTROL.sub("", drawn.decode()))
     for element in root.iter():
         element.tag = element.tag.partition("}")[2] or element.tag
         element.attrib = {key.partition("}")[2] or key: value for key, value in element.attrib.items()}

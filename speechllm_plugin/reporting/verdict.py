@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+from scipy.stats import t
+
 from speechllm_plugin.reporting import formats
 from speechllm_plugin.reporting.formats import MINUS
 from speechllm_plugin.reporting.part import Part
@@ -24,10 +26,11 @@ def verdict(study: Study, scores: Scores, slices: Part) -> list[Outcome]:
     if len(names) == 1:
         interval, heading = main.intervals[0], main.quantity.heading
         return [Outcome(f"{names[0]} reaches {formats.number(interval.score)} {heading} on {study.split}.", f"95% interval {_range(interval)}.")]
-    return [_of_pair(names, other, scores, main, slices) for other in range(1, len(names))]
+    num_seeds = len(study.systems[0].runs)
+    return [_of_pair(names, num_seeds, other, scores, main, slices) for other in range(1, len(names))]
 
 
-def _of_pair(names, other, scores, main: Result, slices):
+def _of_pair(names, num_seeds, other, scores, main: Result, slices):
     comparison, heading, winner = main.comparisons[other - 1], main.quantity.heading, main.winner(other)
     if winner is None:
         headline = f"No significant difference in {heading} between {names[0]} and {names[other]}."
@@ -38,20 +41,32 @@ def _of_pair(names, other, scores, main: Result, slices):
     numbers = (
         f"{names[0]} {first}, {names[other]} {second}. {names[0]} {MINUS} {names[other]}: {formats.difference(comparison.difference)} points, "
         f"95% interval {_range(comparison, signed=True)}, {formats.p_equation(comparison.p_randomisation)} by approximate randomisation"
-        + (f" ({formats.p_value(main.adjusted[other - 1])} after Holm's correction)." if len(scores.results) > 1 else ".")
+        + (f" ({formats.p_value(main.adjusted[other - 1])} after Holm's correction)." if len(scores.results) > 1 or len(names) > 2 else ".")
     )
-    sentences = [numbers, *_seeds(comparison), *_other_metrics(names, other, scores), *_slices(names, other, slices)]
+    sentences = [numbers, _seeds(comparison, num_seeds), *_mean(names, other, scores), *_other_metrics(names, other, scores)]
+    sentences += _slices(names, other, slices)
     return Outcome(headline, " ".join(sentences))
 
 
-def _seeds(comparison):
-    """The tests draw sentences; how training went, they do not know."""
-    if math.isnan(comparison.seed_deviation):
+def _seeds(comparison, num_seeds):
+    """The tests draw sentences; how training went, they do not know: that takes a t test over the seeds' differences, of which there are few."""
+    if num_seeds == 1:
+        return "One training of each: what other seeds would give is unknown."
+    deviation = f"Between the {num_seeds} pairs of training seeds it varies by {formats.number(comparison.seed_deviation)} points (standard deviation)"
+    reach = float(t.ppf(1 - LEVEL / 2, num_seeds - 1)) * comparison.seed_deviation / math.sqrt(num_seeds)
+    if abs(comparison.difference) > reach:
+        return f"{deviation}."
+    return f"{deviation}, too much to say that models of other seeds would differ the same way: the tests are about these models."
+
+
+def _mean(names, other, scores):
+    """Where there are several languages, the mean over them, in which each counts the same, may tell another story."""
+    if not scores.means:
         return []
-    deviation = f"Between training seeds it varies by {formats.number(comparison.seed_deviation)} points (standard deviation)"
-    if comparison.seed_deviation < abs(comparison.difference):
-        return [f"{deviation}."]
-    return [f"{deviation}, which is more than its size: the tests are about these models, and models of other seeds may differ the other way round."]
+    mean, heading = scores.means[0], scores.metrics[0].heading
+    winner, comparison = mean.winner(other), mean.comparisons[other - 1]
+    outcome = "no significant difference" if winner is None else f"{names[winner]} is significantly better"
+    return [f"By the mean of {heading} over languages, {outcome} ({formats.difference(comparison.difference)} points)."]
 
 
 def _other_metrics(names, other, scores):

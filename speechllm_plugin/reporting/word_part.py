@@ -32,7 +32,7 @@ def words(study: Study, context: Context, by_alignment: bool, settings: Settings
         study.names,
         [Column("words of the reference", is_text=True), Column("n words")],
         [("", [([band.measure.heading, band.out_of], band.result) for band in bands])],
-        [*([note_on_winners("the rows of this table")] if len(study.systems) > 1 else []), _EXPLANATION[by_alignment]],
+        [*([note_on_winners("the rows of this table", len(study.systems))] if len(study.systems) > 1 else []), _EXPLANATION[by_alignment]],
     )
     return Part({"Recall of words": [band.row for band in bands]}, table, {})
 

@@ -13,6 +13,7 @@ from speechllm_plugin.scoring.share import share
 
 DEFAULT_MODEL = "Unbabel/wmt22-comet-da"
 BATCH_SIZE = 16  # sentences
+DECIMALS = 5  # the same sentence has another score in another batch, by less than this
 
 # Not an extra of this package: COMET's metadata ask for numpy and transformers older than this package is tested with.
 TO_INSTALL = (
@@ -47,6 +48,7 @@ def metric(sources: Sequence[str], model: str = DEFAULT_MODEL) -> Metric:
             raise ValueError(f"COMET needs as many texts as there are sources ({len(sources)}), but got {found}")
         triples = [{"src": source, "mt": text, "ref": reference} for source, text, reference in zip(sources, hypotheses, references)]
         scores = load().predict(triples, batch_size=BATCH_SIZE, gpus=0, progress_bar=sys.stderr.isatty()).scores if triples else []
+        scores = np.round(scores, DECIMALS)
         return np.stack([np.asarray(scores, dtype=np.float64), np.ones(len(scores))], axis=1)
 
     signature = f"nrefs:1|model:{model}|version:unbabel-comet-{importlib.metadata.version('unbabel-comet')}"

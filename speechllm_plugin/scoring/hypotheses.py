@@ -5,12 +5,18 @@ fairseq-generate numbers its lines by the row of the manifest (`D-0` is the firs
 
 import collections
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
 
 # A sentence's hypotheses stand together: H-, D-, P- (A-, I-, E- with some options) for each of its n best.
 HYPOTHESIS_LINE = re.compile(r"([HDPAIE])-(\d+)[\t_]")
+
+TARGET_LINE = re.compile(r"^T-(\d+)\t(.*)$", re.MULTILINE)
+UNKNOWN_TOKEN = re.compile("<unk>|⁇")
+SHARE_OF_SAME_TARGETS = 0.5  # tokenizers lose characters and spaces, never most sentences
 
 NUM_ROWS_SHOWN = 5
 
@@ -28,7 +34,10 @@ def read_in_rows(paths: Sequence, utterances: Sequence[Utterance], manifest) -> 
     """
     hypotheses = read_hypotheses(paths)
     try:
-        return select_by_row(hypotheses, utterances)
+        texts = select_by_row(hypotheses, utterances)
+        for path in paths:
+            check_targets(Path(path).read_text(encoding="utf-8"), utterances)
+        return texts
     except ValueError as error:
         raise ValueError(f"{' '.join(map(str, paths))} against {manifest}: {error}") from error
 
@@ -99,7 +108,26 @@ def select_by_row(hypotheses: Sequence[tuple[int, str]], utterances: Sequence[Ut
     return [texts[row] for row in range(len(utterances))]
 
 
+def check_targets(generated: str, utterances: Sequence[Utterance]) -> None:
+    """Raise ValueError if fairseq-generate decoded other sentences: the targets that it prints tell a test set from another with as many rows."""
+    targets = {int(row): text for row, text in TARGET_LINE.findall(generated) if not UNKNOWN_TOKEN.search(text)}
+    pairs = [(row, text, utterances[row].tgt_text) for row, text in targets.items() if row < len(utterances)]
+    different = [pair for pair in pairs if _letters(pair[1]) != _letters(pair[2])]
+    if len(different) > (1 - SHARE_OF_SAME_TARGETS) * len(pairs):
+        row, text, reference = different[0]
+        raise ValueError(
+            f"these are hypotheses for another test set: {len(different)} of {len(pairs)} targets differ (row {row}: {text[:60]!r} was decoded, "
+            f"the manifest has {reference[:60]!r}); give the manifest that was decoded, or decode again"
+        )
+
+
+def _letters(text):
+    return "".join(character for character in unicodedata.normalize("NFKC", text).casefold() if character.isalnum())
+
+
 def _detokenised_text(line, place):
+    if not line.endswith("\n"):
+        raise ValueError(f"{place}: the file ends within this line; decode again")
     fields = line.rstrip("\r\n").split("\t", 2)
     if len(fields) < 3 or not fields[0][2:].isdecimal():
         raise ValueError(f"{place}: a D- line needs row, score and text, but is {line.rstrip()!r}; decode again")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechllm_plugin.atomic_file import replacing
+from speechllm_plugin.atomic_file import check_writable, replacing
 from speechllm_plugin.data import manifest
 from speechllm_plugin.scoring import comet, score_table
 from speechllm_plugin.scoring.hypotheses import read_in_rows
@@ -22,7 +22,7 @@ CHOICES = {"wer": ["wer", "wer_normalised"], "cer": ["cer", "cer_normalised"], *
 
 
 class Score(NamedTuple):
-    """One line of the table; low and high are the ends of the bootstrap interval, nan for a single sentence."""
+    """One line of the table; low and high are the ends of the bootstrap interval, nan where too few sentences tell."""
 
     metric: str
     score: float
@@ -124,6 +124,8 @@ def run(args):
         raise ValueError(f"--resamples must be positive, but is {args.resamples}")
     if args.seed < 0:
         raise ValueError(f"--seed must not be negative, but is {args.seed}")
+    if args.json is not None:
+        check_writable("--json", args.json)
     utterances = manifest.read(args.manifest)
     texts = read_in_rows(args.hypotheses, utterances, args.manifest)
     other_texts = None if args.against is None else read_in_rows(args.against, utterances, args.manifest)
@@ -139,7 +141,7 @@ def run(args):
     except ValueError as error:
         raise ValueError(f"{' '.join(args.hypotheses)} against {args.manifest}: {error}") from error
     scores = outputs.scores(args.resamples, args.seed)
-    lines = score_table.scores(scores, len(utterances))
+    lines = score_table.scores(scores, len(utterances), num_empty=sum(not reference.strip() for reference in references))
     report = {
         "hypotheses": args.hypotheses,
         "manifest": args.manifest,
@@ -185,5 +187,5 @@ def _value(utterance, column):
         return str(getattr(utterance, column))
     if column not in utterance.extra:
         columns = " ".join([*manifest.COLUMNS, *utterance.extra])
-        raise ValueError(f"--by must be a column of the manifest ({columns}), but is {column}")
+        raise ValueError(f"--by must be a column of the manifest ({columns}), but is {column}; correct it")
     return utterance.extra[column]

@@ -5,14 +5,17 @@ from collections.abc import Mapping, Sequence
 
 from speechllm_plugin.scoring.significance import CONFIDENCE, Comparison
 
+EMPTY_REFERENCES = "References without text: {}. Whatever a system says there counts as words too many."
 NONE = "-"  # too few sentences to say
 INTERVAL = f"{CONFIDENCE:.0%} interval"
 
 
-def scores(each: Sequence, num_sentences: int) -> list[str]:
-    """A line per `Score`: metric, score, interval, number of sentences, signature."""
+def scores(each: Sequence, num_sentences: int, num_empty: int = 0) -> list[str]:
+    """A line per `Score`: metric, score, interval, number of sentences, signature; and what empty references do to them."""
     lines = [f"{'metric':<14}  {'score':>6}  {INTERVAL:<16}  {'sentences':>9}  signature"]
     lines += [f"{one.metric:<14}  {one.score:>6.2f}  {_interval(one):<16}  {num_sentences:>9}  {one.signature}" for one in each]
+    if num_empty:
+        lines.append(EMPTY_REFERENCES.format(num_empty))
     return lines
 
 

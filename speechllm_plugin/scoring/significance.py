@@ -5,11 +5,12 @@ score of a system is the mean over its seeds of formula(sum over the sentences).
 resample draws a sentence with the outputs of all seeds, a trial exchanges those of the two systems together, and seed i of one
 system is paired with seed i of the other. How much seeds differ is said apart, as their standard deviation.
 
-A resample or trial in which a score has no value (no reference words were drawn) says nothing about it and is left out.
-Fewer than two sentences have no spread that could be resampled: their intervals and bootstrap p values are nan.
+A resample or trial in which a score has no value (no reference words were drawn) says nothing about it and is left out. Where
+that leaves less than LEAST_WITH_SCORE of the resamples, interval and bootstrap p are nan; of the trials, the randomisation's p.
+A sentence whose statistics are zero in every seed (in a comparison: of both systems) says nothing either, as it changes no sum.
+Fewer than two others have no spread that could be resampled: interval and bootstrap p are nan, the rest is not.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ CONFIDENCE = 0.95
 # Scores are percentages. Differences closer than this are ties: sums of the same numbers in another order differ by less, and
 # what texts can really differ by is more.
 TOLERANCE = 1e-9
+# The resamples that are left out are not a random part: in them the few sentences that carry a score were missed, so that the rest
+# tells too little spread. Of n such sentences all are missed in about exp(-n) of the resamples: 5% for three, 14% for two.
+LEAST_WITH_SCORE = 0.9
 # Resamples at a time, for memory: 256 of 15,000 sentences are 31 MB. Results do not depend on it.
 BLOCK = 256
 
@@ -68,18 +72,15 @@ def interval(
         confidence: share of the resampled scores that lie in the interval.
 
     Returns:
-        nan where the statistics have no score or there is no sentence.
+        nan where the statistics have no score or there is no sentence; low and high also where too few sentences or resamples tell.
 
     Raises:
         ValueError: statistics of another shape, or a number out of its range.
 
     Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 13.3.
     """
-    statistics = _checked(statistics, num_resamples, confidence)
-    scores = _of_seeds(formula, statistics)
-    resampled = _resampled(formula, statistics, num_resamples, seed)
-    score = float(scores.mean())
-    return Interval(score, *_percentiles(resampled, score, confidence), _deviation(scores))
+    [found], _ = compare_all(formula, [statistics], num_resamples, seed=seed, confidence=confidence)
+    return found
 
 
 def compare(
@@ -112,24 +113,51 @@ def compare(
     Maxwell 2005, On Some Pitfalls in Automatic Evaluation and Significance Testing for MT (shift to the null hypothesis, here
     of differences with their sign, which makes it two-sided; approximate randomisation).
     """
-    first, second = (_checked(statistics, min(num_resamples, num_trials), confidence) for statistics in (first, second))
-    if first.shape != second.shape:
-        raise ValueError(
-            "both systems need the same seeds, sentences and statistics, but have (seeds, sentences, statistics) "
-            f"{first.shape} and {second.shape}; pair as many seeds of one as of the other"
-        )
-    seed_differences = _of_seeds(formula, first) - _of_seeds(formula, second)
-    difference = float(seed_differences.mean())
-    resampled = _resampled(formula, first, num_resamples, seed) - _resampled(formula, second, num_resamples, seed)
-    low, high = _percentiles(resampled, difference, confidence)
-    return Comparison(
-        difference,
-        low,
-        high,
-        _p_bootstrap(resampled, difference),
-        _p_randomisation(formula, first, second, difference, num_trials, seed),
-        _deviation(seed_differences),
-    )
+    _, [found] = compare_all(formula, [first, second], num_resamples, num_trials, seed, confidence)
+    return found
+
+
+def compare_all(
+    formula: Callable[[np.ndarray], np.ndarray],
+    systems: Sequence[np.ndarray],
+    num_resamples: int = NUM_RESAMPLES,
+    num_trials: int = NUM_TRIALS,
+    seed: int = SEED,
+    confidence: float = CONFIDENCE,
+) -> tuple[list[Interval], list[Comparison]]:
+    """The `interval` of each system, and `compare` of the first with each other one; every system is resampled once only.
+
+    Args:
+        systems: one at least; otherwise as in `compare`.
+    """
+    systems = [_checked(statistics, min(num_resamples, num_trials), confidence) for statistics in systems]
+    for other in systems[1:]:
+        if other.shape != systems[0].shape:
+            raise ValueError(
+                "both systems need the same seeds, sentences and statistics, but have (seeds, sentences, statistics) "
+                f"{systems[0].shape} and {other.shape}; pair as many seeds of one as of the other"
+            )
+    scores = [_of_seeds(formula, each) for each in systems]  # (M,) each
+    resampled = [_resampled(formula, each, num_resamples, seed) for each in systems]  # (R,) each
+    intervals = []
+    for statistics, of_seeds, of_resamples in zip(systems, scores, resampled):
+        score = float(of_seeds.mean())
+        ends = _percentiles(_telling(of_resamples, statistics), score, confidence)
+        intervals.append(Interval(score, *ends, _deviation(of_seeds)))
+    comparisons = []
+    for statistics, of_seeds, of_resamples in zip(systems[1:], scores[1:], resampled[1:]):
+        seed_differences = scores[0] - of_seeds
+        difference = float(seed_differences.mean())
+        differences = _telling(resampled[0] - of_resamples, systems[0], statistics)
+        p_values = _p_bootstrap(differences, difference), _p_randomisation(formula, systems[0], statistics, difference, num_trials, seed)
+        ends = _percentiles(differences, difference, confidence)
+        comparisons.append(Comparison(difference, *ends, *p_values, _deviation(seed_differences)))
+    return intervals, comparisons
+
+
+def free_resamples() -> None:
+    """Forget the resamples that are kept for the next metric of the same sentences: R x N bytes."""
+    _kept.clear()
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -185,9 +213,19 @@ def _deviation(scores):
     return float(np.std(scores, ddof=1)) if len(scores) > 1 else np.nan
 
 
-@functools.lru_cache(maxsize=1)
-def _resamples(num_sentences, num_resamples, seed):
+_kept: dict[tuple, np.ndarray] = {}  # arguments -> what _resamples made of them; one entry at most
+
+
+def _resamples(*arguments):
     """(R, N) uint8: how often each sentence is in each resample. The last is kept: metrics of the same sentences share it."""
+    counts = _kept.get(arguments)
+    if counts is None:
+        free_resamples()  # before others are drawn, so that those of large sets are never both in memory
+        counts = _kept[arguments] = _drawn(*arguments)
+    return counts
+
+
+def _drawn(num_sentences, num_resamples, seed):
     generator = np.random.default_rng(seed)
     counts = np.empty((num_resamples, num_sentences), dtype=np.uint8)
     for start in range(0, num_resamples, BLOCK):
@@ -212,16 +250,22 @@ def _resampled(formula, statistics, num_resamples, seed):
     return np.concatenate([formula(sums.reshape(-1, num_seeds, size)).mean(1) for sums in blocks])
 
 
+def _telling(resampled, *statistics):
+    """The resampled scores that are not nan; none where too few of them or of the sentences say something."""
+    informative = np.any([each.any(axis=(0, 2)) for each in statistics], axis=0)
+    with_score = resampled[~np.isnan(resampled)]
+    enough = informative.sum() >= 2 and len(with_score) >= LEAST_WITH_SCORE * len(resampled)
+    return with_score if enough else with_score[:0]
+
+
 def _percentiles(resampled, observed, confidence):
     """The ends of the interval."""
-    resampled = resampled[~np.isnan(resampled)]
     if not len(resampled) or np.isnan(observed):
         return np.nan, np.nan
     return tuple(map(float, np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])))
 
 
 def _p_bootstrap(resampled, difference):
-    resampled = resampled[~np.isnan(resampled)]
     if not len(resampled) or np.isnan(difference):
         return np.nan
     return (_num_as_large(resampled - resampled.mean(), difference) + 1) / (len(resampled) + 1)
@@ -232,15 +276,18 @@ def _p_randomisation(formula, first, second, difference, num_trials, seed):
         return np.nan
     num_seeds, num_sentences, size = first.shape
     change = (second - first).transpose(1, 0, 2).reshape(num_sentences, -1)
-    count = num_tried = 0
+    count = num_tried = num_with_score = 0
     for block in exchanges(num_sentences, num_trials, seed):
         moved = (block.astype(np.float64) @ change).reshape(-1, num_seeds, size)
         differences = (formula(first.sum(1) + moved) - formula(second.sum(1) - moved)).mean(1)
         differences = differences[~np.isnan(differences)]
         count += _num_as_large(differences, difference)
-        num_tried += len(differences)
+        num_tried += len(block)
+        num_with_score += len(differences)
+    if num_with_score < LEAST_WITH_SCORE * num_tried:
+        return np.nan
     is_exact = 2**num_sentences <= num_trials  # and the observed outputs are among those tried
-    return count / num_tried if is_exact else (count + 1) / (num_tried + 1)
+    return count / num_with_score if is_exact else (count + 1) / (num_with_score + 1)
 
 
 def _num_as_large(differences, observed):

@@ -60,8 +60,8 @@ def left_out(context: Context) -> dict[str, str]:
         ordered = _ordered(values)
         if set(values.of_rows) <= {EMPTY}:
             reasons[name] = f"no row has a value of {name}"
-        elif len(ordered) == 1:
-            reasons[name] = f"all rows have the same value, {ordered[0]}"
+        elif len(set(values.of_rows)) == 1:
+            reasons[name] = f"all rows have the same value, {values.of_rows[0]}"
         elif len(ordered) > MAX_VALUES_BY_DEFAULT:
             reasons[name] = f"it has {len(ordered)} values, more than {MAX_VALUES_BY_DEFAULT}; name it to see them all"
     return reasons
