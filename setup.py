@@ -45,5 +45,5 @@ setup(
     package_data={"speechllm_plugin.scoring": ["*.yaml"], "speechllm_plugin.reporting": ["*.html", "*.css"]},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["speechllm = speechllm_plugin.cli:main"]},
+    entry_points={"console_scripts": ["speechllm = speechllm_plugin.commands.cli:main"]},
 )

@@ -61,7 +61,7 @@ def main():
         place = arguments.index("--updates")
         num_updates = int(arguments[place + 1])
         del arguments[place : place + 2]
-    warnings.simplefilter("ignore")                                     # of hydra
+    warnings.simplefilter("ignore")  # of hydra
     logging.disable(logging.WARNING)
     cfg = configuration(arguments, "ctc_cross_entropy")
     task = tasks.setup_task(cfg.task)

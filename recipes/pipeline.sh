@@ -18,7 +18,7 @@ dry_run=${dry_run:-}
 SCORE_ARGS=() SILENCE_ARGS=() REPORT_ARGS=()
 
 pipeline_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-speechllm=(python3 -m speechllm_plugin.cli)
+speechllm=(python3 -m speechllm_plugin.commands.cli)
 
 # What every experiment of the study shares (recipes/training holds what depends on the corpus and the machine).
 plugin_args=(--user-dir "$pipeline_root/speechllm_plugin" --task speechllm_speech_to_text)

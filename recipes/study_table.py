@@ -44,7 +44,7 @@ class Column(NamedTuple):
     def heading(self):
         corpus, _, name = self.folder.partition("/")
         task = name.partition("-")[0] if not self.split.endswith("_asr") else "joint asr"
-        return f"{ {'mustc': 'MuST-C', 'covost2': 'CoVoST2'}[corpus]} {task} {name.partition('-')[2]} {HEADINGS[self.metric]}"
+        return f"{ {'mustc': 'MuST-C', 'covost2': 'CoVoST2'}[corpus] } {task} {name.partition('-')[2]} {HEADINGS[self.metric]}"
 
 
 def columns_of(out, with_chrf):

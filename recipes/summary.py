@@ -55,9 +55,7 @@ def format_table(rows):
     headings = ["experiment", "parameters", *metrics, *speeds]
     cells = [headings, *([row.get(heading, NOT_KNOWN) for heading in headings] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells)]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))]) for line in cells
-    )
+    return "\n".join("  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))]) for line in cells)
 
 
 def main(split, *folders):

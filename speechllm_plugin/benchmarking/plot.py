@@ -4,9 +4,9 @@ import logging
 from importlib.util import find_spec
 from pathlib import Path
 
-from speechllm_plugin.atomic_file import replacing
 from speechllm_plugin.benchmarking.measurement import Measurement
 from speechllm_plugin.benchmarking.searches import WITH_CTC
+from speechllm_plugin.files.atomic import replacing
 
 SUFFIXES = (".png", ".pdf", ".svg")
 # search -> style of its lines

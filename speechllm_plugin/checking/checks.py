@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from speechllm_plugin.checking import compression, decoding, invariance, precision, searching
+from speechllm_plugin.checking import compressing, decoding, invariance, precision, searching
 from speechllm_plugin.checking.outcome import Outcome
 
 
@@ -26,7 +26,7 @@ CHECKS = {
     "future text": Check("no position of the text sees a later one", decoding.earlier_text),
     "future speech": Check("with a causal prefix, no state in the decoder sees a later one", invariance.earlier_speech),
     "cache": Check("token by token, hypotheses changing places, gives the logits of the whole text", decoding.cached_steps),
-    "compression": Check("merged states are those of a plain loop over the CTC labels", compression.slow_reference),
+    "compression": Check("merged states are those of a plain loop over the CTC labels", compressing.slow_reference),
     "bfloat16": Check("16 bits change the logits of the references little", precision.bfloat16_drift),
     "tags": Check("language tags are forced, stand first, are not learnt and not printed", searching.tags),
     "search": Check("the best text is the same alone and in a batch, and has the score that it claims", searching.batch_or_alone),
@@ -39,8 +39,8 @@ def check(subject, name: str) -> Finding:
     meaning, measure = CHECKS[name]
     try:
         outcome = measure(subject)
-    except ValueError as error:                                         # as from a search in which no score is finite
+    except ValueError as error:  # as from a search in which no score is finite
         outcome = Outcome(float("nan"), 0, str(error))
-    except (RuntimeError, IndexError, AssertionError) as error:         # of torch, as for shapes that do not fit
+    except (RuntimeError, IndexError, AssertionError) as error:  # of torch, as for shapes that do not fit
         outcome = Outcome(float("nan"), 0, f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
     return Finding(name, meaning, outcome)

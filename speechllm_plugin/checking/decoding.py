@@ -22,8 +22,8 @@ def cached_steps(subject) -> Outcome:
     deviations = []
     for step in range(num_steps):
         state.reserve(step + 1)
-        logits = model.decoder.step(tokens[:, :, -1], state)            # (B, K, V)
-        if (step + 1) & step == 0 or step == num_steps - 1:             # at 1, 2, 4, 8 ... tokens: the whole text each time takes long
+        logits = model.decoder.step(tokens[:, :, -1], state)  # (B, K, V)
+        if (step + 1) & step == 0 or step == num_steps - 1:  # at 1, 2, 4, 8 ... tokens: the whole text each time takes long
             rows = kept.repeat_interleave(NUM_HYPOTHESES)
             whole, _ = model.decoder(tokens.flatten(0, 1), encoder_out=type(speech)(speech.states[rows], speech.padding[rows]))
             deviations.append(deviation(logits, whole[:, -1].view_as(logits)))

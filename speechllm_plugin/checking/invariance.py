@@ -21,9 +21,7 @@ def batch_neighbours(subject) -> Outcome:
 
 
 def padding(subject) -> Outcome:
-    padded = [
-        subject.read(subject.batch([position], num_extra_frames=EXTRA_FRAMES, garbage=GARBAGE))[0] for position in range(len(subject.examples))
-    ]
+    padded = [subject.read(subject.batch([position], num_extra_frames=EXTRA_FRAMES, garbage=GARBAGE))[0] for position in range(len(subject.examples))]
     found = distance(padded, subject.alone)
     return Outcome(found.deviation, ROUNDING, found.note)
 
@@ -89,7 +87,7 @@ def earlier_speech(subject) -> Outcome:
     before, deviations = speech_in_layers(decoder, speech, longest["prev_output_tokens"]), []
     for first in sorted({1, num_states // 2, num_states - 1}):
         states = speech.states.clone()
-        states[:, first:] *= -1                                         # a shift or another order would be lost in LayerNorm and softmax
+        states[:, first:] *= -1  # a shift or another order would be lost in LayerNorm and softmax
         after = speech_in_layers(decoder, speech._replace(states=states), longest["prev_output_tokens"])
         deviations += [deviation(new[:, :first], old[:, :first]) for new, old in zip(after, before, strict=True)]
     return Outcome(float(np.max(deviations)), SAME_SHAPES)
@@ -99,8 +97,7 @@ def speech_in_layers(decoder, speech, tokens):
     """What self-attention brings to the (B, N, C) speech in every layer but the last, first in training, then in the start of a search."""
     seen, num_states = [], speech.states.size(1)
     hooks = [
-        layer.self_attn.register_forward_hook(lambda module, inputs, output: seen.append(output[0][:, :num_states]))
-        for layer in decoder.layers[:-1]
+        layer.self_attn.register_forward_hook(lambda module, inputs, output: seen.append(output[0][:, :num_states])) for layer in decoder.layers[:-1]
     ]
     try:
         decoder(tokens, encoder_out=speech)

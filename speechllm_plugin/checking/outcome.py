@@ -14,7 +14,7 @@ class Outcome(NamedTuple):
     def status(self) -> str:
         if self.bound is None:
             return "n/a"
-        return "pass" if self.deviation <= self.bound else "fail"       # nan is no pass
+        return "pass" if self.deviation <= self.bound else "fail"  # nan is no pass
 
 
 def not_applicable(reason: str, deviation: float | None = None) -> Outcome:

@@ -60,7 +60,7 @@ class CTCCrossEntropy(FairseqCriterion):
         if "transcript" not in sample:
             raise ValueError("CTC needs transcripts, but the batch has none: the manifest must have src_text")
         return ctc_loss(
-            log_softmax(ctc.logits, dim=-1, dtype=torch.float32).transpose(0, 1),                   # (S, B, V + 1)
+            log_softmax(ctc.logits, dim=-1, dtype=torch.float32).transpose(0, 1),  # (S, B, V + 1)
             sample["transcript"],
             ctc.lengths,
             sample["transcript_lengths"],

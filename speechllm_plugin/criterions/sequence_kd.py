@@ -17,11 +17,7 @@ import torch
 from fairseq.criterions import register_criterion
 from fairseq.logging import metrics
 
-from speechllm_plugin.criterions.ctc_cross_entropy import (
-    CTCCrossEntropy,
-    CTCCrossEntropyConfig,
-    label_smoothed_cross_entropy,
-)
+from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy, CTCCrossEntropyConfig, label_smoothed_cross_entropy
 
 
 @dataclass
@@ -43,7 +39,8 @@ class SequenceKDConfig(CTCCrossEntropyConfig):
         default=1.0, metadata={"help": "divides the logits of both in --word-kd-weight; above 1 the teacher's second-best words count more"}
     )
     word_kd_cache: Optional[str] = field(
-        default=None, metadata={"help": "folder of the teacher's word probabilities, in it one per training split, from speechllm distill --word-level"}
+        default=None,
+        metadata={"help": "folder of the teacher's word probabilities, in it one per training split, from speechllm distill --word-level"},
     )
 
 

@@ -1,1 +1,1 @@
-"""From corpora to manifests, features and vocabularies."""
+"""What training and decoding read: manifests, data configurations, features, batches."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from speechllm_plugin.atomic_file import replacing
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.features import NUM_BINS
+from speechllm_plugin.files.atomic import replacing
 
 # Widths as in the paper; the number of masks as in its scripts. fairseq masks no time where time_mask_p is 0.
 SPECAUGMENT = {"time_warp_W": 0, "freq_mask_N": 2, "freq_mask_F": 27, "time_mask_N": 2, "time_mask_T": 100, "time_mask_p": 1.0}
@@ -53,7 +53,9 @@ class DataConfig:
         """
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such data config; make it with speechllm prepare, or give the folder and name (--config-yaml) of one")
+            raise FileNotFoundError(
+                f"{path}: no such data config; make it with speechllm prepare, or give the folder and name (--config-yaml) of one"
+            )
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except UnicodeDecodeError as error:

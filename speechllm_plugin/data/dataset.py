@@ -99,8 +99,7 @@ class SpeechTextDataset(RowDataset):
             raise ValueError(f"row {row}: {error}") from error
         if len(states) != self.num_frames[row]:
             raise ValueError(
-                f"{self.place(row)}: the manifest says {self.num_frames[row]} frames (n_frames), but there are {len(states)}: "
-                "prepare the data again"
+                f"{self.place(row)}: the manifest says {self.num_frames[row]} frames (n_frames), but there are {len(states)}: prepare the data again"
             )
         if self.use_cmvn:
             states = features.utterance_cmvn(states)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechllm_plugin.atomic_file import replacing
+from speechllm_plugin.files.atomic import replacing
 
 # description -> its type; a description may say more
 REQUIRED = {"vocabulary": str, "num_types": int, "k": int, "split": str, "teacher": str}
@@ -64,7 +64,7 @@ class TopKWriter:
             self.resume()
         else:
             self.begin()
-        self.files = {name: open(self.part / name, "ab") for name in [*self.types, "index.tsv"]}
+        self.files = {name: open(self.part / name, "ab") for name in [*self.types, "index.tsv"]}  # noqa: SIM115  close() does
 
     def begin(self):
         self.part.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ class TopKWriter:
     def resume(self):
         """Keep the texts that are complete in all files, and cut the files behind them."""
         begun = json.loads((self.part / "description.json").read_text(encoding="utf-8"))
-        begun.pop("num_utterances", None)                               # it was killed while closing
+        begun.pop("num_utterances", None)  # it was killed while closing
         if begun != self.description:
             first = next(name for name in {**begun, **self.description} if begun.get(name) != self.description.get(name))
             raise ValueError(
@@ -86,7 +86,7 @@ class TopKWriter:
         row_bytes = {name: kind.itemsize * self.description["k"] for name, kind in self.types.items()}
         num_rows = min((self.part / name).stat().st_size // size for name, size in row_bytes.items())
         tokens = index_bytes = 0
-        for line in (self.part / "index.tsv").read_bytes().split(b"\n")[:-1]:            # what follows the last end of line is torn
+        for line in (self.part / "index.tsv").read_bytes().split(b"\n")[:-1]:  # what follows the last end of line is torn
             text_id, digest, length = line.decode("utf-8").split("\t")
             if tokens + int(length) > num_rows:
                 break

@@ -53,8 +53,7 @@ def read_config(model: str):
         ) from error
     if config.model_type not in model_families.FAMILIES:
         raise ValueError(
-            f"--model: {model} must be of a type that translates ({' '.join(model_families.FAMILIES)}), but is {config.model_type}; "
-            "choose another"
+            f"--model: {model} must be of a type that translates ({' '.join(model_families.FAMILIES)}), but is {config.model_type}; choose another"
         )
     return config
 

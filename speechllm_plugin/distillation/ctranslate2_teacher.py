@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechllm_plugin.data.listing import first_few
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.distillation import conversion
 from speechllm_plugin.distillation.model_families import ModelLanguages
+from speechllm_plugin.text.listing import first_few
 
 COMPUTE_TYPES = ("float32", "float16", "bfloat16", "int8", "int8_float32", "int8_float16", "int8_bfloat16")
 TOKENIZED_AT_ONCE = 1000

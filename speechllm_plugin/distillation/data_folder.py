@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from speechllm_plugin.atomic_file import replacing
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.files.atomic import replacing
 
 RECORD = ".distill.json"  # the options that a folder was made with
 MODE_KEYS = ("sample_kd_texts",)  # what a mode may set in a data configuration

@@ -13,13 +13,15 @@ from fairseq import checkpoint_utils, utils
 from fairseq.dataclass.configs import GenerationConfig
 from tqdm import tqdm
 
-from speechllm_plugin import checkpoint_file, safe_loading, tasks  # noqa: F401
+from speechllm_plugin import tasks  # noqa: F401
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.teacher import TopKWriter, token_hash
 from speechllm_plugin.data.text_dataset import TextDataset
 from speechllm_plugin.distillation import kd_file
+from speechllm_plugin.files import checkpoint_file
+from speechllm_plugin.host import safe_loading  # noqa: F401
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
-from speechllm_plugin.tasks.text_to_text import SpeechLLMTextToTextTask
+from speechllm_plugin.tasks.text_task import SpeechLLMTextToTextTask
 
 TASK = "speechllm_text_to_text"
 LN_2 = math.log(2)
@@ -49,8 +51,7 @@ class Teacher:
         name = ((checkpoint_file.load(checkpoint).get("cfg") or {}).get("task") or {}).get("_name")
         if name != TASK:
             raise ValueError(
-                f"{checkpoint}: must be trained with --task {TASK}, but is with {name}: decode it with fairseq-generate "
-                "and give --teacher-output"
+                f"{checkpoint}: must be trained with --task {TASK}, but is with {name}: decode it with fairseq-generate and give --teacher-output"
             )
         own_data = {"data": str(data)}
         [model], cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides=own_data)

@@ -13,8 +13,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from speechllm_plugin.atomic_file import replacing
 from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.files.atomic import replacing
 
 COLUMNS = ("id", "kd_source_hash", "rank", "kd_score", "kd_text")
 DESCRIPTION = ("teacher", "split", "num_utterances", "k", "options", "manifest")
@@ -136,7 +136,7 @@ class Writer:
                 part.write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             with replacing(self.path) as part:
                 part.write_text("\t".join(COLUMNS) + "\n", encoding="utf-8")
-        self.file = open(self.path, "ab")
+        self.file = open(self.path, "ab")  # noqa: SIM115  __exit__ closes it
 
     def __enter__(self):
         return self

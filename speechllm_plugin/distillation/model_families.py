@@ -1,15 +1,15 @@
 """How the kinds of translation models are told the languages.
 
-    m2m_100 (NLLB, M2M-100), mbart    the source's tag stands where the tokenizer puts it, the target's begins the translation
-    marian, t5 (MADLAD)               the target's tag begins the source, if the model has several targets
-    bart, pegasus, other t5           nothing, or words before the source (--source-prefix)
+m2m_100 (NLLB, M2M-100), mbart    the source's tag stands where the tokenizer puts it, the target's begins the translation
+marian, t5 (MADLAD)               the target's tag begins the source, if the model has several targets
+bart, pegasus, other t5           nothing, or words before the source (--source-prefix)
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from speechllm_plugin.distillation import language_codes
+from speechllm_plugin.text import language_codes
 
 
 class Family(NamedTuple):

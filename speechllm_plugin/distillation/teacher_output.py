@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.distillation import generated, kd_file
+from speechllm_plugin.distillation import kd_file
+from speechllm_plugin.outputs import teacher_texts
 
 
 def is_kd_file(path) -> bool:
@@ -23,7 +24,7 @@ def load(paths, rows: Sequence[Utterance], renderings: Callable[[], Callable[[st
     """
     kd_files = [path for path in paths if is_kd_file(path)]
     if not kd_files:
-        return generated.read(paths, rows, renderings())
+        return teacher_texts.read(paths, rows, renderings())
     if len(paths) > 1:
         raise ValueError(f"{kd_files[0]}: is a KD file, of which --teacher-output takes one, but there are {len(paths)} files: give one")
     return join(paths[0], rows)

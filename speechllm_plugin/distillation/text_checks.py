@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.scoring.normalise import normalise
+from speechllm_plugin.text.normalisation import normalise
 
 # A letter that fewer of the references' letters than this share with its script is foreign (names are).
 LEAST_SHARE_OF_SCRIPT = 0.01
@@ -58,7 +58,7 @@ def _scripts(text):
     return collections.Counter(_script(letter) for letter in text if letter.isalpha())
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _script(letter):
     """LATIN, CYRILLIC, HIRAGANA ...: how Unicode's name of the letter begins."""
     return unicodedata.name(letter, "UNKNOWN").split()[0].split("-")[0]

@@ -32,16 +32,16 @@ class CTCPrefixScorer:
 
     def __init__(self, logits: Tensor, lengths: Tensor, labels: Tensor, eos: int, num_hypotheses: int):
         num_sentences, num_states, num_labels = logits.shape
-        self.logits = logits.transpose(1, 2).contiguous()               # (B, L + 1, S): the states of a label are read together
+        self.logits = logits.transpose(1, 2).contiguous()  # (B, L + 1, S): the states of a label are read together
         self.labels, self.eos = labels, eos
-        self.log_total = logits.float().logsumexp(-1)                  # (B, S)
+        self.log_total = logits.float().logsumexp(-1)  # (B, S)
         self.is_padding = torch.arange(num_states, device=lengths.device) >= lengths[:, None]
         blank = (logits[..., num_labels - 1].double() - self.log_total).masked_fill(self.is_padding, 0)
-        self.blank = torch.nn.functional.pad(blank.cumsum(1), (1, 0))[:, None]                      # (B, 1, S + 1): of blanks only, up to t
+        self.blank = torch.nn.functional.pad(blank.cumsum(1), (1, 0))[:, None]  # (B, 1, S + 1): of blanks only, up to t
         shape = (num_sentences, num_hypotheses, num_states + 1)
         self.ends_with_blank = self.blank.repeat(1, num_hypotheses, 1)
         self.ends_with_label = torch.full_like(self.ends_with_blank, LOG_ZERO)
-        self.prefix = self.blank.new_zeros(shape[:2])                   # (B, K) that the speech begins with the text
+        self.prefix = self.blank.new_zeros(shape[:2])  # (B, K) that the speech begins with the text
         self.last = torch.full(shape[:2], SILENT, device=logits.device)
 
     def score(self, candidates: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class CTCPrefixScorer:
         after_all = torch.logaddexp(self.ends_with_label, self.ends_with_blank)
         # A label that the text ends with already is another one only after a blank.
         is_repeated = (label == self.last[..., None])[..., None]
-        before = torch.where(is_repeated, self.ends_with_blank[:, :, None, :-1], after_all[:, :, None, :-1])          # (B, K, C, S)
+        before = torch.where(is_repeated, self.ends_with_blank[:, :, None, :-1], after_all[:, :, None, :-1])  # (B, K, C, S)
         longer = (before + self.label_scores(label)).logsumexp(-1)
         longer = torch.where(candidates == self.eos, after_all[..., -1:], longer)
         return torch.where(label == SILENT, 0, longer - self.prefix[..., None])
@@ -62,7 +62,7 @@ class CTCPrefixScorer:
         old_last, old_prefix = self.last.gather(1, source_beam), self.prefix.gather(1, source_beam)
         label = self.labels[token]
         after_all = torch.logaddexp(old_label, old_blank)
-        before = torch.where((label == old_last)[..., None], old_blank, after_all)[..., :-1]                          # (B, K, S)
+        before = torch.where((label == old_last)[..., None], old_blank, after_all)[..., :-1]  # (B, K, S)
         scores = self.label_scores(label)
         new_label = recurrence(before, torch.nn.functional.pad(scores.cumsum(-1), (1, 0)))
         new_blank = recurrence(new_label[..., :-1], self.blank)
@@ -76,7 +76,7 @@ class CTCPrefixScorer:
         """(B, K, ...) labels -> (B, K, ..., S) their log probabilities in every state."""
         flat = label.clamp(min=0).flatten(1)
         sentence = torch.arange(len(flat), device=flat.device)[:, None]
-        scores = self.logits[sentence, flat].double() - self.log_total[:, None]                  # (B, K * ..., S)
+        scores = self.logits[sentence, flat].double() - self.log_total[:, None]  # (B, K * ..., S)
         return scores.masked_fill(self.is_padding[:, None], LOG_ZERO).view(*label.shape, -1)
 
     def select(self, sentences: Tensor) -> None:

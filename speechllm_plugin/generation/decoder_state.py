@@ -31,18 +31,18 @@ class DecoderState:
         device = padding.device
         self.num_hypotheses, self.num_heads, self.prefix, self.max_tokens = num_hypotheses, num_heads, prefix, max_tokens
         self.keys_at_once = KEYS_AT_ONCE.get(device.type, 1)
-        self.num_positions = 0                                          # of the text, which a step reads
-        self.position = torch.zeros(1, dtype=torch.long, device=device)                          # of the next token
+        self.num_positions = 0  # of the text, which a step reads
+        self.position = torch.zeros(1, dtype=torch.long, device=device)  # of the next token
         self.slot = torch.arange(num_hypotheses, device=device)
         self.own_slot = torch.full((num_hypotheses, num_hypotheses), -math.inf, dtype=dtype, device=device).fill_diagonal_(0)
-        self.speech = []                                                # per layer key and value (B, H, N, D), with cross-attention
-        self.text = []                                                  # per layer key and value (B, H, M, D): a prefix, then the slots
+        self.speech = []  # per layer key and value (B, H, N, D), with cross-attention
+        self.text = []  # per layer key and value (B, H, M, D): a prefix, then the slots
         bias = torch.zeros(padding.shape, dtype=dtype, device=device).masked_fill(padding, -math.inf)
         bias = widened(bias, 1, self.rounded(padding.size(1)), -math.inf)
-        bias = bias[:, None].repeat(1, num_hypotheses, 1)               # (B, K, N)
-        self.speech_bias = None if prefix else self.per_head(bias)      # (B, H, K, N), -inf where not to be read
+        bias = bias[:, None].repeat(1, num_hypotheses, 1)  # (B, K, N)
+        self.speech_bias = None if prefix else self.per_head(bias)  # (B, H, K, N), -inf where not to be read
         self.first_slot = bias.size(2) if prefix else 0
-        self.bias = bias[:, :, : self.first_slot]                       # (B, K, M), the same for the text
+        self.bias = bias[:, :, : self.first_slot]  # (B, K, M), the same for the text
 
     def rounded(self, num_keys: int) -> int:
         """As many keys, and some that stay hidden."""
@@ -70,8 +70,8 @@ class DecoderState:
         size = self.size_for(num_positions)
         if size > self.bias.size(2):
             for pair in self.text:
-                for index in range(len(pair)):                          # one after the other: what it was before is dropped at once
-                    pair[index] = widened(pair[index], 2, size, 0)      # finite: weights of zero must make it zero
+                for index in range(len(pair)):  # one after the other: what it was before is dropped at once
+                    pair[index] = widened(pair[index], 2, size, 0)  # finite: weights of zero must make it zero
             self.bias = widened(self.bias, 2, size, -math.inf)
         self.num_positions = num_positions
 
@@ -80,7 +80,7 @@ class DecoderState:
         self.new_slots = self.first_slot + self.position * self.num_hypotheses + self.slot
         self.bias.index_copy_(2, self.new_slots, self.own_slot.expand(len(self.bias), -1, -1))
         self.num_keys = self.first_slot + self.rounded(self.num_positions * self.num_hypotheses)
-        self.text_bias = self.per_head(self.bias[:, :, : self.num_keys])                         # (B, H, K, M), for all layers
+        self.text_bias = self.per_head(self.bias[:, :, : self.num_keys])  # (B, H, K, M), for all layers
 
     def end_step(self):
         self.position += 1
@@ -90,7 +90,7 @@ class DecoderState:
 
         Numbers that overflow become zero: their hypothesis has no finite score left, and must not reach others by a weight of zero.
         """
-        new = key_and_value.permute(2, 0, 3, 1, 4).nan_to_num(0, 0, 0)                           # (2, B, H, K, D)
+        new = key_and_value.permute(2, 0, 3, 1, 4).nan_to_num(0, 0, 0)  # (2, B, H, K, D)
         for stored, each in zip(self.text[layer], new):
             stored.index_copy_(2, self.new_slots, each)
         return [stored[:, :, : self.num_keys] for stored in self.text[layer]]

@@ -69,12 +69,12 @@ class Journal:
 
         `score(total, num_tokens)` makes scores of sums, both (E,).
         """
-        token, source_beam, is_ending, ended_beam = self.links[:num_steps].cpu().unbind(2)                   # (U + 1, B, K) each
+        token, source_beam, is_ending, ended_beam = self.links[:num_steps].cpu().unbind(2)  # (U + 1, B, K) each
         total, ended_total = self.totals[:num_steps].cpu().unbind(2)
         _, num_sentences, beam_size = token.shape
-        is_ending = is_ending.transpose(0, 1).flatten(1)                # (B, (U + 1) * K), in order of ending
+        is_ending = is_ending.transpose(0, 1).flatten(1)  # (B, (U + 1) * K), in order of ending
         is_kept = is_ending.bool() & (is_ending.cumsum(1) <= beam_size)
-        sentence, place = is_kept.nonzero().unbind(1)                   # (E,)
+        sentence, place = is_kept.nonzero().unbind(1)  # (E,)
         step, rank = place // beam_size, place % beam_size
 
         # From the end of each to its start: which row of (B * K) it was after each step.
@@ -84,7 +84,7 @@ class Journal:
         for position in range(num_steps - 2, -1, -1):
             rows[position] = row
             row = torch.where(position < step, source_row[position].index_select(0, row), row)
-        tokens, totals = token.flatten(1).gather(1, rows), total.flatten(1).gather(1, rows)      # (U + 1, E)
+        tokens, totals = token.flatten(1).gather(1, rows), total.flatten(1).gather(1, rows)  # (U + 1, E)
         ended = torch.arange(len(step))
         tokens[step, ended], totals[step, ended] = eos, ended_total[step, sentence, rank]
         token_scores = totals.diff(dim=0, prepend=torch.zeros_like(totals[:1]))

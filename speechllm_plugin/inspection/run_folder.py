@@ -42,15 +42,15 @@ def inspect(run, checkpoint, data, split: str, hypotheses: Mapping[int, str], de
         inspection = inspection._replace(**make(stale, checkpoint, data, split, hypotheses, device))
         try:
             stored.write(path, made_from, inspection)
-        except OSError as error:                                        # somebody else's run: all is there, but for this time only
+        except OSError as error:  # somebody else's run: all is there, but for this time only
             logger.warning(f"{path}: cannot be written ({error.strerror or error}), so that the next report makes it again")
     return inspection
 
 
 def make(parts: set[str], checkpoint: Path, data: Path, split: str, hypotheses: Mapping[int, str], device: str) -> dict:
     """The named fields of an Inspection."""
-    from speechllm_plugin.inspection.attention import attention_pictures
-    from speechllm_plugin.inspection.compression import compression_rates
+    from speechllm_plugin.inspection.attention_maps import attention_pictures
+    from speechllm_plugin.inspection.compression_rates import compression_rates
     from speechllm_plugin.inspection.trained_model import load
 
     model, task, _ = load(checkpoint, data, device)

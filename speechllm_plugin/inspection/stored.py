@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechllm_plugin.atomic_file import replacing
+from speechllm_plugin.files.atomic import replacing
 
 
 class Picture(NamedTuple):
@@ -49,7 +49,7 @@ def read(path) -> tuple[dict, Inspection] | None:
                 int(row): Picture(arrays[f"tokens_{row}"].tolist(), arrays[f"weights_{row}"], float(arrays[f"seconds_per_column_{row}"]))
                 for row in arrays["rows"]
             }
-            return made_from, Inspection(arrays["compression_rates"] if "compression_rates" in arrays else None, pictures)
+            return made_from, Inspection(arrays.get("compression_rates"), pictures)
     except PermissionError:
         raise
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError, KeyError, ValueError) as error:
@@ -62,5 +62,5 @@ def write(path, made_from: dict, inspection: Inspection) -> None:
         arrays["compression_rates"] = inspection.compression_rates
     for row, picture in inspection.pictures.items():
         arrays |= {f"{name}_{row}": np.array(value) for name, value in picture._asdict().items()}
-    with replacing(path) as temporary, open(temporary, "wb") as file:   # given a name, numpy would append .npz to it
+    with replacing(path) as temporary, open(temporary, "wb") as file:  # given a name, numpy would append .npz to it
         np.savez_compressed(file, **arrays)

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import torch
 from fairseq import checkpoint_utils
 
-from speechllm_plugin import safe_loading, tasks  # noqa: F401
+from speechllm_plugin import tasks  # noqa: F401
+from speechllm_plugin.host import safe_loading  # noqa: F401
 from speechllm_plugin.models import saved_model
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
-from speechllm_plugin.tasks.speech_to_text import SpeechLLMSpeechToTextTask
+from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
 
 
 class TrainedModel(NamedTuple):
@@ -32,7 +33,7 @@ def load(checkpoint, data, device="cpu") -> TrainedModel:
         ValueError: it is of another model, task or vocabulary, cannot be read safely, or there is no such device.
     """
     device = existing_device(device)
-    arch = saved_model.read(checkpoint).arch                            # says best what is no checkpoint of ours
+    arch = saved_model.read(checkpoint).arch  # says best what is no checkpoint of ours
     [model], _, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
     return TrainedModel(model.float().to(device).eval(), task, arch)
 

@@ -14,7 +14,7 @@ from torch.nn.functional import linear, pad, scaled_dot_product_attention
 # have the shape of another: most of a training step went there (row 1, bfloat16: 0.04 s for a known shape, 0.23 s for a new one).
 torch.backends.cuda.enable_cudnn_sdp(False)
 
-SCORES_AT_ONCE = 2**24, 2   # of relative positions, without gradients: this many, or this many times what comes out
+SCORES_AT_ONCE = 2**24, 2  # of relative positions, without gradients: this many, or this many times what comes out
 
 
 class SelfAttention(nn.Module):
@@ -43,7 +43,7 @@ class SelfAttention(nn.Module):
         return self.out_proj(attended.transpose(1, 2).flatten(2)), key, value
 
     def heads(self, x):
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)    # (B, H, S, D)
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, H, S, D)
 
     @staticmethod
     def positions(num_states: int, dim: int, device):
@@ -69,7 +69,7 @@ class SelfAttention(nn.Module):
 
     def step(self, x, state, layer: int):
         """One new token per hypothesis: x (B, K, C) -> (B, K, C), after adding its key and value to the state."""
-        projected = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1))                       # (B, K, 3, H, D)
+        projected = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1))  # (B, K, 3, H, D)
         key, value = state.append(layer, projected[:, :, 1:])
         return self.out_proj(attend_together(projected[:, :, 0], key, value, state.text_bias))
 
@@ -87,7 +87,7 @@ class XLSelfAttention(SelfAttention):
         self.scale = 1 / math.sqrt(dim // num_heads)
 
     def attend(self, query, key, value, context):
-        position = self.heads(self.position_proj(context.positions.to(query.dtype))[None])[0] * self.scale      # (H, P, D)
+        position = self.heads(self.position_proj(context.positions.to(query.dtype))[None])[0] * self.scale  # (H, P, D)
         if torch.is_grad_enabled():
             return self.attend_at(position, query, key, value, context.mask, context.lengths)
         # The scores of all lags are by far the largest tensor of an encoder: without gradients they live for a few sentences at a time.
@@ -98,9 +98,9 @@ class XLSelfAttention(SelfAttention):
 
     def attend_at(self, position, query, key, value, mask, lengths):
         """(B, H, S, D), with the positions' keys (H, P, D)."""
-        by_head = (query + self.position_bias[:, None]).transpose(0, 1)                            # (H, B, S, D)
-        scores = by_head.flatten(1, 2) @ position.transpose(1, 2)                                  # (H, B * S, P)
-        scores = scores.unflatten(1, by_head.shape[1:3]).transpose(0, 1)                           # (B, H, S, P)
+        by_head = (query + self.position_bias[:, None]).transpose(0, 1)  # (H, B, S, D)
+        scores = by_head.flatten(1, 2) @ position.transpose(1, 2)  # (H, B * S, P)
+        scores = scores.unflatten(1, by_head.shape[1:3]).transpose(0, 1)  # (B, H, S, P)
         bias = hidden_outside(mask, self.shift(scores, lengths))
         return attention(query + self.content_bias[:, None], key, value, bias, self.dropout_now, self.scale)
 
@@ -153,9 +153,9 @@ class LegacySelfAttention(XLSelfAttention):
         """
         num_states, length = scores.size(2), lengths[:, None, None]
         index = torch.arange(num_states, device=scores.device)
-        flat = (index[:, None] + 1) * length + index                    # (B, S, S): place in the block of L rows
+        flat = (index[:, None] + 1) * length + index  # (B, S, S): place in the block of L rows
         row, column = flat // (length + 1), flat % (length + 1)
-        source = (row * (num_states + 1) + column).clamp(max=num_states * (num_states + 1) - 1)      # beyond L: masked
+        source = (row * (num_states + 1) + column).clamp(max=num_states * (num_states + 1) - 1)  # beyond L: masked
         source = source.flatten(1)[:, None].expand(-1, scores.size(1), -1)
         return pad(scores, (1, 0)).flatten(2).gather(2, source).unflatten(2, (num_states, -1))
 
@@ -209,7 +209,7 @@ class CrossAttention(nn.Module):
 
     def step(self, x, state, layer: int):
         """One new token per hypothesis: x (B, K, C) -> (B, K, C)."""
-        query = self.q_proj(x).unflatten(-1, (self.num_heads, -1))                                # (B, K, H, D)
+        query = self.q_proj(x).unflatten(-1, (self.num_heads, -1))  # (B, K, H, D)
         return self.out_proj(attend_together(query, *state.speech[layer], state.speech_bias))
 
 
@@ -234,7 +234,7 @@ def attend_together(query, key, value, bias):
     `bias` (B, H, K, M) is -inf where a hypothesis may not look.
     """
     num_sentences, _, num_heads, dim = query.shape
-    query = query.transpose(1, 2).flatten(0, 1)                         # (B * H, K, D)
+    query = query.transpose(1, 2).flatten(0, 1)  # (B * H, K, D)
     scores = torch.baddbmm(bias.flatten(0, 1), query, key.flatten(0, 1).transpose(1, 2), alpha=dim**-0.5)
     attended = scores.softmax(-1) @ value.flatten(0, 1)
     return attended.unflatten(0, (num_sentences, num_heads)).transpose(1, 2).flatten(2)

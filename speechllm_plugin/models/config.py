@@ -88,9 +88,7 @@ class SpeechToTextConfig(EncoderConfig, CTCConfig, DecoderConfig):
 
 @dataclass
 class DFPConfig(SpeechToTextConfig):
-    causal_prefix: bool = field(
-        default=False, metadata={"help": "speech positions see only earlier speech positions; otherwise all of them"}
-    )
+    causal_prefix: bool = field(default=False, metadata={"help": "speech positions see only earlier speech positions; otherwise all of them"})
 
 
 def check(cfg: SpeechToTextConfig) -> None:
@@ -112,9 +110,7 @@ def check(cfg: SpeechToTextConfig) -> None:
             f"--encoder-attention-heads ({cfg.encoder_attention_heads}) must be even"
         )
     if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
-        raise ValueError(
-            f"--decoder-embed-dim must equal --encoder-embed-dim ({cfg.encoder_embed_dim}), but is {cfg.decoder_embed_dim}"
-        )
+        raise ValueError(f"--decoder-embed-dim must equal --encoder-embed-dim ({cfg.encoder_embed_dim}), but is {cfg.decoder_embed_dim}")
     if cfg.conv_channels <= 0 or cfg.conv_channels % 2:
         raise ValueError(f"--conv-channels must be positive and even, as a gate halves it, but is {cfg.conv_channels}")
     if not 0 <= cfg.ctc_layer <= encoder_layers:

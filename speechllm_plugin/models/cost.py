@@ -8,13 +8,9 @@ activations, pooling, losses, the optimizer and the bookkeeping of the search.
 from typing import NamedTuple
 
 from speechllm_plugin.models.attention import num_lags
-from speechllm_plugin.models.config import (
-    SpeechToTextConfig,
-    kernel_sizes,
-    relative_positions,
-)
+from speechllm_plugin.models.config import SpeechToTextConfig, kernel_sizes, relative_positions
 
-BACKWARD_FACTOR = 2     # each product has two gradients, one for each of its factors, as large as itself
+BACKWARD_FACTOR = 2  # each product has two gradients, one for each of its factors, as large as itself
 
 
 class Lengths(NamedTuple):
@@ -55,7 +51,7 @@ class Cost:
     def __init__(self, cfg: SpeechToTextConfig, cross_attention: bool, feature_dim: int, vocabulary_size: int, num_labels: int):
         self.cfg, self.cross_attention, self.feature_dim = cfg, cross_attention, feature_dim
         self.vocabulary_size, self.num_labels = vocabulary_size, num_labels
-        self.dim = cfg.encoder_embed_dim                                # the decoder's as well
+        self.dim = cfg.encoder_embed_dim  # the decoder's as well
 
     def training_step(self, lengths: Lengths) -> dict[str, int]:
         """Forward and backward. The gradients that nobody needs (of the filterbanks and of the sinusoids) count as if they were computed."""
@@ -96,17 +92,17 @@ class Cost:
             out_dim = 2 * self.dim if number == len(kernels) else self.cfg.conv_channels
             num_frames = (num_frames + 1) // 2
             total += matmul(num_frames, kernel * in_dim, out_dim)
-            in_dim = out_dim // 2                                       # the gate halves them
+            in_dim = out_dim // 2  # the gate halves them
         return total
 
     def encoder_layer(self, num_states: int) -> int:
         dim, cfg = self.dim, self.cfg
         lags = {"xl": num_lags(num_states), "legacy": num_states}.get(relative_positions(cfg), 0)
         self_attention = (
-            matmul(num_states, dim, 4 * dim)                            # queries, keys, values, output
+            matmul(num_states, dim, 4 * dim)  # queries, keys, values, output
             + attention(num_states, num_states, dim)
             + matmul(lags, dim, dim)
-            + matmul(num_states, dim, lags)                         # the scores of the lags
+            + matmul(num_states, dim, lags)  # the scores of the lags
         )
         feed_forward = 2 * matmul(num_states, dim, cfg.encoder_ffn_embed_dim)
         if cfg.encoder == "transformer":
@@ -145,8 +141,8 @@ class Cost:
     def text_layer(self, num_queries: int, num_keys: int, num_new_keys: int) -> int:
         """Self-attention and feed-forward network of a decoder layer; only the new keys and values are computed."""
         return (
-            matmul(num_queries, self.dim, 2 * self.dim)                 # queries, output
-            + matmul(num_new_keys, self.dim, 2 * self.dim)              # keys, values
+            matmul(num_queries, self.dim, 2 * self.dim)  # queries, output
+            + matmul(num_new_keys, self.dim, 2 * self.dim)  # keys, values
             + attention(num_queries, num_keys, self.dim)
             + 2 * matmul(num_queries, self.dim, self.cfg.decoder_ffn_embed_dim)
         )

@@ -56,7 +56,7 @@ def drop_blanks(logits, padding, cfg):
     """As average, without the segments of blanks; an utterance of nothing but blanks keeps them, as one segment."""
     labels, is_kept = spoken_labels(logits, padding)
     is_kept |= ~is_kept.any(1, keepdim=True)
-    segment = (starts_of_runs(labels) & is_kept).cumsum(1) - 1          # -1 at blanks before the first
+    segment = (starts_of_runs(labels) & is_kept).cumsum(1) - 1  # -1 at blanks before the first
     return segment.clamp(min=0), is_kept.float()
 
 
@@ -64,7 +64,7 @@ def merge_blanks(logits, padding, cfg):
     """As average, with blanks in the segment after them, the last ones in that before them; nothing but blanks is one segment."""
     labels, is_spoken = spoken_labels(logits, padding)
     starts = starts_of_runs(labels)
-    starts[:, 1:] &= is_spoken[:, :-1]                                  # nothing starts after a blank
+    starts[:, 1:] &= is_spoken[:, :-1]  # nothing starts after a blank
     segment = starts.cumsum(1) - 1
     last = segment.masked_fill(~is_spoken, 0).amax(1, keepdim=True)
     return segment.minimum(last), equal_weights(logits)
@@ -129,9 +129,9 @@ def pool_segments(states, segment, weight, padding):
     """
     num_sentences, _, dim = states.shape
     lengths = num_segments_of(segment, padding)
-    num_segments = int(lengths.amax())                                  # the shape of the result: the one host sync
+    num_segments = int(lengths.amax())  # the shape of the result: the one host sync
     row = torch.arange(num_sentences, device=states.device)[:, None] * num_segments
-    place = (row + segment.clamp(max=num_segments - 1)).flatten()       # padding adds nothing, wherever it goes
+    place = (row + segment.clamp(max=num_segments - 1)).flatten()  # padding adds nothing, wherever it goes
     weight = weight.detach().float().masked_fill(padding, 0).flatten()
     total = weight.new_zeros(num_sentences * num_segments).index_add(0, place, weight)
     share = weight / total[place].clamp(min=torch.finfo(total.dtype).tiny)

@@ -4,12 +4,7 @@ import logging
 from dataclasses import fields
 
 from speechllm_plugin.models import saved_model
-from speechllm_plugin.models.config import (
-    CTCConfig,
-    DFPConfig,
-    EncoderConfig,
-    relative_positions,
-)
+from speechllm_plugin.models.config import CTCConfig, DFPConfig, EncoderConfig, relative_positions
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-FIRST_POSITION = 2      # fairseq counts from padding index + 1, and the padding index is 1
+FIRST_POSITION = 2  # fairseq counts from padding index + 1, and the padding index is 1
 
 
 class SinusoidalPositions(nn.Module):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import torch
 from fairseq.data import Dictionary
 
-from speechllm_plugin import checkpoint_file
+from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.models import saved_model
 from speechllm_plugin.models.saved_model import ARCHITECTURES, SavedModel
 
@@ -191,14 +191,14 @@ def read_settings(args: dict, weights: dict):
         flags["encoder_layers"] = args["encoder_layers"]
     else:
         flags["encoder"] = "none"
-    if "encoder.ctc_head.weight" in weights:                            # the reference decides it by the name of the criterion
+    if "encoder.ctc_head.weight" in weights:  # the reference decides it by the name of the criterion
         flags["ctc_layer"] = args["ctc_encoder_layer"]
         flags["ctc_compression"] = args["ctc_compress_strategy"]
         flags["ctc_compression_stride"] = args["ctc_compress_fixed_ratio"]
         flags["ctc_compression_max_length"] = max(args["ctc_compress_max_out_size"], 0) if flags["ctc_compression"] != "none" else 0
     if encoder == "conformer":
         flags["relative_positions"] = "legacy"
-        flags["legacy_batch_norm"] = True                               # in training the reference counts padding
+        flags["legacy_batch_norm"] = True  # in training the reference counts padding
         flags["depthwise_conv_kernel_size"] = args["conformer_conv_kernel_size"]
         flags["encoder_ffn_embed_dim"] = args["feed_forward_expansion_factor"] * args["encoder_embed_dim"]
     if arch == "dfp_transformer":
@@ -226,6 +226,6 @@ def convert_weights(old: dict) -> dict:
     for name in [name for name in new if ".k_proj." in name]:
         joined = "kv" if ".cross_attn." in name else "qkv"
         parts = [name.replace(".k_proj.", f".{letter}_proj.") for letter in joined]
-        if all(part in new for part in parts):                          # otherwise these names are reported as unknown
+        if all(part in new for part in parts):  # otherwise these names are reported as unknown
             new[name.replace(".k_proj.", f".{joined}_proj.")] = torch.cat([new.pop(part) for part in parts])
     return new

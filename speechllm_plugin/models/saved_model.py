@@ -6,14 +6,12 @@ from typing import NamedTuple
 import torch
 from fairseq.models import MODEL_DATACLASS_REGISTRY, MODEL_REGISTRY
 
-from speechllm_plugin import checkpoint_file
+from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.models.config import SpeechToTextConfig
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 
 # --arch -> model and its configuration
-ARCHITECTURES = {
-    name: (model, MODEL_DATACLASS_REGISTRY[name]) for name, model in MODEL_REGISTRY.items() if issubclass(model, SpeechToTextModel)
-}
+ARCHITECTURES = {name: (model, MODEL_DATACLASS_REGISTRY[name]) for name, model in MODEL_REGISTRY.items() if issubclass(model, SpeechToTextModel)}
 
 
 class SavedModel(NamedTuple):
@@ -45,7 +43,7 @@ def parse(checkpoint: dict, path) -> SavedModel:
     if arch not in ARCHITECTURES:
         raise ValueError(f"{path}: must be a checkpoint of {' or '.join(ARCHITECTURES)}, but is of {arch or 'no architecture that it names'}")
     _, config_type = ARCHITECTURES[arch]
-    known = {field.name: flags[field.name] for field in fields(config_type) if field.name in flags}     # what is younger than it has its default
+    known = {field.name: flags[field.name] for field in fields(config_type) if field.name in flags}  # what is younger than it has its default
     state = checkpoint.get("task_state") or {}
     return SavedModel(arch, config_type(**known), tensors(checkpoint, path), cfg.get("task") or {}, state.get("vocabularies", {}))
 

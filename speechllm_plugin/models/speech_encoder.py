@@ -14,7 +14,7 @@ from speechllm_plugin.models.positions import SinusoidalPositions
 from speechllm_plugin.models.subsampling import Subsampling
 from speechllm_plugin.models.transformer import TransformerLayer
 
-LOGITS_AT_ONCE = 2**24      # of the CTC head, where compression alone needs them: they would be the largest tensor of an encoder
+LOGITS_AT_ONCE = 2**24  # of the CTC head, where compression alone needs them: they would be the largest tensor of an encoder
 
 
 class SpeechStates(NamedTuple):
@@ -61,11 +61,10 @@ class SpeechEncoder(FairseqEncoder):
         self.positions = SinusoidalPositions(dim) if form == "none" else None
         self.dropout = nn.Dropout(cfg.dropout)
         self.layers = nn.ModuleList(
-            layer_type(dim, cfg.encoder_ffn_embed_dim, cfg.encoder_attention_heads, cfg, form)
-            for _ in range(cfg.encoder_layers if layer_type else 0)
+            layer_type(dim, cfg.encoder_ffn_embed_dim, cfg.encoder_attention_heads, cfg, form) for _ in range(cfg.encoder_layers if layer_type else 0)
         )
         self.norm = nn.LayerNorm(dim) if final_norm else nn.Identity()
-        self.num_labels = num_transcript_labels + 1                     # with the blank
+        self.num_labels = num_transcript_labels + 1  # with the blank
         self.ctc_head = nn.Linear(dim, self.num_labels) if cfg.ctc_layer else None
 
     def forward(self, src_tokens, src_lengths, with_ctc: bool = True) -> SpeechStates:

@@ -31,12 +31,12 @@ class Subsampling(nn.Module):
             features: (B, T, in_dim), T may exceed the longest utterance.
             lengths:  (B,) number of frames.
         """
-        x = features.transpose(1, 2)                                    # (B, in_dim, T)
+        x = features.transpose(1, 2)  # (B, in_dim, T)
         padding = padding_of(lengths, x.size(2))
         x = x.masked_fill(padding[:, None], 0)
         for convolution in self.convolutions:
             x = nn.functional.glu(convolution(x), dim=1)
-            lengths = (lengths + 1) // 2                                # odd kernels: ceil(length / 2) windows
+            lengths = (lengths + 1) // 2  # odd kernels: ceil(length / 2) windows
             padding = padding_of(lengths, x.size(2))
             x = x.masked_fill(padding[:, None], 0)
         return x.transpose(1, 2).contiguous(), padding

@@ -41,9 +41,7 @@ class TextDecoder(FairseqIncrementalDecoder):
         self.positions = SinusoidalPositions(dim, max_tokens)
         self.dropout = nn.Dropout(cfg.dropout)
         self.layers = nn.ModuleList(
-            TransformerLayer(
-                dim, cfg.decoder_ffn_embed_dim, cfg.decoder_attention_heads, cfg, cross_attention=self.cross_attention
-            )
+            TransformerLayer(dim, cfg.decoder_ffn_embed_dim, cfg.decoder_attention_heads, cfg, cross_attention=self.cross_attention)
             for _ in range(cfg.decoder_layers)
         )
         self.norm = nn.LayerNorm(dim)
@@ -91,7 +89,7 @@ class TextDecoder(FairseqIncrementalDecoder):
         layer, heads: from 0. Before the text, the speech shares its softmax with the text: only the part over the speech counts.
         """
         x = self.embed(prev_output_tokens, self.positions(0, prev_output_tokens.size(1)))
-        weights = self.speech_weights(x, speech, layer)                 # (B, H, U, N)
+        weights = self.speech_weights(x, speech, layer)  # (B, H, U, N)
         weights = (weights if heads is None else weights[:, heads]).mean(1)
         return weights / weights.sum(-1, keepdim=True)
 
@@ -102,9 +100,7 @@ class TextDecoder(FairseqIncrementalDecoder):
     def start(self, speech, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
         """The state before the first token: keys and values of the speech, once per sentence, for texts of up to `max_tokens`."""
         max_tokens = min(max_tokens or self.max_tokens, self.max_tokens)
-        state = DecoderState(
-            speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype
-        )
+        state = DecoderState(speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype)
         self.read_speech(speech, state)
         return state
 
@@ -178,10 +174,10 @@ class PrefixDecoder(TextDecoder):
     def decode(self, x, speech, lengths: Sequence[int] = ()):
         num_states = speech.states.size(1)
         mask = self.prefix_mask(speech.padding, lengths or [x.size(1)])
-        x = torch.cat([speech.states, x], dim=1)                        # (B, N + U, C)
+        x = torch.cat([speech.states, x], dim=1)  # (B, N + U, C)
         for layer in self.layers[:-1]:
             x = layer(x, TextContext(mask))
-        return self.layers[-1](x, TextContext(mask[:, :, num_states:]), skip=num_states)       # nobody reads its speech
+        return self.layers[-1](x, TextContext(mask[:, :, num_states:]), skip=num_states)  # nobody reads its speech
 
     def speech_weights(self, x, speech, layer: int):
         num_states, mask, last = speech.states.size(1), self.prefix_mask(speech.padding, [x.size(1)]), self.layers[layer]
@@ -195,8 +191,8 @@ class PrefixDecoder(TextDecoder):
         for layer in self.layers[:-1]:
             x, key, value = layer.prefill(x, context)
             state.add_layer(key, value)
-            del key, value                                              # else what they are views of is kept while the next layer computes
-        last = self.layers[-1]                                          # nobody reads what its speech becomes
+            del key, value  # else what they are views of is kept while the next layer computes
+        last = self.layers[-1]  # nobody reads what its speech becomes
         state.add_layer(*last.self_attn.keys_and_values(last.self_attn_norm(x)))
 
 

@@ -19,7 +19,7 @@ class FeedForward(nn.Module):
         self.dropout, self.activation_dropout = nn.Dropout(dropout), nn.Dropout(activation_dropout)
 
     def forward(self, x):
-        hidden = self.activation(self.fc1(self.norm(x)), inplace=not torch.is_grad_enabled())      # the largest tensor of a layer
+        hidden = self.activation(self.fc1(self.norm(x)), inplace=not torch.is_grad_enabled())  # the largest tensor of a layer
         return self.dropout(self.fc2(self.activation_dropout(hidden)))
 
 

@@ -3,7 +3,7 @@
     from pathlib import Path
     from speechllm_plugin.reporting.analysis import Options, analyse
     from speechllm_plugin.reporting.runs import read_study
-    from speechllm_plugin.reporting.tables import markdown
+    from speechllm_plugin.reporting.tables.table import markdown
 
     study = read_study(["dfp=runs/dfp-seed1,runs/dfp-seed2", "xattn=runs/xattn-seed1,runs/xattn-seed2"], split=None, data=None)
     analysis = analyse(study, Options(with_checkpoints=False))

@@ -9,20 +9,20 @@ from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.reporting import sound
 from speechllm_plugin.reporting.durations import Bin, by_duration, duration_table
-from speechllm_plugin.reporting.failure_part import failed
 from speechllm_plugin.reporting.inspections import Inspections, inspected
 from speechllm_plugin.reporting.part import Part
+from speechllm_plugin.reporting.parts.failure_part import failed
+from speechllm_plugin.reporting.parts.slice_part import sliced
+from speechllm_plugin.reporting.parts.speed_part import speed_table
+from speechllm_plugin.reporting.parts.word_part import unseen_table, words
 from speechllm_plugin.reporting.results import Settings
 from speechllm_plugin.reporting.runs import Study
 from speechllm_plugin.reporting.scores import Scores, is_recognition, language_table, metrics_named, score, summary_table
-from speechllm_plugin.reporting.slice_part import sliced
-from speechllm_plugin.reporting.speed_part import speed_table
-from speechllm_plugin.reporting.tables import Table
+from speechllm_plugin.reporting.tables.table import Table
 from speechllm_plugin.reporting.utterances import Example, choose, examples, rows_of_ids
-from speechllm_plugin.reporting.word_part import unseen_table, words
-from speechllm_plugin.scoring.languages import learn
 from speechllm_plugin.scoring.slices import Context, join_speakers, read_native
 from speechllm_plugin.scoring.words import word_counts
+from speechllm_plugin.text.language_identification import learn
 
 # Whose words are compared as they are written.
 EXACT_METRICS = ("wer", "cer", "ter")

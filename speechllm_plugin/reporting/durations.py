@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speechllm_plugin.reporting import formats
 from speechllm_plugin.reporting.results import Quantity, Settings, intervals
 from speechllm_plugin.reporting.runs import Study
-from speechllm_plugin.reporting.tables import Column, Section, Table
+from speechllm_plugin.reporting.tables import formats
+from speechllm_plugin.reporting.tables.table import Column, Section, Table
 from speechllm_plugin.scoring.significance import Interval
 
 MOST_BINS = 8

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from speechllm_plugin.inspection import Inspection, inspect
-from speechllm_plugin.reporting import charts
-from speechllm_plugin.reporting.palette import LOOKS
+from speechllm_plugin.reporting.figures import charts
+from speechllm_plugin.reporting.figures.palette import LOOKS
+from speechllm_plugin.reporting.figures.svg import Chart
 from speechllm_plugin.reporting.runs import Study
-from speechllm_plugin.reporting.svg import Chart
 
 CHECKPOINT = "average.pt"
 

@@ -3,15 +3,16 @@
 from importlib.metadata import version
 from pathlib import Path
 
-from speechllm_plugin.reporting import charts, formats
 from speechllm_plugin.reporting.analysis import Analysis
 from speechllm_plugin.reporting.durations import duration_table
-from speechllm_plugin.reporting.forest import forests
+from speechllm_plugin.reporting.figures import charts
+from speechllm_plugin.reporting.figures.forest import forests
+from speechllm_plugin.reporting.figures.palette import LOOKS
 from speechllm_plugin.reporting.inspections import attention_charts, compression_chart
-from speechllm_plugin.reporting.palette import LOOKS
+from speechllm_plugin.reporting.parts.speed_part import missing_logs, speed_table
 from speechllm_plugin.reporting.results import LEVEL, Settings
 from speechllm_plugin.reporting.scores import language_table, summary_table
-from speechllm_plugin.reporting.speed_part import missing_logs, speed_table
+from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.verdict import verdict
 
 # Nothing may be loaded, sent or run; pictures and sounds come out of the page itself.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from speechllm_plugin.reporting.results import Result, Settings, evaluate, of_measures
-from speechllm_plugin.reporting.tables import Table
+from speechllm_plugin.reporting.tables.table import Table
 from speechllm_plugin.scoring.measures import Measure
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.reporting import logs
-from speechllm_plugin.reporting.logs import DecodingLog, TrainingLog
+from speechllm_plugin.outputs import logs
+from speechllm_plugin.outputs.generated_texts import read_in_rows
+from speechllm_plugin.outputs.logs import DecodingLog, TrainingLog
 from speechllm_plugin.scoring.dimensions import durations
-from speechllm_plugin.scoring.hypotheses import read_in_rows
 
 SILENCE = "silence"
 _NAMED = re.compile(r"([^=/]+)=(.+)", re.DOTALL)
@@ -88,7 +88,9 @@ def read_study(arguments: Sequence[str], split: str | None, data: Path | None) -
     folders = [folder for _, folders in named for folder in folders]
     for folder in folders:
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such run; give the folder that a recipe wrote (it holds generate-SPLIT.txt); a comma separates seeds")
+            raise FileNotFoundError(
+                f"{folder}: no such run; give the folder that a recipe wrote (it holds generate-SPLIT.txt); a comma separates seeds"
+            )
     for name, (_, seeds) in zip(names, named):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"{name}: a training stands twice among its seeds ({', '.join(map(str, seeds))}); name each once")

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.reporting import formats
-from speechllm_plugin.reporting.comparison_table import ARROW, comparison_table, note_on_winners
 from speechllm_plugin.reporting.results import Quantity, Result, Settings, evaluate, mean_over, of_metric
 from speechllm_plugin.reporting.runs import Study
-from speechllm_plugin.reporting.tables import Cell, Column, Section, Table
+from speechllm_plugin.reporting.tables import formats
+from speechllm_plugin.reporting.tables.comparison_table import ARROW, comparison_table, note_on_winners
+from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table
 from speechllm_plugin.scoring import comet
 from speechllm_plugin.scoring.metrics import METRICS, Metric
 from speechllm_plugin.scoring.score_table import EMPTY_REFERENCES
@@ -93,7 +93,9 @@ def summary_table(study: Study, scores: Scores) -> Table:
         means = [([_with_arrow(result)], result) for result in scores.means]
         sections = [("All sentences", rows), (f"Mean over {len(scores.by_language[0])} languages", means)]
     family = "the metrics" + (", for all sentences and for the means apart" if scores.means else "")
-    notes = [note_on_winners(family, len(names)), "p random.: paired approximate randomisation; p bootstrap: paired bootstrap."] if len(names) > 1 else []
+    notes = (
+        [note_on_winners(family, len(names)), "p random.: paired approximate randomisation; p bootstrap: paired bootstrap."] if len(names) > 1 else []
+    )
     table = comparison_table("scores", f"Scores on {study.split}", names, [Column("metric", is_text=True)], sections, notes, both_tests=True)
     num_empty = sum(not reference.strip() for reference in study.references)
     if num_empty:

@@ -8,11 +8,11 @@ import numpy as np
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.recording import COLUMN as RECORDING
-from speechllm_plugin.reporting import formats
 from speechllm_plugin.reporting.results import Quantity, loss_of_sentences
 from speechllm_plugin.reporting.runs import Study
-from speechllm_plugin.scoring.alignment import CORRECT, DELETION, INSERTION, SUBSTITUTION, align
-from speechllm_plugin.scoring.normalise import normalise
+from speechllm_plugin.reporting.tables import formats
+from speechllm_plugin.text.normalisation import normalise
+from speechllm_plugin.text.word_alignment import CORRECT, DELETION, INSERTION, SUBSTITUTION, align
 
 # Columns that are told otherwise, or say nothing to a reader.
 NOT_SHOWN = {RECORDING}

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from scipy.stats import t
 
-from speechllm_plugin.reporting import formats
-from speechllm_plugin.reporting.formats import MINUS
 from speechllm_plugin.reporting.part import Part
 from speechllm_plugin.reporting.results import LEVEL, Result
 from speechllm_plugin.reporting.runs import Study
 from speechllm_plugin.reporting.scores import Scores
+from speechllm_plugin.reporting.tables import formats
+from speechllm_plugin.reporting.tables.formats import MINUS
 
 
 class Outcome(NamedTuple):
@@ -52,7 +52,9 @@ def _seeds(comparison, num_seeds):
     """The tests draw sentences; how training went, they do not know: that takes a t test over the seeds' differences, of which there are few."""
     if num_seeds == 1:
         return "One training of each: what other seeds would give is unknown."
-    deviation = f"Between the {num_seeds} pairs of training seeds it varies by {formats.number(comparison.seed_deviation)} points (standard deviation)"
+    deviation = (
+        f"Between the {num_seeds} pairs of training seeds it varies by {formats.number(comparison.seed_deviation)} points (standard deviation)"
+    )
     reach = float(t.ppf(1 - LEVEL / 2, num_seeds - 1)) * comparison.seed_deviation / math.sqrt(num_seeds)
     if abs(comparison.difference) > reach:
         return f"{deviation}."

@@ -213,8 +213,6 @@ DIMENSIONS = {
     "compression_rate": Dimension(
         "Compression rate", "Speech states before the CTC compression per state after it: thirds of the test set.", _compression_rate
     ),
-    "unseen_in_transcript": Dimension(
-        "Unseen words, transcript", "Words of the transcript that no training transcript has.", _unseen_in_transcript
-    ),
+    "unseen_in_transcript": Dimension("Unseen words, transcript", "Words of the transcript that no training transcript has.", _unseen_in_transcript),
     "unseen_in_target": Dimension("Unseen words, reference", "Words of the reference that no training target has.", _unseen_in_target),
 }

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.scoring.alignment import DELETION, INSERTION, SUBSTITUTION, align
-from speechllm_plugin.scoring.languages import KnownLanguages, learn, letters_by_script
 from speechllm_plugin.scoring.measures import Measure, check_paired, counts, share
 from speechllm_plugin.scoring.words import words_of
+from speechllm_plugin.text.language_identification import KnownLanguages, learn, letters_by_script
+from speechllm_plugin.text.word_alignment import DELETION, INSERTION, SUBSTITUTION, align
 
 __all__ = ["FAILURES", "Measure", "Outputs", "failures", "hallucinations", "left_out", "loops", "share"]
 
@@ -124,9 +124,7 @@ def _edits(outputs):
 
 
 def _repetitions(outputs):
-    has_loop = [
-        not loops(hypothesis) <= loops(reference) for hypothesis, reference in zip(outputs.hypothesis_words, outputs.reference_words)
-    ]
+    has_loop = [not loops(hypothesis) <= loops(reference) for hypothesis, reference in zip(outputs.hypothesis_words, outputs.reference_words)]
     return [
         Measure(
             "loops",

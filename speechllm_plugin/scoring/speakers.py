@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from speechllm_plugin.data import table
 from speechllm_plugin.data.manifest import COLUMNS, Utterance
+from speechllm_plugin.files import tsv_rows
 
 DEFAULT_NATIVE = Path(__file__).with_name("native.yaml")
 NATIVE, NON_NATIVE, UNCLEAR = GROUPS = ("native", "non-native", "unclear")
@@ -33,7 +33,7 @@ def join_speakers(utterances: Sequence[Utterance], path) -> list[Utterance]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table of speakers; give a TSV with the column speaker and others")
     attributes, place_of = {}, {}
-    for place, row in table.rows(path, ["speaker"]):
+    for place, row in tsv_rows.rows(path, ["speaker"]):
         speaker = row.pop("speaker")
         if speaker in place_of:
             raise ValueError(f"{place}: each speaker must have one row, but {speaker!r} also has {place_of[speaker]}; remove one")
@@ -74,7 +74,7 @@ def read_native(path=DEFAULT_NATIVE) -> dict[str, str]:
     for group, accents in _lists(path):
         for accent in accents:
             if not isinstance(accent, str) or not accent.strip():
-                raise ValueError(f"{path}: {group} must list accents as text, but has {accent!r}; put it in quotes, e.g. \"other: *\"")
+                raise ValueError(f'{path}: {group} must list accents as text, but has {accent!r}; put it in quotes, e.g. "other: *"')
             if native.setdefault(_key(accent), group) != group:
                 raise ValueError(f"{path}: an accent must be in one list, but {accent!r} is in {native[_key(accent)]} and {group}; remove one")
     return native

@@ -6,7 +6,7 @@ from importlib.metadata import version
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from speechllm_plugin.scoring.normalise import normalise, normaliser_signature
+from speechllm_plugin.text.normalisation import normalise, normaliser_signature
 
 
 def word_edits(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import regex
 
-from speechllm_plugin.scoring.alignment import CORRECT, align
 from speechllm_plugin.scoring.measures import Measure, check_paired
-from speechllm_plugin.scoring.normalise import normalise
+from speechllm_plugin.text.normalisation import normalise
+from speechllm_plugin.text.word_alignment import CORRECT, align
 
 # How often the training texts have a word: lowest count of each band.
 BANDS = (0, 1, 10, 100)

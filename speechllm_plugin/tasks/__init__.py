@@ -1,1 +1,1 @@
-from speechllm_plugin.tasks import speech_to_text, text_to_text  # noqa: F401
+from speechllm_plugin.tasks import speech_task, text_task  # noqa: F401

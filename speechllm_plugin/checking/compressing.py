@@ -1,0 +1,41 @@
+"""CTC compression is what its description says, on the model's own labels."""
+
+import numpy as np
+import torch
+
+from speechllm_plugin.checking.outcome import Outcome, not_applicable
+from speechllm_plugin.checking.reading import ROUNDING, deviation
+from speechllm_plugin.checking.slow_compression import slow_compress
+
+
+@torch.no_grad()
+def slow_reference(subject) -> Outcome:
+    cfg = subject.model.encoder.cfg
+    if cfg.ctc_compression == "none":
+        return not_applicable("the model does not compress")
+    states, logits, compressed, padding, lengths = seen_at_compression(subject.model.encoder, subject.batch()["net_input"])
+    expected = slow_compress(states, logits, lengths, cfg.ctc_compression, cfg.ctc_compression_stride, cfg.ctc_compression_max_length)
+    deviations = [deviation(row[~is_padding], merged) for row, is_padding, merged in zip(compressed, padding, expected, strict=True)]
+    num_states, num_merged = sum(lengths), sum(map(len, expected))
+    return Outcome(float(np.max(deviations)), ROUNDING, f"{num_states:,} states become {num_merged:,}")
+
+
+def seen_at_compression(encoder, net_input):
+    """In the pass that decoding makes: states (B, S, C) and CTC logits (B, S, V + 1) before, states (B, N, C) after it and their padding
+    (B, N), and the lengths before it as Python numbers."""
+    seen = {"states": [], "logits": [], "compressed": []}
+    after = encoder.layers[encoder.cfg.ctc_layer] if encoder.cfg.ctc_layer < len(encoder.layers) else encoder.norm
+    hooks = [  # the head may get the sentences in several parts
+        encoder.ctc_head.register_forward_pre_hook(lambda module, inputs: seen["states"].append(inputs[0])),
+        encoder.ctc_head.register_forward_hook(lambda module, inputs, output: seen["logits"].append(output)),
+        after.register_forward_pre_hook(lambda module, inputs: seen["compressed"].append(inputs[0])),
+    ]
+    try:
+        speech = encoder(net_input["src_tokens"], net_input["src_lengths"], with_ctc=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    lengths = net_input["src_lengths"]
+    for _ in encoder.subsampling.convolutions:
+        lengths = (lengths + 1) // 2
+    return *(torch.cat(tensors) for tensors in seen.values()), speech.padding, lengths.tolist()

@@ -1,0 +1,64 @@
+"""What `speechllm check` prints and stores. Nothing in it depends on the day or the folder, so that a second run gives the same file."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechllm_plugin.checking.checks import CHECKS, Finding
+from speechllm_plugin.files.atomic import replacing
+
+NAME_WIDTH = max(map(len, CHECKS))
+COLUMNS = ("check", "result", "deviation", "bound", "what it means")
+
+
+def heading() -> str:
+    return row(*COLUMNS)
+
+
+def line(finding: Finding) -> str:
+    return row(*cells(finding))
+
+
+def row(name: str, status: str, deviation: str, bound: str, meaning: str) -> str:
+    return f"{name:<{NAME_WIDTH}}  {status:<6}  {deviation:>9}  {bound:>6}  {meaning}"
+
+
+def cells(finding: Finding) -> tuple[str, str, str, str, str]:
+    name, meaning, outcome = finding
+    note = f" ({outcome.note})" if outcome.note else ""
+    return name, outcome.status, number(outcome.deviation), number(outcome.bound), meaning + note
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1e}".replace(".0e", "e") if 0 < value < 1e-2 else f"{value:.2g}"
+
+
+def failed(findings: Sequence[Finding]) -> list[str]:
+    return [finding.name for finding in findings if finding.outcome.status == "fail"]
+
+
+def write(path: Path, about: dict, findings: Sequence[Finding]) -> None:
+    """Write the results to a .json, and readable beside it to a .md."""
+    checks = [
+        {"name": name, "result": found.status, "deviation": finite(found.deviation), "bound": found.bound, "meaning": meaning, "note": found.note}
+        for name, meaning, found in findings
+    ]
+    content = {**about, "passed": not failed(findings), "checks": checks}
+    for target, text in ((path, json.dumps(content, indent=2, ensure_ascii=False) + "\n"), (path.with_suffix(".md"), markdown(about, findings))):
+        with replacing(target) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def finite(value: float | None) -> float | str | None:
+    """JSON has no number for inf and nan."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def markdown(about: dict, findings: Sequence[Finding]) -> str:
+    broken = failed(findings)
+    verdict = f"Failed: {', '.join(broken)}." if broken else "Nothing failed."
+    facts = [f"* {name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}" for name, value in about.items()]
+    table = [COLUMNS, ["---", "---", "---:", "---:", "---"], *map(cells, findings)]
+    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in each) + " |" for each in table]
+    return "\n".join([f"# Self-check of {about['checkpoint']}", "", verdict, "", *facts, "", *rows, ""])

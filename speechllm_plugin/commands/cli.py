@@ -1,0 +1,77 @@
+"""The console command `speechllm COMMAND`.
+
+A command is a module with `add_arguments(parser)` and `run(args)` and one entry in COMMANDS. Only the chosen command's
+module is imported, so that scoring a file waits for neither torch nor fairseq.
+"""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+
+# command: (module, help)
+COMMANDS = {
+    "prepare": ("speechllm_plugin.commands.prepare", "make manifests, features, vocabularies and config.yaml from a corpus"),
+    "describe": ("speechllm_plugin.commands.describe", "print a model file's layers, parameters and FLOPs, and models that match it"),
+    "average": ("speechllm_plugin.commands.average", "average the last checkpoints of a training run"),
+    "import": ("speechllm_plugin.commands.import_checkpoint", "turn a checkpoint of the study's code into one of ours"),
+    "translate": ("speechllm_plugin.commands.translate", "translate a split's source texts with a pretrained model (NLLB and others)"),
+    "distill": ("speechllm_plugin.commands.distill", "make a data folder for a student of a teacher's translations or probabilities"),
+    "bench": ("speechllm_plugin.commands.bench", "measure time and memory of decoding"),
+    "score": ("speechllm_plugin.commands.score", "score the output of fairseq-generate against the manifest"),
+    "report": ("speechllm_plugin.commands.report", "compare finished runs: scores, significance, slices, failures, in one HTML file"),
+    "check": ("speechllm_plugin.commands.check", "test a checkpoint: batches, padding, cache, future, compression, bfloat16, tags"),
+    "silence": ("speechllm_plugin.commands.silence", "make a test set of silence and noise, to see what a model says without speech"),
+}
+
+
+def build_parser(command):
+    """The parser of `speechllm`, complete for `command` only (None: no command's own arguments)."""
+    parser = argparse.ArgumentParser(
+        prog="speechllm",
+        description="Tools around fairseq-train and fairseq-generate with --user-dir speechllm_plugin.",
+        epilog="`speechllm COMMAND --help` describes the arguments of a command.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module_name, summary) in COMMANDS.items():
+        subparser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name == command:
+            module = importlib.import_module(module_name)
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+def describe_error(error):
+    """The message of an error without Python's decoration: `FILE: No such file or directory`."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def main(argv=None):
+    """Run one command.
+
+    Returns:
+        The exit status: 0, or 1 after an error that the user can cause (one line on stderr). Errors in the
+        arguments themselves leave through argparse, with status 2.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    logging.basicConfig(format="%(levelname)s: %(message)s")  # of warnings; fairseq, when imported, would otherwise show what it does itself
+    command = next((argument for argument in argv if not argument.startswith("-")), None)
+    args = build_parser(command).parse_args(argv)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough, as in `speechllm ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains at its end
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"speechllm: error: {describe_error(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

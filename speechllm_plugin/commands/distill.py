@@ -1,0 +1,170 @@
+"""`speechllm distill`: a data folder to train a student on what a teacher says.
+
+The teacher is a checkpoint of `--task speechllm_text_to_text` (`--teacher`), or has translated already (`--teacher-output`: the KD file
+of `speechllm translate`, or what fairseq-generate printed). Its translations are joined with the rows by id and source text.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechllm_plugin.data import manifest
+from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.distillation import data_folder, kd_file, modes, summary, teacher_output
+
+# Flags that mean something only together with another one: flag -> which. Their defaults are in DEFAULTS, so that a given flag shows.
+NEEDS = {
+    "beam": "teacher", "lenpen": "teacher", "max_len_a": "teacher", "max_len_b": "teacher", "max_tokens": "teacher", "cpu": "teacher",
+    "fp16": "teacher", "word_level": "teacher", "kbest": "mode", "empty": "mode", "report": "mode",
+}  # fmt: skip
+CONTRADICTIONS = [("teacher", "teacher_output"), ("mode", "word_level")]
+CONTRADICTIONS += [(name, "word_level") for name in ("beam", "lenpen", "max_len_a", "max_len_b")]
+DEFAULTS = {"beam": 5, "lenpen": 1.0, "max_len_a": 2.0, "max_len_b": 20, "max_tokens": 12000}
+MANY_K = "all that --teacher-output has, or --beam"
+
+
+def add_arguments(parser):
+    add = parser.add_argument
+    add("--data", required=True, metavar="DIR", help="prepared data folder of the student")
+    add("--config-yaml", default="config.yaml", metavar="NAME", help="its data configuration (default: config.yaml)")
+    add("--split", required=True, help="manifest to distill, e.g. train")
+    add("--teacher", metavar="CHECKPOINT", help="of --task speechllm_text_to_text; translates now")
+    add("--teacher-output", nargs="+", metavar="FILE", help="a KD file, or the output of fairseq-generate (of all shards)")
+    add("--teacher-data", metavar="DIR", help="data folder that the teacher was trained with (default: --data)")
+    add("--mode", choices=list(modes.MODES), help="; ".join(f"{name}: {mode.help}" for name, mode in modes.MODES.items()))
+    add("--kbest", type=int, metavar="K", help=f"translations per row (default: 1; kbest, interpolate, sampled: {MANY_K})")
+    add("--empty", choices=["reference"], help="take tgt_text where the teacher says nothing, instead of ending with an error")
+    add("--report", metavar="FILE", help="write FILE.md and FILE.json about the translations")
+    add("--word-level", type=int, metavar="K", help="instead of --mode: store the K most probable tokens at every target position")
+    add("--out", required=True, metavar="DIR", help="data folder to write; with --word-level the cache of the split, CACHE/SPLIT")
+    search = parser.add_argument_group("with --teacher")
+    search.add_argument("--beam", type=int, help=f"beam of the search (default: {DEFAULTS['beam']})")
+    search.add_argument("--lenpen", type=float, help=f"length penalty, above 1 longer (default: {DEFAULTS['lenpen']})")
+    search.add_argument("--max-len-a", type=float, metavar="A", help=f"at most A * source tokens + B tokens (default: {DEFAULTS['max_len_a']})")
+    search.add_argument("--max-len-b", type=int, metavar="B", help=f"(default: {DEFAULTS['max_len_b']})")
+    search.add_argument("--max-tokens", type=int, metavar="N", help=f"tokens of a batch (default: {DEFAULTS['max_tokens']})")
+    search.add_argument("--cpu", action="store_true", default=None, help="leave a GPU alone")
+    search.add_argument("--fp16", action="store_true", default=None, help="half precision")
+
+
+def run(args):
+    check_arguments(args)
+    config, path = DataConfig.load(Path(args.data) / args.config_yaml), Path(args.data) / f"{args.split}.tsv"
+    rows = manifest.read(path)
+    empty = [row.id for row in rows if not row.src_text.strip()]
+    if empty:
+        raise ValueError(
+            f"{path}: a teacher translates src_text, but it is empty in {len(empty):,} of {len(rows):,} rows, the first is {empty[0]!r}: "
+            "fill it in or drop these rows"
+        )
+    if args.word_level is not None:
+        store_word_level(args, rows)
+        return
+    options = {"--data": Path(args.data).resolve().as_posix(), "--split": args.split, "--mode": args.mode, "--kbest": args.kbest}
+    data_folder.check(args.data, args.out, args.split, options)
+    hypotheses, teacher = run_teacher(args, rows) if args.teacher is not None else read_teacher(args, rows)
+    mode, k = modes.MODES[args.mode], number_used(args, len(hypotheses[0]))
+    used = [mode.choose(row, best[:k]) if mode.choose else best[:k] for row, best in zip(rows, hypotheses)]
+    about = summary.make(rows, used, data=str(args.data), split=args.split, teacher=teacher, mode=args.mode)
+    if args.report is not None:
+        print(*summary.write(args.report, about))
+    new_rows = modes.apply(args.mode, rows, without_empty(args, rows, used))
+    written = data_folder.write(config, args.out, args.split, new_rows, mode.settings, options)
+    print(f"{written}: {len(new_rows):,} rows; {summary.summary(about)}")
+
+
+def check_arguments(args):
+    """Raise ValueError where flags contradict each other or have no effect, and set the defaults of the others."""
+    if args.teacher is None and args.teacher_output is None:
+        raise ValueError("give the teacher: --teacher CHECKPOINT, or its translations: --teacher-output FILE")
+    if args.mode is None and args.word_level is None:
+        raise ValueError(f"give what to make: --mode {{{','.join(modes.MODES)}}}, or --word-level K")
+    for one, other in CONTRADICTIONS:
+        if getattr(args, one) is not None and getattr(args, other) is not None:
+            raise ValueError(f"{_flag(one)} and {_flag(other)} exclude each other: leave out one")
+    for name, needed in NEEDS.items():
+        if getattr(args, name) is not None and getattr(args, needed) is None:
+            raise ValueError(f"{_flag(name)} has an effect only with {_flag(needed)}: leave it out")
+    for name, default in DEFAULTS.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+    for name in ("kbest", "word_level", "beam", "max_tokens"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ValueError(f"{_flag(name)} must be at least 1, but is {getattr(args, name)}")
+    if args.kbest is not None and args.kbest > 1 and args.mode in modes.OF_THE_BEST:
+        raise ValueError(f"--mode {args.mode} takes the best translation: --kbest must be 1 or left out, but is {args.kbest}")
+    if args.teacher is not None and args.kbest is not None and args.kbest > args.beam:
+        raise ValueError(f"--kbest must be at most --beam ({args.beam}), but is {args.kbest}")
+
+
+def number_used(args, available: int) -> int:
+    """How many translations of each row go on."""
+    k = args.kbest or modes.MODES[args.mode].default_k or available
+    if k > available:
+        raise ValueError(f"{args.teacher_output[0]}: has {available} translations per row, but --kbest is {k}: lower it or translate again")
+    return k
+
+
+def run_teacher(args, rows) -> tuple[list, str]:
+    """Translate what is not translated yet, in OUT/teacher/SPLIT.tsv; the hypotheses of every row, and the teacher's name."""
+    from speechllm_plugin.distillation.fairseq_teacher import Teacher  # what reads translations waits for neither torch nor fairseq
+
+    teacher = Teacher.load(args.teacher, args.teacher_data or args.data, cpu=bool(args.cpu), fp16=bool(args.fp16))
+    k = args.kbest or modes.MODES[args.mode].default_k or args.beam
+    search = {"beam": args.beam, "lenpen": args.lenpen, "max_len": (args.max_len_a, args.max_len_b)}
+    options = {"beam": args.beam, "lenpen": args.lenpen, "max_len_a": args.max_len_a, "max_len_b": args.max_len_b, "fp16": bool(args.fp16)}
+    description = kd_file.describe(rows, teacher=teacher.name, split=args.split, k=k, options=options)
+    path = Path(args.out) / "teacher" / f"{args.split}.tsv"
+    with kd_file.Writer(path, description) as writer:
+        teacher.translate(rows, writer, max_tokens=args.max_tokens, **search)
+    return teacher_output.join(path, rows), teacher.name
+
+
+def read_teacher(args, rows) -> tuple[list, str]:
+    """The hypotheses of every row from files, and whose they are."""
+
+    def renderings():
+        from speechllm_plugin.distillation import fairseq_teacher
+
+        codec = fairseq_teacher.open_student(args.teacher_data or args.data, args.config_yaml).transcript
+        return lambda text: codec.renderings(text) if codec is not None else []
+
+    hypotheses = teacher_output.load(args.teacher_output, rows, renderings)
+    first = args.teacher_output[0]
+    return hypotheses, kd_file.read_description(first)["teacher"] if teacher_output.is_kd_file(first) else Path(first).name
+
+
+def without_empty(args, rows: Sequence[manifest.Utterance], hypotheses):
+    """The hypotheses, with the reference in place of empty ones if --empty says so; training takes no empty text.
+
+    Raises:
+        ValueError: a text is empty, and --empty does not help.
+    """
+    empty = [row.id for row, best in zip(rows, hypotheses) for _, text in best if not text.strip()]
+    if empty and args.empty != "reference":
+        raise ValueError(
+            f"{len(empty):,} of {sum(map(len, hypotheses)):,} translations are empty, the first is of utterance {empty[0]!r}: "
+            "give --empty reference to take tgt_text there, or another teacher"
+        )
+    return [[(score, text if text.strip() else row.tgt_text) for score, text in best] for row, best in zip(rows, hypotheses)]
+
+
+def store_word_level(args, rows) -> None:
+    """Write the cache of the split: the K most probable tokens at every position of the rows' targets."""
+    from speechllm_plugin.data.teacher import TopKWriter
+    from speechllm_plugin.distillation import fairseq_teacher
+
+    student = fairseq_teacher.open_student(args.data, args.config_yaml)
+    teacher = fairseq_teacher.Teacher.load(args.teacher, args.teacher_data or args.data, cpu=bool(args.cpu), fp16=bool(args.fp16))
+    fairseq_teacher.check_same_targets(teacher, student)
+    num_types = len(student.target_dictionary)
+    if args.word_level > num_types:
+        raise ValueError(f"--word-level must be at most the {num_types:,} types of the target vocabulary, but is {args.word_level}")
+    facts = {"vocabulary": student.target.digest(), "num_types": num_types, "k": args.word_level}
+    writer = TopKWriter(args.out, facts | {"split": args.split, "teacher": teacher.name})
+    teacher.write_top_k(rows, student, writer, max_tokens=args.max_tokens)
+    writer.close()
+    print(f"{args.out}: the {args.word_level} most probable tokens at every position of {len(rows):,} targets")
+
+
+def _flag(name):
+    return f"--{name.replace('_', '-')}"

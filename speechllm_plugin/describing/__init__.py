@@ -1,0 +1,1 @@
+"""Sizes, masks and operations of a model file: `speechllm describe`."""

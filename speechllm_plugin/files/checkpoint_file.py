@@ -1,0 +1,34 @@
+"""Reads checkpoints as data: nothing that a file holds is ever run."""
+
+import argparse
+import re
+import zipfile
+from pathlib import Path
+
+import torch
+
+# Checkpoints of tasks without a dataclass keep their options in a Namespace. Not torch's context manager: it would take
+# the name from the rest of the process, too.
+torch.serialization.add_safe_globals([argparse.Namespace])
+
+
+def load(path):
+    """A checkpoint's dictionary on the CPU; tensors stay on disk until they are used.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, not from fairseq, or holds objects that the safe loader refuses.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        zipped = zipfile.is_zipfile(file)  # torch maps only these into memory
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except Exception as error:  # a damaged file raises whatever its bytes lead to
+        refused = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it holds {refused[1]}, which is not data and was not run" if refused else "it is damaged, or none"
+        raise ValueError(f"{path}: not a checkpoint that can be read safely ({reason}); remove it or save it again") from error
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise ValueError(f"{path}: a fairseq checkpoint has an entry 'model', but this file has none")
+    return state

@@ -1,0 +1,1 @@
+"""All that bends fairseq or torch."""

@@ -1,0 +1,38 @@
+"""What a user can cause ends a fairseq command with one line instead of a traceback."""
+
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+WORKER_PREFIX = "Caught "  # how torch begins what a data loader's worker raised; its own traceback follows, the message last
+
+
+def install() -> None:
+    """Shorten errors of this package in the fairseq-* commands; elsewhere (notebooks, tests) nothing changes."""
+    if Path(sys.argv[0]).name.startswith("fairseq-"):
+        previous = sys.excepthook
+        sys.excepthook = lambda kind, error, traceback: report(error) or previous(kind, error, traceback)
+
+
+def report(error: BaseException | None) -> bool:
+    """Print `fairseq-train: error: message` if this package raised the error, or the one that fairseq replaced by it."""
+    while error is not None:
+        message = message_for_user(error)
+        if message:
+            print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+            return True
+        error = error.__context__
+    return False
+
+
+def message_for_user(error: BaseException) -> str:
+    """The message of a ValueError or FileNotFoundError that this package raised, also in a worker; else nothing."""
+    if not isinstance(error, (ValueError, FileNotFoundError)):
+        return ""
+    message = str(error)
+    if message.startswith(WORKER_PREFIX):
+        return message.strip().splitlines()[-1].partition(": ")[2] if f'File "{PACKAGE}' in message else ""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return message if PACKAGE in Path(traceback.tb_frame.f_code.co_filename).parents else ""

@@ -1,0 +1,1 @@
+"""What the stock commands wrote: generated texts, logs, run folders."""

@@ -1,0 +1,1 @@
+"""From corpora to data folders: `speechllm prepare`."""

@@ -1,0 +1,129 @@
+"""What is wrong with a corpus, found in its texts and folders before any audio is read or anything written."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from speechllm_plugin.data import audio, features
+from speechllm_plugin.data.manifest import Segment, Utterance, has_separator
+from speechllm_plugin.preparation.corpora import TRAIN_SPLIT
+from speechllm_plugin.text.listing import first_few
+
+TRAIN_FRAMES = range(5, 3001)  # the paper's; other splits are never filtered
+
+TARGET_COLUMNS = {"asr": "src_text", "st": "tgt_text", "joint": "src_text and tgt_text"}
+
+
+def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[Segment]]], columns_made: Sequence[str]) -> None:
+    """Look at the rows of each manifest of each split, and for their audio files.
+
+    Args:
+        columns_made: extra columns that the manifests are going to get, so that the corpus must not have them.
+
+    Raises:
+        ValueError: something is wrong: its first places, and in how many rows.
+    """
+    for split, manifests in contents.items():
+        for name, segments in manifests.items():
+            if not segments:
+                raise ValueError(f"{split}: no row of the corpus can be used; correct --root or --splits")
+            _check_columns(segments, columns_made)
+            _check_targets(task, name, segments)
+            _check_ids(segments)
+            needed = needed_texts(task, (segment.utterance for segment in segments)) if split == TRAIN_SPLIT else ()
+            _check_texts(split, segments, needed)
+    if TRAIN_SPLIT in contents:
+        _check_languages(task, contents)
+    _check_audio(root, [segment.utterance.audio for manifests in contents.values() for segments in manifests.values() for segment in segments])
+
+
+def needed_texts(task: str, utterances: Iterable[Utterance]) -> tuple[str, ...]:
+    """The columns that every training row must have text in: src_text only where there are transcripts at all, or have to be."""
+    has_transcripts = task == "joint" or any(utterance.src_text for utterance in utterances)
+    return ("src_text", "tgt_text") if has_transcripts else ("tgt_text",)
+
+
+def text_problem(utterance: Utterance, needed: Iterable[str]) -> str:
+    """Why a manifest cannot hold the utterance, or training not use it; empty if nothing is wrong."""
+    for column in needed:
+        if not getattr(utterance, column):
+            return f"{column} is empty, but training needs text; write the text or remove the row"
+    for column in ("id", "tgt_text", "src_text", "speaker"):
+        if has_separator(getattr(utterance, column)):
+            return f"{column} must have no tab or line break, but is {getattr(utterance, column)!r}; replace it by a space"
+    for column, value in utterance.extra.items():
+        if has_separator(value):
+            return f"{column} must have no tab or line break, but is {value!r}; replace it by a space"
+    return ""
+
+
+def _check_columns(segments, columns_made):
+    for segment in segments:
+        for column in columns_made:
+            if column in segment.utterance.extra:
+                raise ValueError(f"{segment.place}: the column {column} is written by speechllm prepare; give that of the corpus another name")
+
+
+def _check_targets(task, name, segments):
+    if not any(segment.utterance.tgt_text for segment in segments):
+        raise ValueError(f"{name}: --task {task} needs {TARGET_COLUMNS[task]}, but no row has a text; fill in the column or give another --task")
+    for segment in segments:
+        for language in (segment.utterance.tgt_lang, segment.utterance.src_lang)[: 2 if task == "joint" else 1]:
+            if not re.fullmatch(r"[\w-]+", language):
+                raise ValueError(
+                    f"{segment.place}: the language of a target must be a code such as de or zh-CN, but is {language!r}; correct the columns "
+                    "src_lang and tgt_lang, or give --source-lang and --target-lang in their place"
+                )
+
+
+def _check_ids(segments):
+    place_of = {}
+    for segment in segments:
+        place = place_of.setdefault(segment.utterance.id, segment.place)
+        if place is not segment.place:
+            raise ValueError(f"{segment.place}: id must be unique, but {segment.utterance.id!r} also stands at {place}; rename one")
+
+
+def _check_texts(split, segments, needed):
+    problems = []
+    for segment in segments:
+        # A row that is going to be dropped for its length needs no text.
+        problem = text_problem(segment.utterance, needed if _may_be_trained_on(segment) else ())
+        if problem:
+            problems.append((f"{segment.place} ({segment.utterance.id})", problem))
+    if problems:
+        places = [place for place, _ in problems[1:]]
+        more = f"; texts of {len(places)} more rows of {split} cannot be used: {first_few(places)}" if places else ""
+        raise ValueError(f"{problems[0][0]}: {problems[0][1]}{more}")
+
+
+def _may_be_trained_on(segment):
+    duration = segment.duration_seconds
+    return duration is None or features.num_frames(round(duration * audio.SAMPLE_RATE)) in TRAIN_FRAMES
+
+
+def _check_languages(task, contents):
+    trained = {segment.utterance.tgt_lang for segment in contents[TRAIN_SPLIT][TRAIN_SPLIT]}
+    if task == "joint":
+        trained |= {segment.utterance.src_lang for segment in contents[TRAIN_SPLIT][TRAIN_SPLIT]}
+    for manifests in contents.values():
+        for segments in manifests.values():
+            for segment in segments:
+                if segment.utterance.tgt_lang not in trained:
+                    raise ValueError(
+                        f"{segment.place}: {TRAIN_SPLIT} has no target in {segment.utterance.tgt_lang}, only in {' '.join(sorted(trained))}; "
+                        "correct the language or remove the row"
+                    )
+
+
+def _check_audio(root, paths):
+    # One listing per folder: a corpus has up to 300,000 clips in one.
+    paths, listings, absent = dict.fromkeys(paths), {}, []
+    for path in paths:
+        folder, name = os.path.split(os.path.join(root, path))
+        if folder not in listings:
+            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else ()
+        if name not in listings[folder]:
+            absent.append(path)
+    if absent:
+        raise ValueError(f"{root}: {len(absent)} of {len(paths)} audio files are not there: {first_few(absent)}; restore them or correct --root")

@@ -1,0 +1,106 @@
+"""What of a prepared data folder is finished, for which options and input: so that a killed run can be completed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from speechllm_plugin.data.manifest import Segment
+from speechllm_plugin.files.atomic import replacing
+
+
+def fingerprint(segments: Sequence[Segment], root) -> str:
+    """A digest of the segments and of the sizes and times of their audio files."""
+    digest = hashlib.sha256()
+    for segment in segments:
+        digest.update(repr((segment.utterance, segment.offset_seconds, segment.duration_seconds)).encode())
+    for path in sorted({segment.utterance.audio for segment in segments}):
+        state = os.stat(os.path.join(root, path))
+        digest.update(f"{path} {state.st_size} {state.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+class PreparedFolder:
+    """A data folder in the making and its record (.prepare.json).
+
+    The folder is made of pieces (splits, vocabularies). Manifests stay drafts until publish() names them all, last of
+    everything: a folder that has its manifests is complete.
+    """
+
+    def __init__(self, path, options: dict[str, Any]):
+        """Open a folder, made or not; options are the values of command-line flags, by flag. Nothing is written yet.
+
+        Raises:
+            ValueError: the folder was made with other options, or not by this command.
+        """
+        self.path = Path(path)
+        self._record_path = self.path / ".prepare.json"
+        if self._record_path.is_file():
+            self._record = json.loads(self._record_path.read_text(encoding="utf-8"))
+            self._check(options)
+            return
+        foreign = sorted(self.path.glob("*.tsv"))
+        if foreign:
+            raise ValueError(f"{foreign[0]}: speechllm prepare did not make this manifest and would replace it; choose another --out")
+        self._record = {"options": options, "pieces": {}}
+
+    def finished(self, piece: str, mark: str) -> dict[str, Any] | None:
+        """The facts kept about a piece, or None where it has to be made: it is not finished, or was made from another input.
+
+        mark: the fingerprint of the piece's input.
+        """
+        entry = self.entry(piece)
+        if entry is None or entry["mark"] != mark or not all(self._exists(name) for name in entry["files"]):
+            return None
+        return entry["facts"]
+
+    def require_same(self, flag: str, made_with, value) -> None:
+        """Raise ValueError if the folder was made with another value of a flag."""
+        if made_with != value:
+            raise ValueError(f"{flag} is {value}, but {self.path} was made with {made_with}; choose another --out or delete that folder")
+
+    def entry(self, piece: str) -> dict[str, Any] | None:
+        """The mark and the facts of a piece, whatever input it was made from; None if it is not finished."""
+        return self._record["pieces"].get(piece)
+
+    def withdraw(self, piece: str, *files: str) -> None:
+        """Forget a piece and delete its files, before it is made again."""
+        self._record["pieces"].pop(piece, None)
+        self._save()
+        for name in files:
+            for path in (self.path / name, self.draft(name)):
+                path.unlink(missing_ok=True)
+
+    def finish(self, piece: str, mark: str, *files: str, **facts) -> dict[str, Any]:
+        """Record a piece as finished; returns the facts."""
+        self._record["pieces"][piece] = {"mark": mark, "files": files, "facts": facts}
+        self._save()
+        return facts
+
+    def manifest(self, split: str) -> Path:
+        """The manifest of a finished split, published or not."""
+        name = f"{split}.tsv"
+        return self.draft(name) if self.draft(name).exists() else self.path / name
+
+    def draft(self, name: str) -> Path:
+        """Where a manifest waits for publish()."""
+        return self.path / f"{name}.draft"
+
+    def publish(self, *names: str) -> None:
+        """Give drafts their names."""
+        for name in names:
+            if self.draft(name).exists():
+                os.replace(self.draft(name), self.path / name)
+
+    def _exists(self, name):
+        return (self.path / name).exists() or self.draft(name).exists()
+
+    def _check(self, options):
+        for flag, value in options.items():
+            self.require_same(flag, self._record["options"].get(flag), value)
+
+    def _save(self):
+        with replacing(self._record_path) as part:
+            part.write_text(json.dumps(self._record, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The readers of corpora: one file each; ../corpora.py has their table."""

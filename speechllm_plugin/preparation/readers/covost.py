@@ -1,0 +1,87 @@
+"""CoVoST 2 on Common Voice: ROOT/LANG/{clips/*.mp3,validated.tsv,covost_v2.SRC_TGT.tsv}, LANG being the language of the speech."""
+
+import collections
+from pathlib import Path
+
+from speechllm_plugin.data.manifest import Segment, Utterance
+from speechllm_plugin.files import tsv_rows
+from speechllm_plugin.text.listing import first_few
+
+# Split: its names in the TSV, as in the preparation of CoVoST's authors; they use the two names below for nothing.
+SPLITS = {"train": ("train", "train_covost"), "dev": ("dev",), "test": ("test",)}
+UNUSED = ("dev_covost", "test_covost")
+
+# Column of the manifest: its names in Common Voice's releases.
+ABOUT_SPEAKER = {"accent": ("accent", "accents"), "age": ("age",), "gender": ("gender",)}
+
+
+def read(root, split: str, source_lang: str, target_lang: str) -> list[Segment]:
+    """The segments of a split in the order of covost_v2.SRC_TGT.tsv; `absent_from` is set where validated.tsv has no such clip.
+
+    Raises:
+        FileNotFoundError: the folder of the language or one of the two TSV files is missing.
+        ValueError: there is no such split, or a TSV file is not as it should be.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"--splits must be of {' '.join(SPLITS)} for covost2, but has {split}")
+    folder = Path(root) / source_lang
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such language; correct --root or --source-lang")
+    translations = _translations(folder / f"covost_v2.{source_lang}_{target_lang}.tsv", split)
+    recordings_path = folder / "validated.tsv"
+    recordings = _recordings(recordings_path, translations)
+    segments = []
+    for clip, (place, translation) in translations.items():
+        recording = recordings.get(clip)
+        utterance = Utterance(
+            id=clip.removesuffix(".mp3"),
+            audio=f"{source_lang}/clips/{clip}",
+            n_frames=0,
+            tgt_text=translation.strip(),
+            speaker=recording["client_id"] if recording else "",
+            src_text=recording["sentence"].strip() if recording else "",
+            src_lang=source_lang,
+            tgt_lang=target_lang,
+            extra={column: _first(recording, names) for column, names in ABOUT_SPEAKER.items()} if recording else {},
+        )
+        segments.append(Segment(utterance, place, absent_from="" if recording else str(recordings_path)))
+    return segments
+
+
+def _translations(path, split):
+    """Clip -> place and translation, of one split."""
+    clips, unknown, translations = collections.Counter(), collections.Counter(), {}
+    for place, row in tsv_rows.rows(path, ["path", "translation", "split"], escapechar="\\"):
+        clips[row["path"]] += 1
+        if row["split"] in SPLITS[split]:
+            translations[row["path"]] = place, row["translation"]
+        elif row["split"] not in UNUSED and not any(row["split"] in names for names in SPLITS.values()):
+            unknown[row["split"]] += 1
+    if unknown:
+        names = " ".join(name for names in SPLITS.values() for name in names)
+        raise ValueError(f"{path}: split must be of {names}, but is {first_few(list(unknown))} in {unknown.total()} rows; correct them")
+    _check_unique(path, clips)
+    if not translations:
+        raise ValueError(f"{path}: must have rows of the split {split}, but has none among {clips.total()}; correct the file or --splits")
+    return translations
+
+
+def _recordings(path, clips):
+    """Clip -> its row of validated.tsv, for some clips."""
+    counts, recordings = collections.Counter(), {}
+    for _, row in tsv_rows.rows(path, ["path", "sentence", "client_id"], escapechar="\\"):
+        if row["path"] in clips:
+            counts[row["path"]] += 1
+            recordings[row["path"]] = row
+    _check_unique(path, counts)
+    return recordings
+
+
+def _check_unique(path, clips):
+    doubled = [clip for clip, count in clips.items() if count > 1]
+    if doubled:
+        raise ValueError(f"{path}: path must be unique, but {len(doubled)} stand twice or more: {first_few(doubled)}; remove their other rows")
+
+
+def _first(row, columns):
+    return next((row[column] for column in columns if column in row), "")

@@ -1,0 +1,86 @@
+"""MuST-C v1.0: ROOT/en-de/data/SPLIT/{wav/*.wav,txt/SPLIT.{yaml,en,de}}."""
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import yaml
+
+from speechllm_plugin.data.manifest import Segment, Utterance
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 230,000 segments: seconds in C, minutes in Python
+
+
+def read(root, split: str, source_lang: str, target_lang: str) -> list[Segment]:
+    """The segments of a split in the order of its files; src_text is the transcript, tgt_text the translation.
+
+    Raises:
+        FileNotFoundError: the split or one of its files is missing.
+        ValueError: the yaml file is not as it should be, or the numbers of segments and lines differ.
+    """
+    pair = f"{source_lang}-{target_lang}"
+    folder = Path(root) / pair / "data" / split
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such split; correct --root, --source-lang, --target-lang or --splits")
+    yaml_path = folder / "txt" / f"{split}.yaml"
+    segments = _segments(yaml_path)
+    sources = _lines(folder / "txt" / f"{split}.{source_lang}", yaml_path, len(segments))
+    targets = _lines(folder / "txt" / f"{split}.{target_lang}", yaml_path, len(segments))
+    num_in_talk = defaultdict(int)
+    read_segments = []
+    for index, (segment, source, target) in enumerate(zip(segments, sources, targets), 1):
+        place = f"{yaml_path}: segment {index}"
+        talk, extension = os.path.splitext(str(_field(segment, "wav", place)))
+        utterance = Utterance(
+            id=f"{split}_{talk}_{num_in_talk[talk]}",
+            audio=f"{pair}/data/{split}/wav/{talk}{extension}",
+            n_frames=0,
+            tgt_text=target,
+            speaker=str(segment.get("speaker_id", "")),
+            src_text=source,
+            src_lang=source_lang,
+            tgt_lang=target_lang,
+        )
+        num_in_talk[talk] += 1
+        offset, duration = (_seconds(segment, name, place) for name in ("offset", "duration"))
+        read_segments.append(Segment(utterance, place, offset, duration))
+    return read_segments
+
+
+def _segments(path):
+    try:
+        segments = yaml.load(_text(path), Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())}); correct the file") from error
+    if not isinstance(segments, list) or not segments:
+        raise ValueError(f"{path}: must be a list of segments (- {{duration: ..., offset: ..., wav: ...}}), but is {type(segments).__name__}")
+    return segments
+
+
+def _lines(path, yaml_path, num_segments):
+    lines = _text(path).removesuffix("\n").split("\n")
+    if len(lines) != num_segments:
+        raise ValueError(f"{path}: must have one line per segment of {yaml_path.name} ({num_segments}), but has {len(lines)}")
+    return [line.strip() for line in lines]
+
+
+def _text(path):
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; the split must have it")
+    try:
+        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
+
+
+def _field(segment, name, place):
+    if not isinstance(segment, dict) or name not in segment:
+        raise ValueError(f"{place}: the segment must have a field {name}, but is {segment!r}")
+    return segment[name]
+
+
+def _seconds(segment, name, place):
+    value = _field(segment, name, place)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise ValueError(f"{place}: {name} must be seconds, not negative, but is {value!r}")
+    return float(value)

@@ -1,0 +1,64 @@
+"""Own corpora: ROOT/SPLIT.tsv with a header.
+
+Columns: `audio` (from ROOT on, any format that libsndfile reads) and `src_text` (transcript) or `tgt_text` (translation) or both; optional
+`offset` and `duration` (seconds), `src_lang`, `tgt_lang`, `speaker`, `id`; others are carried into the manifest.
+"""
+
+from pathlib import Path
+
+from speechllm_plugin.data.manifest import COLUMNS, Segment, Utterance
+from speechllm_plugin.files import tsv_rows
+
+TIMES = ("offset", "duration")
+LANGUAGE_FLAGS = {"src_lang": "--source-lang", "tgt_lang": "--target-lang"}
+
+
+def read(root, split: str, source_lang: str | None, target_lang: str | None) -> list[Segment]:
+    """The segments of a split in the order of its file; a language fills an absent column.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not as it should be, or names another language than the flag.
+    """
+    path, segments = Path(root) / f"{split}.tsv", []
+    for number, (place, row) in enumerate(tsv_rows.rows(path, ["audio"]), 1):
+        for column in ("id", "audio"):
+            if not row.get(column, number):
+                raise ValueError(f"{place}: {column} must not be empty; fill it in or remove the row")
+        utterance = Utterance(
+            id=row.get("id", f"{split}_{number}"),
+            audio=row["audio"],
+            n_frames=0,
+            tgt_text=row.get("tgt_text", "").strip(),
+            speaker=row.get("speaker", ""),
+            src_text=row.get("src_text", "").strip(),
+            src_lang=_language(row, "src_lang", source_lang, place),
+            tgt_lang=_language(row, "tgt_lang", target_lang, place),
+            extra={column: value for column, value in row.items() if column not in COLUMNS + TIMES},
+        )
+        offset, duration = (_seconds(row, column, place) for column in TIMES)
+        segments.append(Segment(utterance, place, offset or 0.0, duration))
+    if not segments:
+        raise ValueError(f"{path}: must have rows, but has only a header; fill it in or leave it out of --splits")
+    return segments
+
+
+def _language(row, column, given, place):
+    language = row.get(column, given or "")
+    if given and language != given:
+        raise ValueError(f"{place}: {column} is {language!r}, but {LANGUAGE_FLAGS[column]} is {given}: leave out the flag or correct the row")
+    return language
+
+
+def _seconds(row, column, place):
+    """None where the column is absent or empty."""
+    text = row.get(column, "")
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf") or (column == "duration" and not seconds):
+        raise ValueError(f"{place}: {column} must be seconds, {'positive' if column == 'duration' else 'not negative'}, but is {text!r}")
+    return seconds

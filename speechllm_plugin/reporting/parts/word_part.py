@@ -1,0 +1,51 @@
+"""How many of the reference's words the systems find, by how often the training targets have them."""
+
+from speechllm_plugin.reporting.part import Part, measured
+from speechllm_plugin.reporting.results import Settings
+from speechllm_plugin.reporting.runs import Study
+from speechllm_plugin.reporting.tables.comparison_table import comparison_table, note_on_winners
+from speechllm_plugin.reporting.tables.table import Column, Section, Table
+from speechllm_plugin.scoring.slices import Context
+from speechllm_plugin.scoring.words import unseen_words, word_recall
+
+_FOUND = {True: "that the minimal word alignment pairs with themselves", False: "that also stand in the output, wherever"}
+_EXPLANATION = {
+    by_alignment: f"Recall: of the reference's words with this frequency in the training targets, those {found}. Words are normalised."
+    for by_alignment, found in _FOUND.items()
+}
+
+
+def words(study: Study, context: Context, by_alignment: bool, settings: Settings) -> Part | None:
+    """The Part of the recall of words; None where the training targets are not known. by_alignment: of recognition."""
+    if context.target_counts is None:
+        return None
+    bands = measured(
+        [
+            [word_recall(run.hypotheses, study.references, context.target_counts, study.languages, by_alignment) for run in system.runs]
+            for system in study.systems
+        ],
+        settings,
+    )
+    table = comparison_table(
+        "words",
+        f"Recall of the reference's words in percent, {study.split}",
+        study.names,
+        [Column("words of the reference", is_text=True), Column("n words")],
+        [("", [([band.measure.heading, band.out_of], band.result) for band in bands])],
+        [*([note_on_winners("the rows of this table", len(study.systems))] if len(study.systems) > 1 else []), _EXPLANATION[by_alignment]],
+    )
+    return Part({"Recall of words": [band.row for band in bands]}, table, {})
+
+
+def unseen_table(study: Study, context: Context, by_alignment: bool) -> Table:
+    """Every word of the references that the training targets lack, and how often each system has it (mean over its seeds)."""
+    found = [
+        [unseen_words(run.hypotheses, study.references, context.target_counts, study.languages, by_alignment) for run in system.runs]
+        for system in study.systems
+    ]
+    rows = []
+    for number, (word, occurrences, _) in enumerate(found[0][0]):
+        hits = [sum(words[number][2] for words in seeds) / len(seeds) for seeds in found]
+        rows.append([word, f"{occurrences:,}", *(f"{each:,.0f}" if each == int(each) else f"{each:,.1f}" for each in hits)])
+    columns = [Column("word", is_text=True), Column("in references"), *(Column(name, "found by") for name in study.names)]
+    return Table("unseen_words", f"Words of {study.split} that the training targets lack", columns, [Section("", rows)])

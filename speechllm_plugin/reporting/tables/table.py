@@ -1,0 +1,121 @@
+"""A table once, for the page, for Markdown and for LaTeX."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from speechllm_plugin.reporting.tables.formats import MINUS, NONE
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}", MINUS: "$-$", NONE: "--", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}",
+    "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "×": r"$\times$",
+}  # fmt: skip
+_MARKDOWN = re.compile(r"([\\`*_<>|~]|(?<=\])\()")  # the last: what makes a link
+
+
+class Column(NamedTuple):
+    """A heading, and the heading over several columns that it stands under; texts are aligned to the left, numbers to the right."""
+
+    heading: str
+    group: str = ""
+    is_text: bool = False
+
+
+class Cell(NamedTuple):
+    """strong: to be seen first, as a significant winner."""
+
+    text: str
+    strong: bool = False
+
+
+class Section(NamedTuple):
+    """Rows under a heading of their own; "" for none. A row's cells are str or Cell."""
+
+    heading: str
+    rows: Sequence[Sequence]
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: of its files, and of its place in the page; notes: lines below it; explanations: of its rows, to look up."""
+
+    name: str
+    caption: str
+    columns: Sequence[Column]
+    sections: Sequence[Section]
+    notes: Sequence[str] = field(default_factory=tuple)
+    explanations: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """The upper headings and the number of columns under each, from the left."""
+        groups = []
+        for column in self.columns:
+            if groups and groups[-1][0] == column.group:
+                groups[-1] = (column.group, groups[-1][1] + 1)
+            else:
+                groups.append((column.group, 1))
+        return groups
+
+    @property
+    def has_groups(self) -> bool:
+        return any(column.group for column in self.columns)
+
+    def cells(self, row) -> list[tuple[Cell, Column]]:
+        return [(cell if isinstance(cell, Cell) else Cell(cell), column) for cell, column in zip(row, self.columns, strict=True)]
+
+
+def markdown(table: Table) -> str:
+    """The table as GitHub shows it; the upper headings are joined to the lower ones."""
+    headings = [f"{column.group} {column.heading}".strip() for column in table.columns]
+    lines = [f"**{markdown_text(table.caption)}**", "", _line(map(markdown_text, headings))]
+    lines.append(_line(":--" if column.is_text else "--:" for column in table.columns))
+    for section in table.sections:
+        if section.heading:
+            lines.append(_line([f"*{markdown_text(section.heading)}*"] + [""] * (len(table.columns) - 1)))
+        for row in section.rows:
+            cells = [cell for cell, _ in table.cells(row)]
+            lines.append(_line(f"**{markdown_text(cell.text)}**" if cell.strong else markdown_text(cell.text) for cell in cells))
+    lines += ["", *(f"{markdown_text(note)}  " for note in [*table.notes, *table.explanations])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def latex(table: Table) -> str:
+    r"""A tabular in the manner of booktabs, to \input in a table: needs \usepackage{booktabs}, and UTF-8 fonts for the texts of the data."""
+    alignment = "".join("l" if column.is_text else "r" for column in table.columns)
+    lines = [f"% {_one_line(text)}" for text in (table.caption, *table.notes, *table.explanations)]
+    lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule"]
+    if table.has_groups:
+        cells, rules, first = [], [], 1
+        for group, size in table.groups:
+            cells.append(rf"\multicolumn{{{size}}}{{c}}{{{latex_text(group)}}}" if group else " & ".join([""] * size))
+            rules += [rf"\cmidrule(lr){{{first}-{first + size - 1}}}"] if group else []
+            first += size
+        lines += [" & ".join(cells) + r" \\", " ".join(rules)]
+    lines += [" & ".join(latex_text(column.heading) for column in table.columns) + r" \\", r"\midrule"]
+    for number, section in enumerate(table.sections):
+        lines += [r"\addlinespace"] if number else []
+        if section.heading:
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\emph{{{latex_text(section.heading)}}}}} \\")
+        for row in section.rows:
+            cells = [cell for cell, _ in table.cells(row)]
+            lines.append(" & ".join(rf"\textbf{{{latex_text(cell.text)}}}" if cell.strong else latex_text(cell.text) for cell in cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def markdown_text(text: str) -> str:
+    return _MARKDOWN.sub(r"\\\1", _one_line(text))
+
+
+def latex_text(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in _one_line(text))
+
+
+def _one_line(text):
+    return " ".join(text.split())
+
+
+def _line(cells):
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,1 @@
+"""Texts as such: words, scripts, languages, normalisation."""

@@ -1,0 +1,197 @@
+"""Parts of a report: what logs say, numbers as text, tables in three notations, pictures, words side by side."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speechllm_plugin.outputs import logs
+from speechllm_plugin.reporting.figures import svg
+from speechllm_plugin.reporting.figures.forest import axis_half_width, forest
+from speechllm_plugin.reporting.part import Row
+from speechllm_plugin.reporting.results import Quantity, Settings, evaluate, loss_of_sentences, mean_over
+from speechllm_plugin.reporting.tables import formats
+from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table, latex, markdown
+from speechllm_plugin.reporting.utterances import aligned, edits_of
+from speechllm_plugin.scoring import significance
+from speechllm_plugin.scoring.share import share
+
+SETTINGS = Settings(num_resamples=200)
+
+
+def log_line(name, **values):
+    return f"2026-01-01 10:00:00 | INFO | {name} | {json.dumps({key: str(value) for key, value in values.items()})}\n"
+
+
+def test_curves_are_those_of_the_epochs_and_what_was_gone_back_behind_does_not_count(tmp_path):
+    path = tmp_path / "train.log"
+    path.write_bytes(
+        b"INFO | fairseq_cli.train | {'_name': None}\n\xff\xfe not UTF-8\n"
+        + b"x | INFO | fairseq_cli.train | num. shared model params: 1,236,059 (num. trained: 1,236,059)\n"
+        + log_line("train_inner", epoch=1, loss=9, num_updates=3).encode()
+        + log_line("train", epoch=1, train_loss=5, train_nll_loss=4, train_num_updates=10, train_frames_per_second=100).encode()
+        + log_line("dev", epoch=1, dev_loss=6, dev_ctc_loss=2, dev_num_updates=10).encode()
+        + log_line("train", epoch=2, train_loss=4, train_num_updates=20, train_frames_per_second=300).encode()
+        + b'x | INFO | train | {"epoch": 3, "train_loss": "2"x | INFO | dev | {"epoch": 3}\n'
+        + log_line("train", epoch=1, train_loss=4.5, train_num_updates=10, train_frames_per_second=200).encode()
+    )
+    log = logs.read_training(path)
+    assert log.curves == {
+        ("train", "loss"): ([10], [4.5]),
+        ("train", "nll_loss"): ([10], [4]),
+        ("dev", "loss"): ([10], [6]),
+        ("dev", "ctc_loss"): ([10], [2]),
+    }
+    assert (log.num_parameters, log.frames_per_second, log.validation_subset, log.num_damaged) == (1236059, 200, "dev", 1)
+
+
+def test_a_picture_has_no_control_characters_of_its_texts():
+    chart = svg.draw("a\x02title", "text", 100, lambda axes: axes.set_xlabel("mexi\x02can"))
+    assert "mexican" in chart.svg
+
+
+def test_the_last_decoding_of_a_log_counts(tmp_path):
+    path = tmp_path / "generate-test.log"
+    path.write_text(
+        "$ fairseq-generate old/data --path a.pt\nTranslated 9 sentences (10 tokens) in 1.0s (9.00 sentences/s, 10.00 tokens/s)\n"
+        "$ fairseq-generate /a folder/data --path a.pt --gen-subset test\n"
+        "INFO:fairseq_cli.generate:Translated 1,000 sentences (11,590 tokens) in 6.5s (153.85 sentences/s, 1783.08 tokens/s)\n"
+        "INFO:x:peak memory: process 812 MiB, GPU 1,234 MiB\n"
+    )
+    log = logs.read_decoding(path)
+    assert (str(log.data), log.num_sentences, log.num_tokens, log.seconds) == ("/a folder/data", 1000, 11590, pytest.approx(6.5, rel=1e-4))
+    assert (log.sentences_per_second, log.tokens_per_second, log.process_mebibytes, log.gpu_mebibytes) == (153.85, 1783.08, 812, 1234)
+    with open(path, "a") as more:
+        more.write("$ fairseq-generate /b --path a.pt --gen-subset test\nkilled\n")
+    assert logs.read_decoding(path) == (Path("/b"), None, None, None, None, None, None)
+    path.write_text("peak memory: process 812 MiB\n")
+    assert logs.read_decoding(path)[1:] == (None, None, None, None, 812, None)
+    assert logs.read_decoding(tmp_path / "none.log") is None and logs.read_training(tmp_path / "none.log") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (formats.number(1234.5), "1,234.50"),
+        (formats.number(-0.001), "0.00"),
+        (formats.number(float("nan")), "–"),
+        (formats.difference(0.4), "+0.40"),
+        (formats.difference(-0.4), "−0.40"),
+        (formats.difference(-0.001), "0.00"),
+        (formats.interval(-1, 2, signed=True), "[−1.00, +2.00]"),
+        (formats.interval(float("nan"), 2), "–"),
+        (formats.p_value(0.0004), "< 0.001"),
+        (formats.p_value(1.0), "1.000"),
+        (formats.p_equation(0.034), "p = 0.034"),
+        (formats.duration(90), "90.0 s"),
+        (formats.duration(9000), "2.5 h"),
+        (formats.enumeration(["a"]), "a"),
+        (formats.enumeration("abc"), "a, b and c"),
+    ],
+)
+def test_numbers_as_text(text, expected):
+    assert text == expected
+
+
+HOSTILE = r"a_b|c<i>$x$ 5% & #{~^\ [l](u) − ±"
+COLUMNS = [Column("name", is_text=True), Column("score", "A & B"), Column("p", "A & B")]
+TABLE = Table("t", "Cap_tion", COLUMNS, [Section("Part_1", [[HOSTILE, Cell("1.0", True), "< 0.1"]])], ["A note."])
+
+
+def test_markdown_has_as_many_cells_in_every_line_and_no_markup_of_the_data():
+    lines = markdown(TABLE).splitlines()
+    assert lines[0] == r"**Cap\_tion**" and lines[-1] == "A note."
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[2:6]] == [4, 4, 4, 4]
+    assert lines[5] == r"| a\_b\|c\<i\>$x$ 5% & #{\~^\\ [l]\(u) − ± | **1.0** | \< 0.1 |"
+    assert lines[2] == "| name | A & B score | A & B p |" and lines[3] == "| :-- | --: | --: |"
+
+
+def test_latex_escapes_what_has_a_meaning_there():
+    text = latex(TABLE)
+    hostile = r"a\_b\textbar{}c\textless{}i\textgreater{}\$x\$ 5\% \& \#\{\textasciitilde{}\textasciicircum{}\textbackslash{} {[}l{]}(u) $-$ $\pm$"
+    assert rf"{hostile} & \textbf{{1.0}}" in text
+    assert r" & \multicolumn{2}{c}{A \& B} \\" in text and r"\cmidrule(lr){2-3}" in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+    assert all(line.count("%") == 0 or line.startswith("%") or r"\%" in line for line in text.splitlines())
+
+
+def test_charts_of_one_page_share_no_id_and_texts_stay_texts():
+    def plot(axes):
+        axes.plot([1, 2, 3], [1, 3, 2], marker="o", label="$a$ & <b>")
+        axes.legend()
+
+    one, other = svg.draw("One", "first", 200, plot), svg.draw("Two", 'second <&">', 200, plot)
+    ids = [re.findall(r' id="([^"]+)"', chart.svg) for chart in (one, other)]
+    assert ids[0] and not set(ids[0]) & set(ids[1])
+    for chart, own in zip((one, other), ids):
+        assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', chart.svg)) == set(own)
+        assert "$a$ &amp; &lt;b&gt;</text>" in chart.svg
+        assert "http" not in chart.svg and "font-family" not in chart.svg and "<style" not in chart.svg
+    assert 'role="img" aria-label="second &lt;&amp;&quot;&gt;"' in other.svg
+
+
+def quantity(first, second, lower_is_better=True):
+    return Quantity("rate", lower_is_better, share, [np.asarray(first, float), np.asarray(second, float)])
+
+
+def random_counts(rng, errors, num_rows=60, num_seeds=2):
+    length = rng.integers(5, 15, num_rows)
+    return np.stack([np.stack([rng.poisson(errors, num_rows), length], axis=-1) for _ in range(num_seeds)])
+
+
+def test_results_are_those_of_the_significance_tests_and_the_winner_is_the_better_one():
+    rng = np.random.default_rng(1)
+    good, bad = random_counts(rng, 1), random_counts(rng, 3)
+    quantities = [quantity(good, bad), quantity(good, bad, lower_is_better=False), quantity(good, good)]
+    better, worse, same = evaluate(quantities, SETTINGS)
+    assert better.intervals[1] == significance.interval(share, bad, 200)
+    assert better.comparisons[0] == significance.compare(share, good, bad, 200, 200)
+    p_values = [result.comparisons[0].p_randomisation for result in (better, worse, same)]
+    assert [result.adjusted[0] for result in (better, worse, same)] == significance.holm(p_values).tolist()
+    assert (better.winner(1), worse.winner(1), same.winner(1)) == (0, 1, None)
+    assert same.comparisons[0].p_randomisation == same.comparisons[0].p_bootstrap == 1
+
+
+def test_the_mean_over_languages_counts_every_language_the_same():
+    rng = np.random.default_rng(2)
+    all_rows = quantity(random_counts(rng, 1), random_counts(rng, 3))
+    first = np.arange(60) < 10
+    mean = evaluate([mean_over([first, ~first], all_rows)], SETTINGS)[0]
+    parts = evaluate([all_rows.of_rows("a", first), all_rows.of_rows("b", ~first)], SETTINGS)
+    for system in range(2):
+        assert mean.intervals[system].score == pytest.approx(np.mean([part.intervals[system].score for part in parts]))
+
+
+def test_the_loss_of_a_sentence_is_what_the_corpus_would_gain_without_it():
+    counts = np.array([[[0, 10], [8, 10], [1, 30]]])
+    losses = loss_of_sentences(quantity(counts, counts), 0)
+    without = [100 * 9 / 40, 100 * 1 / 40, 100 * 8 / 20]
+    assert losses == pytest.approx([100 * 9 / 50 - each for each in without])
+    assert loss_of_sentences(quantity(counts, counts, lower_is_better=False), 0) == pytest.approx(-losses)
+
+
+def test_a_forest_leaves_out_empty_rows_and_says_that_it_shows_the_largest():
+    rng = np.random.default_rng(3)
+    results = evaluate([quantity(random_counts(rng, 1, size), random_counts(rng, 3, size)) for size in (*range(2, 32), 0)], SETTINGS)
+    rows = [Row(f"slice {number}", result.quantity.num_rows, result) for number, result in enumerate(results)]
+    chart = forest("Some", "rate", ["a", "b"], rows, None, axis_half_width(results))
+    assert chart.note == "the 20 largest of 30"
+    assert "slice 10 " in chart.description and "slice 9 " not in chart.description and "slice 30" not in chart.description
+    assert re.findall(r">(slice \d+)</text>", chart.svg) == [f"slice {number}" for number in range(10, 30)]
+
+
+def test_words_are_aligned_as_they_are_written():
+    words = aligned("The cat, sat down", "the hat sat there down", "en", exactly=False)
+    assert [tuple(word) for word in words] == [
+        ("correct", "The", "the"),
+        ("substitution", "cat,", "hat"),
+        ("correct", "sat", "sat"),
+        ("insertion", "", "there"),
+        ("correct", "down", "down"),
+    ]
+    assert edits_of(words) == "1 substitution, 1 insertion"
+    assert aligned("The cat", "the cat", "en", exactly=True)[0].operation == "substitution"
+    assert edits_of(aligned("a b", "", "en", exactly=False)) == "2 deletions"
+    assert edits_of(aligned("", "", "en", exactly=False)) == "empty, as the reference"

@@ -1,0 +1,130 @@
+"""The commands as a user gives them, in processes of their own outside the repository, and what they print."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "speechllm_plugin"
+TASK = ["--user-dir", PACKAGE, "--task", "speechllm_speech_to_text"]
+OURS = [*TASK, "--criterion", "ctc_cross_entropy"]
+SEARCH = ["--beam", 3, "--nbest", 3, "--max-len-b", 12]
+PROCESSES_AT_ONCE = 2
+TIMEOUT_SECONDS = 900  # each takes about 6; something hangs only if even a busy machine is slower than this
+
+DECODER = ["--decoder-layers", "1", "--decoder-embed-dim", "16", "--decoder-ffn-embed-dim", "16", "--decoder-attention-heads", "2"]
+SIZES = [
+    "--encoder-layers",
+    "2",
+    "--encoder-embed-dim",
+    "16",
+    "--encoder-ffn-embed-dim",
+    "16",
+    "--encoder-attention-heads",
+    "2",
+    "--conv-channels",
+    "16",
+] + DECODER
+CONFORMER = ["--encoder", "conformer", "--depthwise-conv-kernel-size", 3]
+MODELS = {
+    "dfp_conformer_compressed": ["--arch", "dfp_transformer", *CONFORMER, *SIZES, "--ctc-layer", 1, "--ctc-compression", "avg"],
+    "xattn_transformer": ["--arch", "xattn_transformer", "--encoder", "transformer", *SIZES],
+    "dfp_without_encoder": ["--arch", "dfp_transformer", "--encoder", "none", "--causal-prefix", *SIZES],
+}
+# 22 utterances: 4 batches an epoch, so that 6 updates end in the second one.
+NUM_UPDATES = 6
+TRAINING = [
+    *["--optimizer", "adam", "--lr", "1e-2", "--max-tokens", "600", "--seed", "1", "--num-workers", "0"],
+    *["--log-format", "json", "--log-interval", "1", "--valid-subset", "dev"],
+]
+
+
+class Hypothesis(NamedTuple):
+    """An H- line: score in base 2, pieces of the text."""
+
+    score: float
+    text: str
+
+
+def run(*command, cwd, python_path=None, input=None):
+    """A process without what a developer's shell may hold: settings of torch, and the repository on Python's path."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TORCH_") and name != "PYTHONPATH"}
+    environment |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | ({"PYTHONPATH": str(python_path)} if python_path else {})
+    return subprocess.run([*map(str, command)], cwd=cwd, env=environment, input=input, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+
+
+def fairseq(name, *arguments, cwd, **settings):
+    """fairseq-train and so on, as installed beside this Python; it finds the package through --user-dir alone."""
+    return run(Path(sys.executable).with_name(f"fairseq-{name}"), *arguments, "--cpu", cwd=cwd, **settings)
+
+
+def python(*arguments, cwd):
+    return run(sys.executable, *arguments, cwd=cwd, python_path=ROOT)
+
+
+def speechllm(*arguments, cwd):
+    return python("-m", "speechllm_plugin.commands.cli", *arguments, cwd=cwd)
+
+
+def succeeded(process):
+    assert process.returncode == 0, process.stderr[-3000:]
+    return process
+
+
+def train(data, out, *arguments, model=MODELS["xattn_transformer"], updates=NUM_UPDATES, plugin=OURS):
+    saving = ["--save-dir", out] if out else ["--no-save"]
+    return fairseq("train", data, *plugin, *model, *TRAINING, *saving, "--max-update", updates, *arguments, cwd=Path(data).parent)
+
+
+def generate(data, checkpoint, split, *arguments, plugin=TASK):
+    return fairseq("generate", data, *plugin, "--path", checkpoint, "--gen-subset", split, *SEARCH, *arguments, cwd=Path(data).parent)
+
+
+def at_once(*calls):
+    """The results of functions without arguments, in order."""
+    with ThreadPoolExecutor(PROCESSES_AT_ONCE) as pool:
+        return list(pool.map(lambda call: call(), calls))
+
+
+def train_in_two_processes(data, out, *arguments, **settings):
+    """gloo on one machine, as recipes for several CPUs start it; returns both processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = ["--ddp-backend", "legacy_ddp", "--distributed-backend", "gloo", "--distributed-no-spawn", "--distributed-world-size", 2]
+    processes += ["--distributed-init-method", f"tcp://127.0.0.1:{port}"]
+    return at_once(
+        *(lambda rank=rank: succeeded(train(data, out, *arguments, *processes, "--distributed-rank", rank, **settings)) for rank in (0, 1))
+    )
+
+
+def last_line(process):
+    return process.stderr.rstrip("\n").rpartition("\n")[2]
+
+
+def updates(process):
+    """Number of the update -> its losses and the norm of its gradient, as fairseq-train logs them."""
+    logs = [json.loads(line.partition("| train_inner | ")[2]) for line in process.stdout.splitlines() if "| train_inner |" in line]
+    return {int(log["num_updates"]): {name: log[name] for name in ("loss", "nll_loss", "ctc_loss", "gnorm") if name in log} for log in logs}
+
+
+def hypotheses(output):
+    """Row of the manifest -> its n-best list, from what fairseq-generate or fairseq-interactive wrote."""
+    rows = {}
+    for row, score, text in re.findall(r"^H-(\d+)\t(\S+)\t(.*)$", output, re.MULTILINE):
+        rows.setdefault(int(row), []).append(Hypothesis(float(score), text))
+    return rows
+
+
+def assert_same_hypotheses(actual, expected, tolerance=1e-4):
+    assert actual.keys() == expected.keys()
+    for row, n_best in expected.items():
+        assert [hypothesis.text for hypothesis in actual[row]] == [hypothesis.text for hypothesis in n_best]
+        for one, other in zip(actual[row], n_best):
+            assert abs(one.score - other.score) < tolerance

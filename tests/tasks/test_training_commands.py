@@ -1,0 +1,122 @@
+"""fairseq-train: what a run may be cut into, or be done with, without another result; and what else trains on our data."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from commands import (
+    MODELS,
+    SIZES,
+    TASK,
+    at_once,
+    generate,
+    hypotheses,
+    succeeded,
+    train,
+    train_in_two_processes,
+    updates,
+)
+
+from speechllm_plugin.data import features, manifest
+
+pytest_plugins = "command_runs"
+pytestmark = pytest.mark.end_to_end
+
+COMPRESSED = MODELS["dfp_conformer_compressed"]
+STOCK = ["--criterion", "label_smoothed_cross_entropy", "--label-smoothing", 0.1]
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["model"]
+
+
+def assert_same_weights(path, other_path):
+    torch.testing.assert_close(weights(path), weights(other_path), rtol=0, atol=0)
+
+
+def test_a_run_that_was_stopped_ends_as_one_in_one_go(trained, data, tmp_path):
+    """Stopped within the first epoch and at its end; all runs go on into the second."""
+    folders = {2: tmp_path / "within", 4: tmp_path / "between"}
+    for folder, name in zip(folders.values(), ("checkpoint_1_2.pt", "checkpoint1.pt")):
+        folder.mkdir()
+        shutil.copy(trained.folder / name, folder / "checkpoint_last.pt")
+    resumed = at_once(*(lambda folder=folder: train(data, folder, model=COMPRESSED) for folder in folders.values()))
+    in_one_go = updates(trained.train)
+    for process, (num_updates, folder) in zip(resumed, folders.items()):
+        assert updates(succeeded(process)) == {number: log for number, log in in_one_go.items() if number > num_updates}
+        assert_same_weights(folder / "checkpoint_last.pt", trained.folder / "checkpoint_last.pt")
+
+
+def test_worker_processes_change_no_loss(trained, data):
+    assert updates(succeeded(train(data, None, "--num-workers", 2, model=COMPRESSED))) == updates(trained.train)
+
+
+def test_finetuning_begins_with_the_weights_and_counts_from_one(trained, data, tmp_path):
+    start = ["--finetune-from-model", trained.checkpoint]
+    process = succeeded(train(data, tmp_path, *start, "--lr", 0, model=COMPRESSED, updates=1))
+    assert set(updates(process)) == {1}
+    end, begin = weights(tmp_path / "checkpoint_last.pt"), weights(trained.checkpoint)
+    for name in begin:
+        if "running_" not in name and "num_batches" not in name:
+            torch.testing.assert_close(end[name], begin[name], rtol=0, atol=0)
+
+
+def test_two_processes_are_one_with_twice_the_batches(data, tmp_path):
+    """The model is without what differs by process: dropout."""
+    plain = ["--dropout", 0, "--attention-dropout", 0, "--activation-dropout", 0]
+    first, _ = train_in_two_processes(data, tmp_path / "two", *plain, updates=2)
+    alone = succeeded(train(data, tmp_path / "one", *plain, "--update-freq", 2, updates=2))
+    assert updates(first) == updates(alone) and set(updates(alone)) == {1, 2}
+    torch.testing.assert_close(weights(tmp_path / "two/checkpoint_last.pt"), weights(tmp_path / "one/checkpoint_last.pt"))
+
+
+def test_batch_norm_of_two_processes_ends_an_epoch_in_which_one_has_a_batch_more(data, tmp_path):
+    """The process without data takes part in the sums of the other's batch norm and counts nothing in them."""
+    batches = ["--max-tokens", 6000, "--batch-size", 5, "--required-batch-size-multiple", 1]  # 22 utterances: 5 batches
+    train_in_two_processes(data, tmp_path, *batches, "--max-epoch", 2, model=COMPRESSED, updates=100)
+    state = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
+    assert state["optimizer_history"][-1]["num_updates"] == 2 * 3
+    assert all(value.isfinite().all() for value in state["model"].values())
+
+
+@pytest.mark.parametrize("model", ["dfp_conformer_compressed", "xattn_transformer"])
+def test_fairseqs_own_criterion_trains_our_models(model, data):
+    process = succeeded(train(data, None, model=MODELS[model], updates=2, plugin=[*TASK, *STOCK]))
+    assert set(updates(process)) == {1, 2}
+
+
+def test_bfloat16_trains_on_the_cpu(trained, data):
+    losses = updates(succeeded(train(data, None, "--bf16", model=COMPRESSED, updates=1)))
+    assert float(losses[1]["loss"]) == pytest.approx(float(updates(trained.train)[1]["loss"]), rel=0.05)
+
+
+def test_our_data_trains_fairseqs_own_task_and_model(data):
+    host = ["--task", "speech_to_text", "--arch", "s2t_transformer_s", *STOCK]
+    process = succeeded(train(data, None, "--required-batch-size-multiple", 1, model=SIZES, updates=2, plugin=host))
+    assert set(updates(process)) == {1, 2}
+
+
+def test_data_in_fairseqs_own_form_trains_our_task(data, tmp_path):
+    """As fairseq's examples prepare it: no transcripts, features in .npy files by absolute path, a tokenizer by absolute path."""
+    out = tmp_path / "data"
+    out.mkdir()
+    shutil.copy(data / "spm_target.txt", out)
+    for split in ("train", "dev"):
+        lines = ["id\taudio\tn_frames\ttgt_text\tspeaker"]
+        for row in manifest.read(data / f"{split}.tsv"):
+            np.save(out / f"{row.id}.npy", features.read(row.audio, data))
+            lines.append(f"{row.id}\t{out / row.id}.npy\t{row.n_frames}\t{row.tgt_text}\t{row.speaker}")
+        (out / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    config = {
+        "bpe_tokenizer": {"bpe": "sentencepiece", "sentencepiece_model": str(data / "spm_target.model")},
+        "input_channels": 1,
+        "input_feat_per_channel": 80,
+        "specaugment": {"freq_mask_F": 27, "freq_mask_N": 1, "time_mask_N": 1, "time_mask_T": 100, "time_mask_p": 1.0, "time_warp_W": 0},
+        "transforms": {"*": ["utterance_cmvn"], "_train": ["utterance_cmvn", "specaugment"]},
+        "vocab_filename": "spm_target.txt",
+    }
+    (out / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert set(updates(succeeded(train(out, tmp_path / "run", updates=2)))) == {1, 2}
+    assert len(hypotheses(succeeded(generate(out, tmp_path / "run/checkpoint_last.pt", "dev")).stdout)) == 9
