@@ -15,7 +15,7 @@ from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.preparation import corpora, hold_out, vocabulary
 from speechllm_plugin.preparation.corpora import CORPORA, TRAIN_SPLIT
 from speechllm_plugin.preparation.corpus_check import TRAIN_FRAMES, check, needed_texts, text_problem
-from speechllm_plugin.preparation.extraction import Readers
+from speechllm_plugin.preparation.extraction import SoundReaders
 from speechllm_plugin.preparation.prepare_arguments import TRANSCRIBE_PROBABILITY, add_arguments
 from speechllm_plugin.preparation.prepare_output import print_check, print_table, report_absent, report_held_out
 from speechllm_plugin.preparation.prepared_folder import PreparedFolder, fingerprint
@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> None:
     splits = list(dict.fromkeys(args.splits or corpus.splits))
     pairs = corpora.language_pairs(args.corpus, args.task, args.source_lang, args.target_lang)
     folder = _open_folder(args, splits)
-    segments = corpora.read(args.corpus, args.root, splits, pairs)
-    absent = {split: [segment for segment in segments[split] if segment.absent_from] for split in splits}
+    corpus_rows = corpora.read(args.corpus, args.root, splits, pairs)
+    absent = {split: [row for row in corpus_rows[split] if row.absent_from] for split in splits}
     for split in splits:
-        report_absent(split, absent[split], len(segments[split]))
-    usable = {split: [segment for segment in segments[split] if not segment.absent_from] for split in splits}
+        report_absent(split, absent[split], len(corpus_rows[split]))
+    usable = {split: [row for row in corpus_rows[split] if not row.absent_from] for split in splits}
     kept, held_out = hold_out.apply(usable, args.hold_out)
     report_held_out(held_out, usable)
     contents = {split: corpora.manifests(args.task, split, kept[split]) for split in splits}
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
     vocabularies = _plan_vocabularies(args, corpus, folder, contents)
     for split in splits:
         _write_absent(folder.path / f"missing_{split}.txt", absent[split])
-    with Readers(args.workers) as readers:
+    with SoundReaders(args.workers) as readers:
         facts = {split: _prepare_split(folder, readers, args, split, contents[split]) for split in splits}
     for planned in vocabularies:
         _prepare_vocabulary(folder, planned)
@@ -99,13 +99,13 @@ def _write_absent(path, absent):
     path.unlink(missing_ok=True)
     if absent:
         with replacing(path) as part:
-            part.write_text("".join(f"{name}\n" for name in dict.fromkeys(segment.utterance.audio for segment in absent)), encoding="utf-8")
+            part.write_text("".join(f"{name}\n" for name in dict.fromkeys(row.utterance.audio for row in absent)), encoding="utf-8")
         print(f"{path}: the clips that were left out")
 
 
 def _plan_vocabularies(args, corpus, folder, contents):
     if TRAIN_SPLIT in contents:
-        utterances = [segment.utterance for segment in contents[TRAIN_SPLIT][TRAIN_SPLIT]]
+        utterances = [row.utterance for row in contents[TRAIN_SPLIT][TRAIN_SPLIT]]
     else:
         utterances = manifest.read(folder.manifest(TRAIN_SPLIT))
     languages = {utterance.tgt_lang for utterance in utterances}
@@ -135,8 +135,8 @@ def _plan_vocabularies(args, corpus, folder, contents):
 
 def _prepare_split(folder, readers, args, split, manifests):
     """Make the drafts of a split's manifests and their features, unless they are there; returns rows, hours and dropped rows."""
-    segments = [segment for rows in manifests.values() for segment in rows]
-    mark = fingerprint(segments, args.root)
+    corpus_rows = [row for rows in manifests.values() for row in rows]
+    mark = fingerprint(corpus_rows, args.root)
     facts = folder.finished(split, mark)
     if facts is not None:
         print(f"{split}: already prepared")
@@ -149,27 +149,27 @@ def _prepare_split(folder, readers, args, split, manifests):
     folder.withdraw(split, *files)
     frames = TRAIN_FRAMES if split == TRAIN_SPLIT else ANY_FRAMES
     with archive as writer:
-        readings = _read_sounds(readers, args.root, split, segments, frames, writer)
+        readings = _read_sounds(readers, args.root, split, corpus_rows, frames, writer)
         rows, dropped = _with_readings(args.task, split, manifests, readings, frames)
     for name, utterances in rows.items():
         manifest.write(folder.draft(f"{name}.tsv"), utterances)
     for reason, count in dropped.items():
-        print(f"{split}: dropped {count} of {len(segments)} rows: {reason}")
+        print(f"{split}: dropped {count} of {len(corpus_rows)} rows: {reason}")
     num_frames = [utterance.n_frames for utterances in rows.values() for utterance in utterances]
     hours = sum(num_frames) * FRAME_SHIFT_SECONDS / 3600
     return folder.finish(split, mark, *files, rows=len(num_frames), hours=hours, dropped=dropped.total())
 
 
-def _read_sounds(readers, root, split, segments, frames, archive):
+def _read_sounds(readers, root, split, corpus_rows, frames, archive):
     """Sound -> what reading it gave, its features being in the archive: each sound is read and stored once, however many rows have it."""
     first = {}
-    for segment in segments:
-        first.setdefault(segment.sound, segment)
+    for row in corpus_rows:
+        first.setdefault(row.sound, row)
     readings = readers.read(list(first.values()), root, frames, with_features=archive is not None)
     reading_of = {}
-    for reading, (sound, segment) in zip(tqdm(readings, desc=split, total=len(first), unit="row"), first.items()):
+    for reading, (sound, row) in zip(tqdm(readings, desc=split, total=len(first), unit="row"), first.items()):
         if reading.features is not None:
-            stored = archive.add(segment.utterance.id, reading.features)
+            stored = archive.add(row.utterance.id, reading.features)
             reading = replace(reading, audio=stored, recording=reading.audio, features=None)
         reading_of[sound] = reading
     return reading_of
@@ -182,20 +182,20 @@ def _with_readings(task, split, manifests, readings, frames):
         ValueError: rows cannot be used; all of them are listed on stderr first.
     """
     rows, dropped, bad = {}, collections.Counter(), []
-    for name, segments in manifests.items():
+    for name, corpus_rows in manifests.items():
         rows[name] = utterances = []
-        needed = needed_texts(task, [segment.utterance for segment in segments]) if split == TRAIN_SPLIT else ()
-        for segment in segments:
-            reading = readings[segment.sound]
+        needed = needed_texts(task, [row.utterance for row in corpus_rows]) if split == TRAIN_SPLIT else ()
+        for row in corpus_rows:
+            reading = readings[row.sound]
             if not reading.problem and reading.n_frames not in frames:
                 limit = f"shorter than {frames[0]} frames" if reading.n_frames < frames[0] else f"longer than {frames[-1]} frames"
                 dropped[f"{limit} ({frames[0]} to {frames[-1]} are trained on)"] += 1
                 continue
-            problem = reading.problem or text_problem(segment.utterance, needed)
+            problem = reading.problem or text_problem(row.utterance, needed)
             if problem:
-                bad.append(f"{segment.place} ({segment.utterance.id}): {problem}")
-            extra = segment.utterance.extra | ({recording.COLUMN: reading.recording} if reading.recording else {})
-            utterances.append(replace(segment.utterance, audio=reading.audio, n_frames=reading.n_frames, extra=extra))
+                bad.append(f"{row.place} ({row.utterance.id}): {problem}")
+            extra = row.utterance.extra | ({recording.COLUMN: reading.recording} if reading.recording else {})
+            utterances.append(replace(row.utterance, audio=reading.audio, n_frames=reading.n_frames, extra=extra))
     num_rows = sum(map(len, manifests.values()))
     if bad:
         print(*bad, sep="\n", file=sys.stderr)

@@ -26,7 +26,7 @@ def read(source: str, root) -> np.ndarray:
         (num_samples,) float32 in [-1, 1], 16 kHz, channels averaged.
 
     Raises:
-        ValueError: the file is missing, unreadable or cut short, the segment ends past its end, or the waveform is empty or not finite.
+        ValueError: the file is missing, unreadable or cut short, the part ends past its end, or the waveform is empty or not finite.
     """
     span = _SPAN.fullmatch(source)
     if span is None:
@@ -50,7 +50,7 @@ def decode(file, name: str, start: int = 0, num_samples: int | None = None) -> n
             wanted = length - start if num_samples is None else num_samples
             if start + wanted > length:
                 raise ValueError(
-                    f"{name}: the segment ends at sample {start + wanted}, but the file has {length} samples ({rate} Hz); "
+                    f"{name}: the utterance ends at sample {start + wanted}, but the file has {length} samples ({rate} Hz); "
                     "correct its start and length"
                 )
             if wanted <= 0:

@@ -34,26 +34,6 @@ class Utterance:
     extra: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """An utterance of a corpus whose audio has not been read yet: `utterance.n_frames` is 0, `utterance.audio` a whole file.
-
-    place: file and position in it, to name when something is wrong with it.
-    absent_from: the file of the corpus that should describe this utterance and does not, so that it cannot be used; else empty.
-    """
-
-    utterance: Utterance
-    place: str
-    offset_seconds: float = 0.0
-    duration_seconds: float | None = None  # None: to the end of the file
-    absent_from: str = ""
-
-    @property
-    def sound(self) -> tuple[str, float, float | None]:
-        """Equal for segments of the same speech."""
-        return self.utterance.audio, self.offset_seconds, self.duration_seconds
-
-
 def read(path) -> list[Utterance]:
     """The utterances of a manifest, in order.
 

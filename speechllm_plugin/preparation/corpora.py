@@ -1,42 +1,87 @@
 """The corpora that `speechllm prepare` knows, and what each task makes of their rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from speechllm_plugin.data.manifest import Segment
-from speechllm_plugin.preparation.readers import covost, mustc, own_tsv
+from speechllm_plugin.preparation.corpus_row import CorpusRow
+from speechllm_plugin.preparation.readers import covost2, mustc, own_tsv
 
 TRAIN_SPLIT = "train"
 VALIDATION_SPLIT = "dev"
 TASKS = ("asr", "st", "joint")
+PROGRESS_DELAY_SECONDS = 2  # what takes less shows no progress bar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """How a corpus is read, and what counts where no flag says otherwise.
+    """One corpus: how its files are read, and what counts where no flag says otherwise.
 
-    read: read(root, split, source_lang, target_lang) -> segments; src_text is the transcript, tgt_text the translation.
-    vocab_sizes: pieces of the target vocabulary by task, and those for targets in several languages.
+    title: its name in tables.
+    read: read(root, split, source_lang, target_lang) -> rows; src_text is the transcript, tgt_text the translation.
+    layout: what its root holds, for messages and help texts, e.g. en-de/data.
+    directions: directions(root) -> (source, target) of everything that is there, sorted; None where the folder does not say them.
+    splits: what is prepared.
+    test_split: what experiments are scored on.
+    vocab_sizes: pieces of the target vocabulary by task.
+    multilingual_vocab_size: pieces of a target vocabulary for several languages.
+    transcript_vocab_size: pieces of the transcript vocabulary.
+    training_file: file of recipes/training that experiments use.
     rows_name_languages: the languages stand in the rows; the flags may be left out.
     """
 
-    read: Callable[..., list[Segment]]
+    title: str
+    read: Callable[..., list[CorpusRow]]
+    layout: str
+    directions: Callable[[Any], list[tuple[str, str]]] | None = None
     splits: tuple[str, ...]
-    vocab_sizes: dict[str, int]
+    test_split: str
+    vocab_sizes: Mapping[str, int]
     multilingual_vocab_size: int
     transcript_vocab_size: int
+    training_file: str = "paper.sh"
     rows_name_languages: bool = False
+
+    def recognises(self, root: str | Path) -> bool:
+        """Whether a folder is laid out as this corpus; never where the folder does not say its directions."""
+        return self.directions is not None and bool(self.directions(root))
 
 
 # The sizes are the paper's, as far as it has the task.
 MUSTC_SIZES = {"vocab_sizes": {"asr": 5000, "st": 8000, "joint": 8000}, "multilingual_vocab_size": 32000, "transcript_vocab_size": 5000}
-COVOST_SIZES = {"vocab_sizes": {"asr": 32000, "st": 5000, "joint": 32000}, "multilingual_vocab_size": 32000, "transcript_vocab_size": 32000}
+COVOST2_SIZES = {"vocab_sizes": {"asr": 32000, "st": 5000, "joint": 32000}, "multilingual_vocab_size": 32000, "transcript_vocab_size": 32000}
 CORPORA = {
-    "mustc": Corpus(mustc.read, ("train", "dev", "tst-COMMON"), **MUSTC_SIZES),
-    "covost2": Corpus(covost.read, ("train", "dev", "test"), **COVOST_SIZES),
-    "tsv": Corpus(own_tsv.read, ("train", "dev", "test"), **MUSTC_SIZES, rows_name_languages=True),
+    "mustc": Corpus(
+        title="MuST-C",
+        read=mustc.read,
+        layout="en-de/data",
+        directions=mustc.directions,
+        splits=("train", "dev", "tst-COMMON"),
+        test_split="tst-COMMON",
+        **MUSTC_SIZES,
+    ),
+    "covost2": Corpus(
+        title="CoVoST2",
+        read=covost2.read,
+        layout="de/covost_v2.de_en.tsv",
+        directions=covost2.directions,
+        splits=("train", "dev", "test"),
+        test_split="test",
+        training_file="paper_covost2.sh",
+        **COVOST2_SIZES,
+    ),
+    "tsv": Corpus(
+        title="own corpus",
+        read=own_tsv.read,
+        layout="train.tsv",
+        splits=("train", "dev", "test"),
+        test_split="test",
+        rows_name_languages=True,
+        **MUSTC_SIZES,
+    ),
 }
 
 
@@ -68,39 +113,39 @@ def language_pairs(name: str, task: str, sources: Sequence[str], targets: Sequen
     return pairs
 
 
-def read(name: str, root, splits: Sequence[str], pairs: Sequence[tuple]) -> dict[str, list[Segment]]:
-    """The segments of every split, pair after pair; with several pairs their ids start with the pair, as in en-de_ID."""
-    segments = {split: [] for split in splits}
+def read(name: str, root, splits: Sequence[str], pairs: Sequence[tuple]) -> dict[str, list[CorpusRow]]:
+    """The rows of every split, pair after pair; with several pairs their ids start with the pair, as in en-de_ID."""
+    contents = {split: [] for split in splits}
     parts = [(split, pair) for split in splits for pair in pairs]
-    for split, pair in tqdm(parts, desc="texts", unit="file", disable=len(parts) < 10):
-        read_segments = CORPORA[name].read(root, split, *pair)
+    for split, pair in tqdm(parts, desc="texts", unit="file", delay=PROGRESS_DELAY_SECONDS):
+        found = CORPORA[name].read(root, split, *pair)
         if len(pairs) > 1:
             prefix = f"{'-'.join(pair)}_"
-            read_segments = [_with(segment, id=prefix + segment.utterance.id) for segment in read_segments]
-        segments[split] += read_segments
-    return segments
+            found = [_with(row, id=prefix + row.utterance.id) for row in found]
+        contents[split] += found
+    return contents
 
 
-def manifests(task: str, split: str, segments: Sequence[Segment]) -> dict[str, list[Segment]]:
+def manifests(task: str, split: str, rows: Sequence[CorpusRow]) -> dict[str, list[CorpusRow]]:
     """The rows of each manifest of a split.
 
     For asr the target is the transcript. For joint, training draws between translation and transcript, so each utterance stands there
     once; it is validated as both, and other splits have a manifest for each.
     """
     if task == "st" or (task == "joint" and split == TRAIN_SPLIT):
-        return {split: segments}
+        return {split: rows}
     if task == "asr":
-        return {split: [_transcription(segment, segment.utterance.id) for segment in segments]}
-    transcriptions = [_transcription(segment, f"{segment.utterance.id}_asr") for segment in segments]
+        return {split: [_transcription(row, row.utterance.id) for row in rows]}
+    transcriptions = [_transcription(row, f"{row.utterance.id}_asr") for row in rows]
     if split == VALIDATION_SPLIT:
-        return {split: [*segments, *transcriptions]}
-    return {split: segments, f"{split}_asr": transcriptions}
+        return {split: [*rows, *transcriptions]}
+    return {split: rows, f"{split}_asr": transcriptions}
 
 
-def _transcription(segment, utterance_id):
-    utterance = segment.utterance
-    return _with(segment, id=utterance_id, tgt_text=utterance.src_text, tgt_lang=utterance.src_lang)
+def _transcription(row, utterance_id):
+    utterance = row.utterance
+    return _with(row, id=utterance_id, tgt_text=utterance.src_text, tgt_lang=utterance.src_lang)
 
 
-def _with(segment, **values):
-    return replace(segment, utterance=replace(segment.utterance, **values))
+def _with(row, **values):
+    return replace(row, utterance=replace(row.utterance, **values))

@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from speechllm_plugin.data import audio, features
-from speechllm_plugin.data.manifest import Segment, Utterance, has_separator
+from speechllm_plugin.data.manifest import Utterance, has_separator
 from speechllm_plugin.preparation.corpora import TRAIN_SPLIT
+from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.text.listing import first_few
 
 TRAIN_FRAMES = range(5, 3001)  # the paper's; other splits are never filtered
@@ -14,7 +15,7 @@ TRAIN_FRAMES = range(5, 3001)  # the paper's; other splits are never filtered
 TARGET_COLUMNS = {"asr": "src_text", "st": "tgt_text", "joint": "src_text and tgt_text"}
 
 
-def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[Segment]]], columns_made: Sequence[str]) -> None:
+def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]], columns_made: Sequence[str]) -> None:
     """Look at the rows of each manifest of each split, and for their audio files.
 
     Args:
@@ -24,17 +25,17 @@ def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[Segment]
         ValueError: something is wrong: its first places, and in how many rows.
     """
     for split, manifests in contents.items():
-        for name, segments in manifests.items():
-            if not segments:
+        for name, rows in manifests.items():
+            if not rows:
                 raise ValueError(f"{split}: no row of the corpus can be used; correct --root or --splits")
-            _check_columns(segments, columns_made)
-            _check_targets(task, name, segments)
-            _check_ids(segments)
-            needed = needed_texts(task, (segment.utterance for segment in segments)) if split == TRAIN_SPLIT else ()
-            _check_texts(split, segments, needed)
+            _check_columns(rows, columns_made)
+            _check_targets(task, name, rows)
+            _check_ids(rows)
+            needed = needed_texts(task, (row.utterance for row in rows)) if split == TRAIN_SPLIT else ()
+            _check_texts(split, rows, needed)
     if TRAIN_SPLIT in contents:
         _check_languages(task, contents)
-    _check_audio(root, [segment.utterance.audio for manifests in contents.values() for segments in manifests.values() for segment in segments])
+    _check_audio(root, [row.utterance.audio for manifests in contents.values() for rows in manifests.values() for row in rows])
 
 
 def needed_texts(task: str, utterances: Iterable[Utterance]) -> tuple[str, ...]:
@@ -57,61 +58,61 @@ def text_problem(utterance: Utterance, needed: Iterable[str]) -> str:
     return ""
 
 
-def _check_columns(segments, columns_made):
-    for segment in segments:
+def _check_columns(rows, columns_made):
+    for row in rows:
         for column in columns_made:
-            if column in segment.utterance.extra:
-                raise ValueError(f"{segment.place}: the column {column} is written by speechllm prepare; give that of the corpus another name")
+            if column in row.utterance.extra:
+                raise ValueError(f"{row.place}: the column {column} is written by speechllm prepare; give that of the corpus another name")
 
 
-def _check_targets(task, name, segments):
-    if not any(segment.utterance.tgt_text for segment in segments):
+def _check_targets(task, name, rows):
+    if not any(row.utterance.tgt_text for row in rows):
         raise ValueError(f"{name}: --task {task} needs {TARGET_COLUMNS[task]}, but no row has a text; fill in the column or give another --task")
-    for segment in segments:
-        for language in (segment.utterance.tgt_lang, segment.utterance.src_lang)[: 2 if task == "joint" else 1]:
+    for row in rows:
+        for language in (row.utterance.tgt_lang, row.utterance.src_lang)[: 2 if task == "joint" else 1]:
             if not re.fullmatch(r"[\w-]+", language):
                 raise ValueError(
-                    f"{segment.place}: the language of a target must be a code such as de or zh-CN, but is {language!r}; correct the columns "
+                    f"{row.place}: the language of a target must be a code such as de or zh-CN, but is {language!r}; correct the columns "
                     "src_lang and tgt_lang, or give --source-lang and --target-lang in their place"
                 )
 
 
-def _check_ids(segments):
+def _check_ids(rows):
     place_of = {}
-    for segment in segments:
-        place = place_of.setdefault(segment.utterance.id, segment.place)
-        if place is not segment.place:
-            raise ValueError(f"{segment.place}: id must be unique, but {segment.utterance.id!r} also stands at {place}; rename one")
+    for row in rows:
+        place = place_of.setdefault(row.utterance.id, row.place)
+        if place is not row.place:
+            raise ValueError(f"{row.place}: id must be unique, but {row.utterance.id!r} also stands at {place}; rename one")
 
 
-def _check_texts(split, segments, needed):
+def _check_texts(split, rows, needed):
     problems = []
-    for segment in segments:
+    for row in rows:
         # A row that is going to be dropped for its length needs no text.
-        problem = text_problem(segment.utterance, needed if _may_be_trained_on(segment) else ())
+        problem = text_problem(row.utterance, needed if _may_be_trained_on(row) else ())
         if problem:
-            problems.append((f"{segment.place} ({segment.utterance.id})", problem))
+            problems.append((f"{row.place} ({row.utterance.id})", problem))
     if problems:
         places = [place for place, _ in problems[1:]]
         more = f"; texts of {len(places)} more rows of {split} cannot be used: {first_few(places)}" if places else ""
         raise ValueError(f"{problems[0][0]}: {problems[0][1]}{more}")
 
 
-def _may_be_trained_on(segment):
-    duration = segment.duration_seconds
+def _may_be_trained_on(row):
+    duration = row.duration_seconds
     return duration is None or features.num_frames(round(duration * audio.SAMPLE_RATE)) in TRAIN_FRAMES
 
 
 def _check_languages(task, contents):
-    trained = {segment.utterance.tgt_lang for segment in contents[TRAIN_SPLIT][TRAIN_SPLIT]}
+    trained = {row.utterance.tgt_lang for row in contents[TRAIN_SPLIT][TRAIN_SPLIT]}
     if task == "joint":
-        trained |= {segment.utterance.src_lang for segment in contents[TRAIN_SPLIT][TRAIN_SPLIT]}
+        trained |= {row.utterance.src_lang for row in contents[TRAIN_SPLIT][TRAIN_SPLIT]}
     for manifests in contents.values():
-        for segments in manifests.values():
-            for segment in segments:
-                if segment.utterance.tgt_lang not in trained:
+        for rows in manifests.values():
+            for row in rows:
+                if row.utterance.tgt_lang not in trained:
                     raise ValueError(
-                        f"{segment.place}: {TRAIN_SPLIT} has no target in {segment.utterance.tgt_lang}, only in {' '.join(sorted(trained))}; "
+                        f"{row.place}: {TRAIN_SPLIT} has no target in {row.utterance.tgt_lang}, only in {' '.join(sorted(trained))}; "
                         "correct the language or remove the row"
                     )
 

@@ -1,4 +1,4 @@
-"""Reads the audio of a corpus's segments in parallel: lengths, features and what is wrong with them."""
+"""Reads the audio of a corpus's rows in parallel: lengths, features and what is wrong with them."""
 
 import functools
 import multiprocessing
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from speechllm_plugin.data import audio, features
-from speechllm_plugin.data.manifest import Segment
+from speechllm_plugin.preparation.corpus_row import CorpusRow
 
-# Corpora round times to 10 ms, so the last segment of a talk may end this much after its file.
+# Corpora round times to 10 ms, so the last row of a talk may end this much after its file.
 ROUNDING_SECONDS = 0.01
 
-_CHUNK = 16  # segments sent to a worker at once
+_CHUNK = 16  # rows sent to a worker at once
 _CHUNKS_AHEAD = 4  # per worker; bounds the features in memory when writing is slower than computing
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading a segment gave: the `audio` and `n_frames` of its utterance, and its features if they were asked for.
+    """What reading the sound of a row gave: the `audio` and `n_frames` of its utterance, and its features if they were asked for.
 
     recording: where the sound is, as `audio` once was, if `audio` is where its features were stored; else empty.
     problem: why the audio cannot be used; empty if it can.
@@ -38,10 +38,10 @@ class Reading:
     problem: str = ""
 
 
-def read_segment(segment: Segment, root, frames: range, with_features: bool) -> Reading:
-    """Read one segment; features are computed only for lengths within `frames`."""
+def read_sound(row: CorpusRow, root, frames: range, with_features: bool) -> Reading:
+    """Read the sound of one row; features are computed only for lengths within `frames`."""
     try:
-        source = _source(segment, root)
+        source = _source(row, root)
         waveform = audio.read(source, root)
     except ValueError as error:
         return Reading(problem=str(error))
@@ -49,8 +49,8 @@ def read_segment(segment: Segment, root, frames: range, with_features: bool) -> 
     return Reading(source, n_frames, features.filterbanks(waveform) if with_features and n_frames in frames else None)
 
 
-class Readers:
-    """Processes that read segments; they end with the block, and also when the parent is killed."""
+class SoundReaders:
+    """Processes that read audio; they end with the block, and also when the parent is killed."""
 
     def __init__(self, num_workers: int):
         self._num_workers = num_workers
@@ -64,13 +64,13 @@ class Readers:
     def __exit__(self, *_):
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, segments: Sequence[Segment], root, frames: range, with_features: bool) -> Iterator[Reading]:
-        """The reading of every segment, in their order."""
-        read_one = functools.partial(read_segment, root=root, frames=frames, with_features=with_features)
+    def read(self, rows: Sequence[CorpusRow], root, frames: range, with_features: bool) -> Iterator[Reading]:
+        """The reading of every row, in their order."""
+        read_one = functools.partial(read_sound, root=root, frames=frames, with_features=with_features)
         pending = deque()
         try:
-            for start in range(0, len(segments), _CHUNK):
-                pending.append(self._pool.submit(_read_all, read_one, segments[start : start + _CHUNK]))
+            for start in range(0, len(rows), _CHUNK):
+                pending.append(self._pool.submit(_read_all, read_one, rows[start : start + _CHUNK]))
                 if len(pending) > _CHUNKS_AHEAD * self._num_workers:
                     yield from pending.popleft().result()
             while pending:
@@ -79,18 +79,18 @@ class Readers:
             raise ValueError(f"a reading process was killed, perhaps for memory; use fewer --workers than {self._num_workers}") from error
 
 
-def _read_all(read_one, segments):
-    return [read_one(segment) for segment in segments]
+def _read_all(read_one, rows):
+    return [read_one(row) for row in rows]
 
 
-def _source(segment, root):
-    path, start_seconds, duration_seconds = segment.sound
+def _source(row, root):
+    path, start_seconds, duration_seconds = row.sound
     if duration_seconds is None and not start_seconds:
         return path
     length, rate = audio.length_and_rate(path, root)
     start = round(start_seconds * rate)
     if start >= length:
-        raise ValueError(f"{path}: the segment starts at {start_seconds} s, but the file has {length / rate:.3f} s; correct its offset")
+        raise ValueError(f"{path}: the utterance starts at {start_seconds} s, but the file has {length / rate:.3f} s; correct its offset")
     num_samples = length - start if duration_seconds is None else round(duration_seconds * rate)
     overrun = start + num_samples - length
     if 0 < overrun <= ROUNDING_SECONDS * rate:

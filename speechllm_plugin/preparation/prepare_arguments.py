@@ -14,7 +14,7 @@ TRANSCRIBE_PROBABILITY = 0.5  # of joint
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("corpus", choices=CORPORA, help="layout of the corpus")
-    add("--root", required=True, metavar="DIR", help="folder of the corpus: the one that holds en-de (mustc), en (covost2) or train.tsv (tsv)")
+    add("--root", required=True, metavar="DIR", help=f"folder of the corpus: the one that holds {_by_corpus(lambda corpus: corpus.layout)}")
     add("--source-lang", nargs="+", default=[], metavar="LANG", help="language or languages of the speech, e.g. en; tsv: if no column says it")
     add(
         "--target-lang",

@@ -6,24 +6,24 @@ from speechllm_plugin.text.listing import first_few
 
 
 def report_absent(split, absent, num_rows):
-    for path in dict.fromkeys(segment.absent_from for segment in absent):
-        names = [Path(segment.utterance.audio).name for segment in absent if segment.absent_from == path]
+    for path in dict.fromkeys(row.absent_from for row in absent):
+        names = [Path(row.utterance.audio).name for row in absent if row.absent_from == path]
         print(f"{split}: left out {len(names)} of {num_rows} rows that {path} does not have: {first_few(names)}")
 
 
-def report_held_out(held_out, segments):
+def report_held_out(held_out, contents):
     for split, counts in held_out.items():
         for (column, value), count in counts.items():
-            print(f"{split}: held out {count} of {len(segments[split])} rows: {column}={value}")
+            print(f"{split}: held out {count} of {len(contents[split])} rows: {column}={value}")
 
 
 def print_check(root, contents, absent):
     print(f"\n{root}\n{'manifest':<18}{'rows':>9}{'hours':>9}{'left out':>9}")
     for split, manifests in contents.items():
-        for name, segments in manifests.items():
-            durations = [segment.duration_seconds for segment in segments]
+        for name, rows in manifests.items():
+            durations = [row.duration_seconds for row in rows]
             hours = "-" if None in durations else f"{sum(durations) / 3600:.2f}"
-            print(f"{name:<18}{len(segments):>9}{hours:>9}{len(absent[split]):>9}")
+            print(f"{name:<18}{len(rows):>9}{hours:>9}{len(absent[split]):>9}")
     print("complete; nothing was written")
 
 

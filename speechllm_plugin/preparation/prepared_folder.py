@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speechllm_plugin.data.manifest import Segment
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.preparation.corpus_row import CorpusRow
 
 
-def fingerprint(segments: Sequence[Segment], root) -> str:
-    """A digest of the segments and of the sizes and times of their audio files."""
+def fingerprint(rows: Sequence[CorpusRow], root) -> str:
+    """A digest of the rows and of the sizes and times of their audio files."""
     digest = hashlib.sha256()
-    for segment in segments:
-        digest.update(repr((segment.utterance, segment.offset_seconds, segment.duration_seconds)).encode())
-    for path in sorted({segment.utterance.audio for segment in segments}):
+    for row in rows:
+        digest.update(repr((row.utterance, row.offset_seconds, row.duration_seconds)).encode())
+    for path in sorted({row.utterance.audio for row in rows}):
         state = os.stat(os.path.join(root, path))
         digest.update(f"{path} {state.st_size} {state.st_mtime_ns}".encode())
     return digest.hexdigest()

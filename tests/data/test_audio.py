@@ -89,7 +89,7 @@ def broken_files(folder):
         ("empty.wav", "empty.wav: the waveform is empty"),
         ("good.wav:16000:0", "good.wav:16000:0: the waveform is empty"),
         ("nan.wav", "nan.wav: the waveform has NaN or infinite samples"),
-        ("good.wav:15000:1001", "good.wav:15000:1001: the segment ends at sample 16001, but the file has 16000 samples (16000 Hz)"),
+        ("good.wav:15000:1001", "good.wav:15000:1001: the utterance ends at sample 16001, but the file has 16000 samples (16000 Hz)"),
     ],
 )
 def test_errors_name_file_and_remedy(tmp_path, source, message):

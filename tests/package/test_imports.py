@@ -58,7 +58,7 @@ MAY_IMPORT_FAIRSEQ = {
     "distillation.fairseq_teacher",
 }
 # Neither fairseq nor torch, also not through what they import.
-LIGHT = {"commands.cli", "commands.translate", "files.atomic", "scoring", "data.manifest", "outputs", "text"}
+LIGHT = {"commands.cli", "commands.translate", "files.atomic", "scoring", "data.manifest", "outputs", "preparation", "text"}
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc"}
 
 

@@ -66,7 +66,7 @@ def test_all_bad_audio_of_a_split_is_listed_and_nothing_looks_finished(corpus, t
     for line, (segment, message) in zip(
         listed,
         [  # position in train.yaml, problem
-            (2, "en-de/data/train/wav/ted_1.wav:12800:1600000: the segment ends at sample 1612800, but the file has"),
+            (2, "en-de/data/train/wav/ted_1.wav:12800:1600000: the utterance ends at sample 1612800, but the file has"),
             (22, "ted_6.wav:4000:8000: the waveform has NaN or infinite samples"),
             (24, "ted_7.wav: not readable as audio"),
         ],

@@ -173,7 +173,7 @@ def test_a_segment_behind_its_file_is_named(corpus, tmp_path, capsys):
     corpus["dev"][2]["offset"] = "9.5"
     with pytest.raises(ValueError, match="dev: 1 of 3 rows cannot be used"):
         run(corpus, tmp_path)
-    expected = "dev.tsv:4 (dev_3): talks/dev.wav: the segment starts at 9.5 s, but the file has 0.900 s; correct its offset"
+    expected = "dev.tsv:4 (dev_3): talks/dev.wav: the utterance starts at 9.5 s, but the file has 0.900 s; correct its offset"
     assert expected in capsys.readouterr().err
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import yaml
 
-from speechllm_plugin.data.manifest import Segment, Utterance
+from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.preparation.corpus_row import CorpusRow
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 230,000 segments: seconds in C, minutes in Python
 
 
-def read(root, split: str, source_lang: str, target_lang: str) -> list[Segment]:
-    """The segments of a split in the order of its files; src_text is the transcript, tgt_text the translation.
+def read(root, split: str, source_lang: str, target_lang: str) -> list[CorpusRow]:
+    """The rows of a split in the order of its files; src_text is the transcript, tgt_text the translation.
 
     Raises:
         FileNotFoundError: the split or one of its files is missing.
@@ -27,7 +28,7 @@ def read(root, split: str, source_lang: str, target_lang: str) -> list[Segment]:
     sources = _lines(folder / "txt" / f"{split}.{source_lang}", yaml_path, len(segments))
     targets = _lines(folder / "txt" / f"{split}.{target_lang}", yaml_path, len(segments))
     num_in_talk = defaultdict(int)
-    read_segments = []
+    rows = []
     for index, (segment, source, target) in enumerate(zip(segments, sources, targets), 1):
         place = f"{yaml_path}: segment {index}"
         talk, extension = os.path.splitext(str(_field(segment, "wav", place)))
@@ -43,8 +44,14 @@ def read(root, split: str, source_lang: str, target_lang: str) -> list[Segment]:
         )
         num_in_talk[talk] += 1
         offset, duration = (_seconds(segment, name, place) for name in ("offset", "duration"))
-        read_segments.append(Segment(utterance, place, offset, duration))
-    return read_segments
+        rows.append(CorpusRow(utterance, place, offset, duration))
+    return rows
+
+
+def directions(root) -> list[tuple[str, str]]:
+    """Source and target language of every folder ROOT/SOURCE-TARGET/data, sorted."""
+    names = (path.parent.name for path in Path(root).glob("*-*/data") if path.is_dir())
+    return sorted((source, target) for source, _, target in (name.partition("-") for name in names))
 
 
 def _segments(path):

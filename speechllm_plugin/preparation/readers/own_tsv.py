@@ -6,21 +6,22 @@ Columns: `audio` (from ROOT on, any format that libsndfile reads) and `src_text`
 
 from pathlib import Path
 
-from speechllm_plugin.data.manifest import COLUMNS, Segment, Utterance
+from speechllm_plugin.data.manifest import COLUMNS, Utterance
 from speechllm_plugin.files import tsv_rows
+from speechllm_plugin.preparation.corpus_row import CorpusRow
 
 TIMES = ("offset", "duration")
 LANGUAGE_FLAGS = {"src_lang": "--source-lang", "tgt_lang": "--target-lang"}
 
 
-def read(root, split: str, source_lang: str | None, target_lang: str | None) -> list[Segment]:
-    """The segments of a split in the order of its file; a language fills an absent column.
+def read(root, split: str, source_lang: str | None, target_lang: str | None) -> list[CorpusRow]:
+    """The rows of a split in the order of its file; a language fills an absent column.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not as it should be, or names another language than the flag.
     """
-    path, segments = Path(root) / f"{split}.tsv", []
+    path, rows = Path(root) / f"{split}.tsv", []
     for number, (place, row) in enumerate(tsv_rows.rows(path, ["audio"]), 1):
         for column in ("id", "audio"):
             if not row.get(column, number):
@@ -37,10 +38,10 @@ def read(root, split: str, source_lang: str | None, target_lang: str | None) -> 
             extra={column: value for column, value in row.items() if column not in COLUMNS + TIMES},
         )
         offset, duration = (_seconds(row, column, place) for column in TIMES)
-        segments.append(Segment(utterance, place, offset or 0.0, duration))
-    if not segments:
+        rows.append(CorpusRow(utterance, place, offset or 0.0, duration))
+    if not rows:
         raise ValueError(f"{path}: must have rows, but has only a header; fill it in or leave it out of --splits")
-    return segments
+    return rows
 
 
 def _language(row, column, given, place):

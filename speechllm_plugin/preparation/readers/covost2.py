@@ -3,34 +3,35 @@
 import collections
 from pathlib import Path
 
-from speechllm_plugin.data.manifest import Segment, Utterance
+from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.files import tsv_rows
+from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.text.listing import first_few
 
 # Split: its names in the TSV, as in the preparation of CoVoST's authors; they use the two names below for nothing.
-SPLITS = {"train": ("train", "train_covost"), "dev": ("dev",), "test": ("test",)}
-UNUSED = ("dev_covost", "test_covost")
+SPLIT_NAMES = {"train": ("train", "train_covost"), "dev": ("dev",), "test": ("test",)}
+UNUSED_SPLIT_NAMES = ("dev_covost", "test_covost")
 
 # Column of the manifest: its names in Common Voice's releases.
 ABOUT_SPEAKER = {"accent": ("accent", "accents"), "age": ("age",), "gender": ("gender",)}
 
 
-def read(root, split: str, source_lang: str, target_lang: str) -> list[Segment]:
-    """The segments of a split in the order of covost_v2.SRC_TGT.tsv; `absent_from` is set where validated.tsv has no such clip.
+def read(root, split: str, source_lang: str, target_lang: str) -> list[CorpusRow]:
+    """The rows of a split in the order of covost_v2.SRC_TGT.tsv; `absent_from` is set where validated.tsv has no such clip.
 
     Raises:
         FileNotFoundError: the folder of the language or one of the two TSV files is missing.
         ValueError: there is no such split, or a TSV file is not as it should be.
     """
-    if split not in SPLITS:
-        raise ValueError(f"--splits must be of {' '.join(SPLITS)} for covost2, but has {split}")
+    if split not in SPLIT_NAMES:
+        raise ValueError(f"--splits must be of {' '.join(SPLIT_NAMES)} for covost2, but has {split}")
     folder = Path(root) / source_lang
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such language; correct --root or --source-lang")
     translations = _translations(folder / f"covost_v2.{source_lang}_{target_lang}.tsv", split)
     recordings_path = folder / "validated.tsv"
     recordings = _recordings(recordings_path, translations)
-    segments = []
+    rows = []
     for clip, (place, translation) in translations.items():
         recording = recordings.get(clip)
         utterance = Utterance(
@@ -44,8 +45,14 @@ def read(root, split: str, source_lang: str, target_lang: str) -> list[Segment]:
             tgt_lang=target_lang,
             extra={column: _first(recording, names) for column, names in ABOUT_SPEAKER.items()} if recording else {},
         )
-        segments.append(Segment(utterance, place, absent_from="" if recording else str(recordings_path)))
-    return segments
+        rows.append(CorpusRow(utterance, place, absent_from="" if recording else str(recordings_path)))
+    return rows
+
+
+def directions(root) -> list[tuple[str, str]]:
+    """Source and target language of every file ROOT/*/covost_v2.SOURCE_TARGET.tsv, sorted."""
+    names = (path.name.removeprefix("covost_v2.").removesuffix(".tsv") for path in Path(root).glob("*/covost_v2.*_*.tsv"))
+    return sorted((source, target) for source, _, target in (name.partition("_") for name in names))
 
 
 def _translations(path, split):
@@ -53,12 +60,12 @@ def _translations(path, split):
     clips, unknown, translations = collections.Counter(), collections.Counter(), {}
     for place, row in tsv_rows.rows(path, ["path", "translation", "split"], escapechar="\\"):
         clips[row["path"]] += 1
-        if row["split"] in SPLITS[split]:
+        if row["split"] in SPLIT_NAMES[split]:
             translations[row["path"]] = place, row["translation"]
-        elif row["split"] not in UNUSED and not any(row["split"] in names for names in SPLITS.values()):
+        elif row["split"] not in UNUSED_SPLIT_NAMES and not any(row["split"] in names for names in SPLIT_NAMES.values()):
             unknown[row["split"]] += 1
     if unknown:
-        names = " ".join(name for names in SPLITS.values() for name in names)
+        names = " ".join(name for names in SPLIT_NAMES.values() for name in names)
         raise ValueError(f"{path}: split must be of {names}, but is {first_few(list(unknown))} in {unknown.total()} rows; correct them")
     _check_unique(path, clips)
     if not translations:

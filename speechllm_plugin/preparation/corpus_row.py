@@ -1,0 +1,28 @@
+"""What a corpus says of one utterance."""
+
+from dataclasses import dataclass
+
+from speechllm_plugin.data.manifest import Utterance
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusRow:
+    """An utterance of a corpus whose audio has not been read yet.
+
+    utterance: `n_frames` is 0; `audio` is a whole file.
+    place: file of the corpus and position in it, for errors.
+    offset_seconds: where the utterance begins in the audio file.
+    duration_seconds: its length; None is up to the end of the file.
+    absent_from: the file of the corpus that lacks the description of this utterance, which makes it unusable; empty if nothing is missing.
+    """
+
+    utterance: Utterance
+    place: str
+    offset_seconds: float = 0.0
+    duration_seconds: float | None = None
+    absent_from: str = ""
+
+    @property
+    def sound(self) -> tuple[str, float, float | None]:
+        """File, offset and duration: equal for rows of the same speech."""
+        return self.utterance.audio, self.offset_seconds, self.duration_seconds
