@@ -13,7 +13,7 @@ from speechllm_plugin.checking import outcome_table
 from speechllm_plugin.checking.checks import CHECKS, check
 from speechllm_plugin.checking.subject import Subject
 from speechllm_plugin.files.atomic import check_writable
-from speechllm_plugin.inspection.run_folder import digest
+from speechllm_plugin.files.digests import file_digest
 
 
 def add_arguments(parser):
@@ -43,10 +43,10 @@ def run(args):
     subject = Subject.load(args.checkpoint, args.data, args.split, args.num_utterances, args.device)
     about = {
         "checkpoint": args.checkpoint.name,
-        "sha256": digest(args.checkpoint),
+        "sha256": file_digest(args.checkpoint),
         "arch": subject.arch,
         "split": args.split,
-        "manifest_sha256": digest(args.data / f"{args.split}.tsv"),
+        "manifest_sha256": file_digest(args.data / f"{args.split}.tsv"),
         "utterances": subject.ids,
         "device": torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else "cpu",
         "torch": torch.__version__,

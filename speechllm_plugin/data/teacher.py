@@ -9,16 +9,15 @@ Token ids are those that training has as target: with the tag of the language, i
 i-th row of a text are the probabilities of its i-th token, given the tokens before it.
 """
 
-import hashlib
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files.digests import short_digest
+from speechllm_plugin.files.growing import GrowingFiles, check_description, write_description
 
 # description -> its type; a description may say more
 REQUIRED = {"vocabulary": str, "num_types": int, "k": int, "split": str, "teacher": str}
@@ -28,7 +27,7 @@ PROBABILITY_TYPE = np.dtype("<f2")
 
 def token_hash(token_ids) -> str:
     """16 hexadecimal digits that tell token ids (U,) from any other."""
-    return hashlib.blake2b(np.asarray(token_ids, dtype="<i4").tobytes(), digest_size=8).hexdigest()
+    return short_digest([np.asarray(token_ids, dtype="<i4").tobytes()])
 
 
 def id_type(num_types: int):
@@ -61,28 +60,21 @@ class TopKWriter:
         self.types = {"ids.bin": id_type(description["num_types"]), "probabilities.bin": PROBABILITY_TYPE}
         self.done, self.waiting = set(), []
         if (self.part / "description.json").is_file():
-            self.resume()
+            begun = json.loads((self.part / "description.json").read_text(encoding="utf-8"))
+            begun.pop("num_utterances", None)  # it was killed while closing
+            check_description(self.part, begun, self.description, "give the same, or remove that folder to begin anew")
         else:
             self.begin()
-        self.files = {name: open(self.part / name, "ab") for name in [*self.types, "index.tsv"]}  # noqa: SIM115  close() does
+        self.files = GrowingFiles(self.num_complete_bytes())
 
     def begin(self):
         self.part.mkdir(parents=True, exist_ok=True)
         for name in [*self.types, "index.tsv"]:
             (self.part / name).write_bytes(b"")
-        with replacing(self.part / "description.json") as path:
-            path.write_text(as_json(self.description), encoding="utf-8")
+        write_description(self.part / "description.json", self.description)
 
-    def resume(self):
-        """Keep the texts that are complete in all files, and cut the files behind them."""
-        begun = json.loads((self.part / "description.json").read_text(encoding="utf-8"))
-        begun.pop("num_utterances", None)  # it was killed while closing
-        if begun != self.description:
-            first = next(name for name in {**begun, **self.description} if begun.get(name) != self.description.get(name))
-            raise ValueError(
-                f"{self.part}: was begun with {first} {begun.get(first)!r}, but now it is {self.description.get(first)!r}: "
-                "give the same, or remove that folder to begin anew"
-            )
+    def num_complete_bytes(self) -> dict[Path, int]:
+        """The sizes of the files up to the last text that is complete in all of them; `done` gets all that are."""
         row_bytes = {name: kind.itemsize * self.description["k"] for name, kind in self.types.items()}
         num_rows = min((self.part / name).stat().st_size // size for name, size in row_bytes.items())
         tokens = index_bytes = 0
@@ -92,8 +84,7 @@ class TopKWriter:
                 break
             self.done.add((text_id, digest))
             tokens, index_bytes = tokens + int(length), index_bytes + len(line) + 1
-        for name, size in [*row_bytes.items(), ("index.tsv", None)]:
-            os.truncate(self.part / name, index_bytes if size is None else tokens * size)
+        return {self.part / name: tokens * size for name, size in row_bytes.items()} | {self.part / "index.tsv": index_bytes}
 
     def add(self, text_id: str, token_ids, top_ids, top_probabilities) -> None:
         """A text's token ids (U,), and the k most probable ids and their probabilities (U, k) at every position."""
@@ -108,26 +99,19 @@ class TopKWriter:
 
     def flush(self):
         """The numbers first: a line of the index promises them."""
-        for text_id, digest, top_ids, top_probabilities in self.waiting:
-            for name, values in (("ids.bin", top_ids), ("probabilities.bin", top_probabilities)):
-                self.files[name].write(values.astype(self.types[name]).tobytes())
-            self.files["index.tsv"].write(f"{text_id}\t{digest}\t{len(top_ids)}\n".encode())
-        for file in self.files.values():
-            file.flush()
+        top_ids = b"".join(ids.astype(self.types["ids.bin"]).tobytes() for _, _, ids, _ in self.waiting)
+        probabilities = b"".join(values.astype(PROBABILITY_TYPE).tobytes() for _, _, _, values in self.waiting)
+        index = "".join(f"{text_id}\t{digest}\t{len(ids)}\n" for text_id, digest, ids, _ in self.waiting).encode()
+        contents = {"ids.bin": top_ids, "probabilities.bin": probabilities, "index.tsv": index}
+        self.files.append({self.part / name: content for name, content in contents.items()})
         self.waiting = []
 
     def close(self) -> None:
         """Make the folder appear; what misses texts must not be closed."""
         self.flush()
-        for file in self.files.values():
-            file.close()
-        with replacing(self.part / "description.json") as path:
-            path.write_text(as_json({**self.description, "num_utterances": len(self.done)}), encoding="utf-8")
+        self.files.close()
+        write_description(self.part / "description.json", {**self.description, "num_utterances": len(self.done)})
         self.part.rename(self.folder)
-
-
-def as_json(description: dict) -> str:
-    return json.dumps(description, indent=1, ensure_ascii=False) + "\n"
 
 
 class TopKCache:

@@ -1,6 +1,5 @@
 """Hugging Face translation models in CTranslate2's format: converted on first use, into a cache."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 from speechllm_plugin.distillation import model_families
+from speechllm_plugin.files.digests import short_digest
 
 INSTALL = 'pip install -c constraints.txt -e ".[nllb]"'
 
@@ -63,8 +63,7 @@ def fingerprint(model: str, config) -> str:
     if not Path(model).is_dir():
         return config._commit_hash
     files = [(path.name, path.stat()) for path in sorted(Path(model).iterdir()) if path.is_file()]
-    listing = "".join(f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n" for name, stat in files)
-    return hashlib.blake2b(listing.encode(), digest_size=8).hexdigest()
+    return short_digest(f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}\n" for name, stat in files)
 
 
 def converted(model: str, config, compute_type: str, cache) -> Path:

@@ -1,6 +1,5 @@
 """A teacher that fairseq-train made with `--task speechllm_text_to_text`: its translations, and its probabilities of given targets."""
 
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from speechllm_plugin.data.teacher import TopKWriter, token_hash
 from speechllm_plugin.data.text_dataset import TextDataset
 from speechllm_plugin.distillation import kd_file
 from speechllm_plugin.files import checkpoint_file
+from speechllm_plugin.files.digests import short_file_digest
 from speechllm_plugin.host import safe_loading  # noqa: F401
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
 from speechllm_plugin.tasks.text_task import SpeechLLMTextToTextTask
@@ -58,7 +58,7 @@ class Teacher:
         device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
         model = (model.half() if fp16 else model).to(device).eval()
         model.prepare_for_inference_(cfg)
-        return cls(f"{Path(checkpoint).name} {_digest(checkpoint)}", model, task, device)
+        return cls(f"{Path(checkpoint).name} {short_file_digest(checkpoint)}", model, task, device)
 
     def translate(
         self,
@@ -161,8 +161,3 @@ def check_same_targets(teacher: Teacher, student: ManifestTask) -> None:
             f"{teacher.task.data_config_path}: prepend_tgt_lang_tag is {tags[0]} for the teacher, but {tags[1]} in "
             f"{student.data_config_path}: train a teacher on this data"
         )
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

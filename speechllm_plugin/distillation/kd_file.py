@@ -7,27 +7,29 @@ kd_score is the mean log-probability per token in base 2, as fairseq-generate pr
 that is cut off goes on where it was.
 """
 
-import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.files import tsv_rows
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files.digests import short_digest
+from speechllm_plugin.files.growing import GrowingFiles, check_description, write_description
 
 COLUMNS = ("id", "kd_source_hash", "rank", "kd_score", "kd_text")
+ABSENT = "no such KD file; make it with speechllm translate"
 DESCRIPTION = ("teacher", "split", "num_utterances", "k", "options", "manifest")
 
 
 def source_hash(row: Utterance) -> str:
     """16 hexadecimal digits of what a teacher translates: languages and source text."""
-    return hashlib.blake2b(f"{row.src_lang}\t{row.tgt_lang}\t{row.src_text}".encode(), digest_size=8).hexdigest()
+    return short_digest([f"{row.src_lang}\t{row.tgt_lang}\t{row.src_text}"])
 
 
 def describe(rows: Sequence[Utterance], *, teacher: str, split: str, k: int, options: dict) -> dict:
     """The description of a KD file: of these rows, and of everything (`options`, strings and numbers) that decides about the hypotheses."""
-    digest = hashlib.blake2b("".join(f"{row.id}\t{source_hash(row)}\n" for row in rows).encode(), digest_size=8).hexdigest()
+    digest = short_digest(f"{row.id}\t{source_hash(row)}\n" for row in rows)
     return {"teacher": teacher, "split": split, "num_utterances": len(rows), "k": k, "options": options, "manifest": digest}
 
 
@@ -64,18 +66,17 @@ def read(path) -> dict[str, tuple[str, list[tuple[float, str]]]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such KD file; make it with speechllm translate")
+        raise FileNotFoundError(f"{path}: {ABSENT}")
     description = read_description(path)
-    translations = {}
-    for line, fields in _rows(path):
-        utterance_id, digest, rank, score, text = fields
+    translations: dict[str, tuple[str, list[tuple[float, str]]]] = {}
+    for place, utterance_id, digest, rank, score, text in _rows(path):
         known = translations.setdefault(utterance_id, (digest, []))
-        if int(rank) != len(known[1]) + 1 or digest != known[0] or len(known[1]) >= description["k"]:
+        if rank != len(known[1]) + 1 or digest != known[0] or len(known[1]) >= description["k"]:
             raise ValueError(
-                f"{path}:{line}: utterance {utterance_id!r} must have the ranks 1 to {description['k']} in order, once, but after "
+                f"{place}: utterance {utterance_id!r} must have the ranks 1 to {description['k']} in order, once, but after "
                 f"{len(known[1])} of them comes rank {rank} with hash {digest}: remove the file and translate again"
             )
-        known[1].append((float(score), text))
+        known[1].append((score, text))
     fewer = [utterance_id for utterance_id, (_, hypotheses) in translations.items() if len(hypotheses) < description["k"]]
     if fewer or len(translations) != description["num_utterances"]:
         first = f", the first that lacks some is {fewer[0]!r}" if fewer else ""
@@ -87,28 +88,17 @@ def read(path) -> dict[str, tuple[str, list[tuple[float, str]]]]:
 
 
 def _rows(path):
-    """(line number, fields) of the data rows.
+    """(FILE:LINE, id, source hash, rank, score, text) of every row.
 
     Raises:
         ValueError: the header or a row is malformed.
     """
-    lines = path.read_text(encoding="utf-8").split("\n")
-    if lines[0].split("\t") != list(COLUMNS):
-        raise ValueError(f"{path}:1: the header must be {' '.join(COLUMNS)}, separated by tabs, but is {lines[0]!r}")
-    for line, text in enumerate(lines[1:], 2):
-        if text:
-            fields = text.split("\t")
-            if len(fields) != len(COLUMNS) or not (fields[2].isascii() and fields[2].isdigit()) or not _is_number(fields[3]):
-                raise ValueError(f"{path}:{line}: must have {' '.join(COLUMNS)}, separated by tabs, with numbers, but is {text!r}")
-            yield line, fields
-
-
-def _is_number(text):
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    for place, row in tsv_rows.rows(path, COLUMNS, absent=ABSENT):
+        try:
+            yield place, row["id"], row["kd_source_hash"], int(row["rank"]), float(row["kd_score"]), row["kd_text"]
+        except ValueError as error:
+            numbers = f"{row['rank']!r} and {row['kd_score']!r}"
+            raise ValueError(f"{place}: rank and kd_score must be numbers, but are {numbers}; translate again") from error
 
 
 class Writer:
@@ -129,20 +119,20 @@ class Writer:
         assert set(description) == set(DESCRIPTION), description
         self.path, self.description, self.done = Path(path), description, set()
         if self.path.exists():
-            self._check_description(read_description(self.path))
-            self._resume()
+            begun = read_description(self.path)
+            advice = "give the same as then, or another file, or remove this one"
+            check_description(self.path, {name: begun[name] for name in DESCRIPTION}, description, advice)
         else:
-            with replacing(description_path(self.path)) as part:
-                part.write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_description(description_path(self.path), description)
             with replacing(self.path) as part:
                 part.write_text("\t".join(COLUMNS) + "\n", encoding="utf-8")
-        self.file = open(self.path, "ab")  # noqa: SIM115  __exit__ closes it
+        self._files = GrowingFiles({self.path: self._num_complete_bytes()})
 
     def __enter__(self):
         return self
 
     def __exit__(self, *unused):
-        self.file.close()
+        self._files.close()
 
     def write(self, block: Sequence[tuple[Utterance, Sequence[tuple[float, str]]]]) -> None:
         """Append utterances, each with its k hypotheses (score in base 2, text), the best first; on the disk when this returns.
@@ -155,20 +145,10 @@ class Writer:
             self.done.add(row.id)
             for rank, (score, text) in enumerate(hypotheses, 1):
                 lines.append("\t".join((row.id, source_hash(row), str(rank), f"{score:.6f}", " ".join(text.split()))) + "\n")
-        self.file.write("".join(lines).encode())
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        self._files.append({self.path: "".join(lines).encode()})
 
-    def _check_description(self, begun):
-        for name in DESCRIPTION:
-            if begun[name] != self.description[name]:
-                raise ValueError(
-                    f"{self.path}: was begun with {name} {begun[name]!r}, but now it is {self.description[name]!r}: "
-                    "give the same as then, or another file, or remove this one"
-                )
-
-    def _resume(self):
-        """Cut the file behind the last utterance that is complete."""
+    def _num_complete_bytes(self):
+        """The size of the file up to the last utterance that is complete; `done` gets all that are."""
         kept, end, waiting = 0, 0, []
         for line in self.path.read_bytes().splitlines(keepends=True):
             end += len(line)
@@ -182,4 +162,4 @@ class Writer:
             if len(waiting) == self.description["k"]:
                 self.done.add(fields[0])
                 kept, waiting = end, []
-        os.truncate(self.path, kept)
+        return kept

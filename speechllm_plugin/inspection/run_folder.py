@@ -1,10 +1,10 @@
 """The inspection of a run, kept in its folder and made anew when something that it depends on has changed."""
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from speechllm_plugin.files.digests import file_digest
 from speechllm_plugin.inspection import stored
 from speechllm_plugin.inspection.stored import Inspection
 
@@ -32,9 +32,9 @@ def inspect(run, checkpoint, data, split: str, hypotheses: Mapping[int, str], de
     for needed in (checkpoint, data / f"{split}.tsv"):
         if not needed.is_file():
             raise FileNotFoundError(f"{needed}: no such file, but the inspection of {run} needs it")
-    sources = {"version": VERSION, "checkpoint": digest(checkpoint), "manifest": digest(data / f"{split}.tsv")}
+    sources = {"version": VERSION, "checkpoint": file_digest(checkpoint), "manifest": file_digest(data / f"{split}.tsv")}
     if (data / "config.yaml").is_file():
-        sources["config"] = digest(data / "config.yaml")
+        sources["config"] = file_digest(data / "config.yaml")
     made_from = {"compression_rates": sources, "pictures": {**sources, "hypotheses": [[row, text] for row, text in hypotheses.items()]}}
     before, inspection = stored.read(path) or ({}, Inspection(None, {}))
     stale = {part for part, source in made_from.items() if before.get(part) != source}
@@ -59,8 +59,3 @@ def make(parts: set[str], checkpoint: Path, data: Path, split: str, hypotheses: 
         "pictures": lambda: attention_pictures(model, task, split, hypotheses),
     }
     return {part: makers[part]() for part in parts}
-
-
-def digest(path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

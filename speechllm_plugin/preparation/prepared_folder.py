@@ -1,6 +1,5 @@
 """What of a prepared data folder is finished, for which options and input: so that a killed run can be completed."""
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -8,18 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files.digests import digest
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 
 
 def fingerprint(rows: Sequence[CorpusRow], root) -> str:
     """A digest of the rows and of the sizes and times of their audio files."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(repr((row.utterance, row.offset_seconds, row.duration_seconds)).encode())
-    for path in sorted({row.utterance.audio for row in rows}):
-        state = os.stat(os.path.join(root, path))
-        digest.update(f"{path} {state.st_size} {state.st_mtime_ns}".encode())
-    return digest.hexdigest()
+
+    def parts():
+        for row in rows:
+            yield repr((row.utterance, row.offset_seconds, row.duration_seconds))
+        for path in sorted({row.utterance.audio for row in rows}):
+            state = os.stat(os.path.join(root, path))
+            yield f"{path} {state.st_size} {state.st_mtime_ns}"
+
+    return digest(parts())
 
 
 class PreparedFolder:

@@ -1,6 +1,5 @@
 """SentencePiece vocabularies and their fairseq dictionaries."""
 
-import hashlib
 import io
 import re
 import shutil
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import sentencepiece
 
+from speechllm_plugin.files import digests
 from speechllm_plugin.files.atomic import replacing
 
 # fairseq's Dictionary puts these four first by itself, so its file starts with the piece after them.
@@ -71,4 +71,4 @@ def size_of(prefix) -> int:
 
 def digest(prefix) -> str:
     """Equal for equal vocabularies."""
-    return hashlib.sha256(b"".join(Path(f"{prefix}{suffix}").read_bytes() for suffix in SUFFIXES)).hexdigest()
+    return digests.digest(Path(f"{prefix}{suffix}").read_bytes() for suffix in SUFFIXES)

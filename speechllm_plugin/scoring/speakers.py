@@ -29,11 +29,8 @@ def join_speakers(utterances: Sequence[Utterance], path) -> list[Utterance]:
         FileNotFoundError: there is no such table.
         ValueError: it is not as it should be, names a speaker twice, has a column that the manifest has too, or lacks a speaker.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table of speakers; give a TSV with the column speaker and others")
     attributes, place_of = {}, {}
-    for place, row in tsv_rows.rows(path, ["speaker"]):
+    for place, row in tsv_rows.rows(path, ["speaker"], absent="no such table of speakers; give a TSV with the column speaker and others"):
         speaker = row.pop("speaker")
         if speaker in place_of:
             raise ValueError(f"{place}: each speaker must have one row, but {speaker!r} also has {place_of[speaker]}; remove one")

@@ -1,10 +1,11 @@
 """Text to token ids and back, as a data configuration says."""
 
-import hashlib
 from argparse import Namespace
 
 import numpy as np
 from fairseq.data import Dictionary, encoders
+
+from speechllm_plugin.files.digests import digest
 
 
 class TextCodec:
@@ -33,7 +34,7 @@ class TextCodec:
 
     def digest(self) -> str:
         """What tells this vocabulary from any other: a hash of its types in their order."""
-        return hashlib.sha256("\n".join(self.dictionary.symbols).encode()).hexdigest()
+        return digest(["\n".join(self.dictionary.symbols)])
 
     def renderings(self, text: str) -> list[str]:
         """How fairseq-generate may print a text: in pieces, or put together again."""

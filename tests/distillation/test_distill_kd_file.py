@@ -78,9 +78,15 @@ def damaged(path, edit):
         (lambda lines: lines[:6] + [""], r"but has them of 2, the first that lacks some is 'utt_2'"),
         (lambda lines: lines[:3] + lines[1:], r"kd.tsv:4: utterance 'utt_0' must have the ranks 1 to 2 .* after 2 of them comes rank 1"),
         (lambda lines: lines[:-1] + lines[1:3] + [""], r"kd.tsv:12: utterance 'utt_0'"),
-        (lambda lines: [lines[0].replace("rank", "place"), *lines[1:]], r"kd.tsv:1: the header must be id kd_source_hash rank"),
-        (lambda lines: [lines[0], lines[1] + "\tmore", *lines[2:]], r"kd.tsv:2: must have id kd_source_hash"),
-        (lambda lines: [lines[0], lines[1].replace("-0.000000", "high").replace("0.000000", "high"), *lines[2:]], r"kd.tsv:2: .* numbers"),
+        (
+            lambda lines: [lines[0].replace("rank", "place"), *lines[1:]],
+            r"kd.tsv:1: column 'rank' is missing; the header must have id kd_source_hash rank kd_score kd_text",
+        ),
+        (lambda lines: [lines[0], lines[1] + "\tmore", *lines[2:]], r"kd.tsv:2: the row must have 5 fields as the header has, but has 6"),
+        (
+            lambda lines: [lines[0], lines[1].replace("-0.000000", "high").replace("0.000000", "high"), *lines[2:]],
+            r"kd.tsv:2: rank and kd_score must be numbers, but are '1' and '-?high'",
+        ),
     ],
     ids=["unfinished", "fewer", "doubled", "doubled at the end", "header", "fields", "score"],
 )

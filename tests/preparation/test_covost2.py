@@ -171,5 +171,5 @@ def test_flags_that_do_not_fit_the_corpus_are_an_error(corpus, tmp_path, flags, 
 def test_a_row_of_another_length_is_an_error_with_its_line(corpus, tmp_path):
     path = corpus.write().root / "en/validated.tsv"
     path.write_text(path.read_text() + "client\tonly two\n")
-    with pytest.raises(ValueError, match=r"validated.tsv:15: the row must have 6 fields as the header has, but has 2 \('client' ...\)"):
+    with pytest.raises(ValueError, match=r"validated.tsv:15: the row must have 6 fields as the header has, but has 2; .* \('client' ...\)"):
         run(corpus, tmp_path / "out")

@@ -133,13 +133,17 @@ def whole(*columns, **added):
 @pytest.mark.parametrize(
     "spoil, options, message",
     [
-        (whole("audio"), {}, "train.tsv:1: column 'audio' is missing; the header must have audio, separated by tabs, but has offset"),
+        (whole("audio"), {}, "train.tsv:1: column 'audio' is missing; the header must have audio, separated by tabs, but has 'offset'"),
         (of_row("dev", 1, audio=""), {}, "dev.tsv:3: audio must not be empty"),
         (of_row("dev", 1, audio="talks/gone.wav"), {}, "own: 1 of 4 audio files are not there: talks/gone.wav"),
         (of_row("test", 0, offset="soon"), {}, "test.tsv:2: offset must be seconds, not negative, but is 'soon'"),
         (of_row("test", 0, duration="0"), {}, "test.tsv:2: duration must be seconds, positive, but is '0'"),
         (of_row("test", 0, duration="inf"), {}, "test.tsv:2: duration must be seconds, positive, but is 'inf'"),
-        (of_row("test", 0, more="x"), {}, "test.tsv:3: the row must have 6 fields as the header has, but has 5 ('talks/test.wav' ...)"),
+        (
+            of_row("test", 0, more="x"),
+            {},
+            "test.tsv:3: the row must have 6 fields as the header has, but has 5; fields are separated by one tab ('talks/test.wav' ...)",
+        ),
         (whole("tgt_text"), {}, "train: --task st needs tgt_text, but no row has a text"),
         (whole("src_text"), {"task": "asr"}, "train: --task asr needs src_text, but no row has a text"),
         (of_row("train", 3, tgt_text=" "), {}, "train.tsv:5 (train_4): tgt_text is empty, but training needs text"),

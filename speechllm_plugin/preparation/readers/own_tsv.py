@@ -22,7 +22,7 @@ def read(root, split: str, source_lang: str | None, target_lang: str | None) -> 
         ValueError: the file is not as it should be, or names another language than the flag.
     """
     path, rows = Path(root) / f"{split}.tsv", []
-    for number, (place, row) in enumerate(tsv_rows.rows(path, ["audio"]), 1):
+    for number, (place, row) in enumerate(tsv_rows.rows(path, ["audio"], absent="no such file; correct --root or --splits"), 1):
         for column in ("id", "audio"):
             if not row.get(column, number):
                 raise ValueError(f"{place}: {column} must not be empty; fill it in or remove the row")
