@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 WORKER_PREFIX = "Caught "  # how torch begins what a data loader's worker raised; its own traceback follows, the message last
 
 
