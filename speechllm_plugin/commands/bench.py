@@ -16,7 +16,7 @@ from speechllm_plugin.benchmarking.measurement import measure
 from speechllm_plugin.benchmarking.searches import WITH_CTC
 from speechllm_plugin.benchmarking.workload import Batch, Workload
 from speechllm_plugin.data import manifest
-from speechllm_plugin.describing import model_file
+from speechllm_plugin.describing import model_file, model_flags
 from speechllm_plugin.describing.facts import Setting, build, depends_on_data
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.generation.ctc_prefix import JointDecoding
@@ -31,7 +31,13 @@ def add_arguments(parser):
     kinds = parser.add_subparsers(dest="kind", metavar="decode", required=True)
     decode = kinds.add_parser("decode", help="the beam search", description="Measure time and memory of decoding, from features to n-best lists.")
     files = decode.add_argument_group("models")
-    files.add_argument("model_files", nargs="+", metavar="MODEL_FILE", type=Path, help="bash files that set MODEL_ARGS, as those in recipes/models")
+    files.add_argument(
+        "model_files",
+        nargs="+",
+        metavar="MODEL_FILE",
+        type=Path,
+        help="files that set MODEL_ARGS=(...), as those in recipes/models; they are read, not run",
+    )
     files.add_argument("--model-flags", default="", metavar="'FLAGS'", help="flags appended to every MODEL_ARGS, as in '--decoder-layers 3'")
     files.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="types of the target vocabulary (default: %(default)s)")
     files.add_argument("--transcript-vocab-size", type=int, default=5000, metavar="N", help="the same of CTC's vocabulary (default: %(default)s)")
@@ -154,7 +160,7 @@ def read_manifest(args) -> list[manifest.Utterance]:
 
 def read_model(path: Path, args):
     """Architecture, configuration and Setting of a model file."""
-    flags = model_file.read_flags(path) + shlex.split(args.model_flags)
+    flags = model_flags.read_flags(path) + shlex.split(args.model_flags)
     try:
         arch, cfg = model_file.parse(flags)
         rate = args.compression_rate if depends_on_data(cfg) else None

@@ -25,7 +25,9 @@ SPEECH_MASKS = {
 
 
 def add_arguments(parser):
-    parser.add_argument("model_file", metavar="MODEL_FILE", type=Path, help="bash file that sets MODEL_ARGS, as those in recipes/models")
+    parser.add_argument(
+        "model_file", metavar="MODEL_FILE", type=Path, help="file that sets MODEL_ARGS=(...), as those in recipes/models; it is read, not run"
+    )
     parser.add_argument("--vocab-size", required=True, type=int, metavar="N", help="types of the target vocabulary, special symbols included")
     parser.add_argument("--transcript-vocab-size", type=int, metavar="N", help="the same of the transcripts' vocabulary; needed with CTC")
     parser.add_argument("--seconds", type=float, default=10, metavar="S", help="length of the utterance (default: %(default)s)")

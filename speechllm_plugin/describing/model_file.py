@@ -1,20 +1,18 @@
-"""Model files (recipes/models/*.sh): bash that sets MODEL_ARGS=(...), the flags of a model for fairseq-train."""
+"""Model files (recipes/models/*.sh): the architecture and the configuration that MODEL_ARGS=(...), flags for fairseq-train, stand for."""
 
 import argparse
-import subprocess
 from pathlib import Path
 
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY
 
+from speechllm_plugin.describing.model_flags import read_flags
 from speechllm_plugin.models.config import SpeechToTextConfig, check
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 
 # --arch -> model
 ARCHITECTURES = {name: model for name, model in ARCH_MODEL_REGISTRY.items() if issubclass(model, SpeechToTextModel)}
 
-# As the recipes read it: any failing command ends it. Only the flags go to stdout, each followed by a zero byte.
-SCRIPT = r'unset MODEL_ARGS; source "$1" >&2; printf "%s\0" ${MODEL_ARGS[@]+"${MODEL_ARGS[@]}"}'
 # Flags of training that a model file may hold, as they belong to its comparison; nothing here depends on them.
 TRAINING_FLAGS = ("--criterion", "--label-smoothing", "--ctc-weight")
 
@@ -34,28 +32,13 @@ def read(path: Path) -> tuple[str, SpeechToTextConfig]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: bash fails at it, it sets no MODEL_ARGS, or these are no flags of our models or contradict each other.
+        ValueError: it cannot be read as data, sets no MODEL_ARGS, or these are no flags of our models or contradict each other.
     """
     flags = read_flags(path)
     try:
         return parse(flags)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def read_flags(path: Path) -> list[str]:
-    """MODEL_ARGS of a model file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such model file; those of the study are in recipes/models")
-    command = ["bash", "-euo", "pipefail", "-c", SCRIPT, "bash", path.absolute()]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    if result.returncode:
-        reason = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ValueError(f"{path}: bash ends with status {result.returncode}: {reason}")
-    flags = result.stdout.split("\0")[:-1]
-    if not any(flags):
-        raise ValueError(f"{path}: sets no flags: it must contain MODEL_ARGS=(--arch ...), as the files in recipes/models do")
-    return flags
 
 
 def parse(flags: list[str]) -> tuple[str, SpeechToTextConfig]:

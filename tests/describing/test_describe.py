@@ -9,7 +9,7 @@ from fairseq import options
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 from speechllm_plugin.commands import cli
-from speechllm_plugin.describing import model_file
+from speechllm_plugin.describing import model_file, model_flags
 
 MODELS = Path(__file__).resolve().parents[2] / "recipes" / "models"
 ROWS = ["row1_", "row2_", "row3_", "row4_", "row4.1_", "row5_", "row5.1_", "row6_"]
@@ -112,7 +112,7 @@ def test_two_rows_differ_in_the_lines_that_differ(one, other, only_in_one, only_
 @pytest.mark.parametrize("prefix", ["row4_", "row4.1_", "row5_", "row5.1_"])
 def test_published_models_are_the_rows_with_the_legacy_options(prefix):
     published = MODELS / "published" / row(prefix).name
-    assert model_file.read_flags(published) == [*model_file.read_flags(row(prefix)), "--relative-positions", "legacy", "--legacy-batch-norm"]
+    assert model_flags.read_flags(published) == [*model_flags.read_flags(row(prefix)), "--relative-positions", "legacy", "--legacy-batch-norm"]
 
 
 STUDY_FILES = sorted([*MODELS.glob("row*.sh"), *MODELS.glob("table3_*.sh"), *(MODELS / "published").glob("*.sh")])
@@ -185,12 +185,12 @@ def test_tied_embeddings_count_once(write, describe):
 @pytest.mark.parametrize(
     "text",
     [
-        f'echo hello; flags=({SMALL}); MODEL_ARGS=("${{flags[@]}}")',
+        "# hello\nSIZE=small\nMODEL_ARGS=(\n" + "".join(f"  '{word}' # a comment\n" for word in SMALL.split()) + ")",
         f"MODEL_ARGS=(--criterion label_smoothed_cross_entropy --label-smoothing 0.2 --ctc-weight 0.3 {SMALL})",
         f"MODEL_ARGS=({SMALL} --arch dfp_transformer)\nMODEL_ARGS+=(--arch xattn_transformer)",
     ],
 )
-def test_model_files_are_bash(text, write, describe):
+def test_model_files_hold_what_bash_can_source(text, write, describe):
     assert describe(write(text=text))["parameters"] == describe(write(SMALL))["parameters"]
 
 
