@@ -12,6 +12,7 @@ import logging
 import sys
 import time
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def batches_of(task, cfg, number):
     """Batches of an epoch in random order, with both texts."""
     task.load_dataset("train", combine=True)
     dataset = task.dataset("train")
-    dataset.kd_targets = [[target] for target in dataset.targets]
+    dataset.texts = replace(dataset.texts, kd_targets=[[target] for target in dataset.texts.targets])
     rows = dataset.batch_by_size(dataset.ordered_indices(), cfg.dataset.max_tokens, cfg.dataset.batch_size)
     order = np.random.default_rng(0).permutation(len(rows))
     return [dataset.collater([dataset[row] for row in rows[order[update % len(rows)]]]) for update in range(number)]

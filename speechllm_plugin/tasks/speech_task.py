@@ -2,19 +2,24 @@
 
 import logging
 from argparse import Namespace
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
+import numpy as np
 import torch
 from fairseq.tasks import register_task
 from omegaconf import DictConfig
 from torch.utils.data import ConcatDataset
 
-from speechllm_plugin.data import features, manifest
-from speechllm_plugin.data.dataset import SpeechTextDataset
+from speechllm_plugin.data import manifest
+from speechllm_plugin.data.features import read as read_features
 from speechllm_plugin.data.kd_texts import kd_texts
+from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.row_dataset import temperature_repeats
+from speechllm_plugin.data.speech_dataset import SpeechTextDataset
+from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.data.teacher import TopKCache
 from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
 from speechllm_plugin.host import peak_memory
@@ -67,51 +72,67 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
 
     def load_dataset(self, split, combine=False, **unused):
         """Read the manifest(s) of a split; fairseq asks for `combine` when, and only when, it is going to train on it."""
-        is_training, utterances, targets, kd_targets, caches = combine, [], [], [], []
+        is_training, parts = combine, []
         for option in DECODING_OPTIONS:
             if is_training and getattr(self.cfg, option):
                 raise ValueError(f"--{option.replace('_', '-')} {getattr(self.cfg, option)} is for decoding, not for training: leave it out")
         for name in split.split(","):
             path = Path(self.cfg.data) / f"{name}.tsv"
-            rows = manifest.read(path)
+            parts.append((name, manifest.read(path)))
             if is_training:
                 needs_transcript = self.transcript is not None or self.data_config.transcribe_probability > 0
-                self.check_training_texts(path, rows, needs_transcript)
-            utterances += rows
-            targets += [self.encode_target(row.id, row.tgt_text, row.tgt_lang) for row in rows]
-            if is_training and self.needs_kd_text:
-                for row, texts in zip(rows, kd_texts(path, rows, several=self.data_config.sample_kd_texts)):
-                    kd_targets.append([self.encode_target(row.id, text, row.tgt_lang) for text in texts])
-            if is_training and self.word_kd_cache:
-                ids, own_targets = [row.id for row in rows], targets[-len(rows) :]
-                caches.append(TopKCache(Path(self.word_kd_cache) / name, self.target.digest(), ids, own_targets))
-        use_cmvn, augment = self.data_config.transforms(is_training, split)
-        transcripts = transcriptions = languages = None
-        if self.transcript is not None:
-            transcripts = [self.transcript.encode(row.src_text, end=[]) for row in utterances]
-        if is_training and self.data_config.transcribe_probability:
-            transcriptions = [self.encode_target(row.id, row.src_text, row.src_lang) for row in utterances]
+                self.check_training_texts(path, parts[-1][1], needs_transcript)
+        rows = [row for _, rows_of_split in parts for row in rows_of_split]
+        repeats = None
         if is_training and self.data_config.sampling_alpha != 1:
-            languages = [f"{row.src_lang}-{row.tgt_lang}" for row in utterances]
+            repeats = temperature_repeats([f"{row.src_lang}-{row.tgt_lang}" for row in rows], self.data_config.sampling_alpha)
+        use_cmvn, augment = self.data_config.transforms(is_training, split)
         self.datasets[split] = SpeechTextDataset(
-            [row.audio for row in utterances],
-            [row.n_frames for row in utterances],
+            rows,
             self.data_config.audio_root,
             self.target_dictionary,
-            ids=[row.id for row in utterances],
-            targets=targets,
-            transcripts=transcripts,
-            transcriptions=transcriptions,
-            transcribe_probability=self.data_config.transcribe_probability,
-            kd_targets=kd_targets or None,
-            teacher=ConcatDataset(caches) if caches else None,
-            has_tags=self.data_config.prepend_tgt_lang_tag,
-            repeats=languages and temperature_repeats(languages, self.data_config.sampling_alpha),
+            self.training_texts(parts) if is_training else self.texts(rows),
+            repeats=repeats,
             use_cmvn=use_cmvn,
             augment=augment if is_training else None,
             shuffle=is_training,
             seed=self.cfg.seed,
         )
+
+    def texts(self, rows: Sequence[Utterance]) -> SpeechTexts:
+        """The token ids of rows: targets, and transcripts where the data has them."""
+        return SpeechTexts(
+            targets=[self.encode_target(row.id, row.tgt_text, row.tgt_lang) for row in rows],
+            transcripts=None if self.transcript is None else [self.transcript.encode(row.src_text, end=[]) for row in rows],
+            has_tags=self.data_config.prepend_tgt_lang_tag,
+        )
+
+    def training_texts(self, parts: Sequence[tuple[str, Sequence[Utterance]]]) -> SpeechTexts:
+        """The token ids of splits and their rows: also what the data configuration and the criterion want beside the targets."""
+        rows = [row for _, rows_of_split in parts for row in rows_of_split]
+        texts = self.texts(rows)
+        if self.data_config.transcribe_probability:
+            asr_targets = [self.encode_target(row.id, row.src_text, row.src_lang) for row in rows]
+            texts = replace(texts, asr_targets=asr_targets, transcribe_probability=self.data_config.transcribe_probability)
+        if self.needs_kd_text:
+            texts = replace(texts, kd_targets=sum((self.kd_targets(split, rows_of_split) for split, rows_of_split in parts), []))
+        if self.word_kd_cache:
+            texts = replace(texts, teacher=self.teacher_probabilities(parts, texts.targets))
+        return texts
+
+    def kd_targets(self, split: str, rows: Sequence[Utterance]) -> list[list[np.ndarray]]:
+        """The token ids of the teacher's texts of every row."""
+        path = Path(self.cfg.data) / f"{split}.tsv"
+        texts_of_rows = kd_texts(path, rows, several=self.data_config.sample_kd_texts)
+        return [[self.encode_target(row.id, text, row.tgt_lang) for text in texts] for row, texts in zip(rows, texts_of_rows)]
+
+    def teacher_probabilities(self, parts: Sequence[tuple[str, Sequence[Utterance]]], targets: Sequence[np.ndarray]) -> ConcatDataset:
+        """What the teacher's cache has for the target of every row, split after split."""
+        caches, start = [], 0
+        for split, rows in parts:
+            own_targets, start = targets[start : start + len(rows)], start + len(rows)
+            caches.append(TopKCache(Path(self.word_kd_cache) / split, self.target.digest(), [row.id for row in rows], own_targets))
+        return ConcatDataset(caches)
 
     def build_criterion(self, cfg, from_checkpoint=False):
         """As fairseq's; what is loaded from now on has the teacher's part that this criterion learns from."""
@@ -194,9 +215,11 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
 
     def get_interactive_tokens_and_lengths(self, lines, encode_fn):
         """fairseq-interactive reads one audio file or segment per line; its path starts from the current folder."""
-        speech = [features.read(line, Path.cwd()) for line in lines]
-        return speech, [len(states) for states in speech]
+        speech = [read_features(line, Path.cwd()) for line in lines]
+        return speech, [len(features) for features in speech]
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, **unused):
+        """Speech in memory, (T, C) features a line, as rows whose `audio` is the number of the line."""
+        rows = [Utterance(str(line), str(line), int(num_frames), "") for line, num_frames in enumerate(src_lengths)]
         use_cmvn, _ = self.data_config.transforms(is_train=False)
-        return SpeechTextDataset(src_tokens, src_lengths, None, self.target_dictionary, read=lambda speech, root: speech, use_cmvn=use_cmvn)
+        return SpeechTextDataset(rows, None, self.target_dictionary, SpeechTexts(), read=lambda line, root: src_tokens[int(line)], use_cmvn=use_cmvn)

@@ -1,6 +1,7 @@
 """The criterion: fairseq's label smoothing, torch's CTC, sums that no grouping into batches changes, and what it logs."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,7 +90,7 @@ def test_a_transcript_longer_than_its_states_adds_nothing():
     data = make_data(LENGTHS)
     model, criterion = make_model("dfp"), make_criterion()
     rest = criterion(model, batch_of(data, [0, 1, 2]))[2]
-    data.transcripts[3] = data.transcripts[3].repeat(5)
+    data.texts.transcripts[3] = data.texts.transcripts[3].repeat(5)
     batch = batch_of(data)
     loss, _, log = criterion(model, batch)
     torch.testing.assert_close(log["ctc_loss"], rest["ctc_loss"])
@@ -117,7 +118,7 @@ def test_sentence_average_divides_by_sentences():
 
 def test_without_transcripts_ctc_says_what_is_missing():
     data = make_data(LENGTHS)
-    data.transcripts = None
+    data.texts = replace(data.texts, transcripts=None)
     with pytest.raises(ValueError, match="src_text"):
         make_criterion()(make_model("dfp"), batch_of(data))
 

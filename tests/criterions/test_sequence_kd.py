@@ -1,6 +1,7 @@
 """sequence_kd: one pass of the model gives what two passes over the two texts give, and its ends are ctc_cross_entropy on one of them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,17 +47,18 @@ def make_texts(lengths=KD_LENGTHS):
 
 def with_texts(data, texts):
     """The data with a teacher's text per row, of other lengths than the targets."""
-    data.kd_targets = [[text] for text in texts]
+    data.texts = replace(data.texts, kd_targets=[[text] for text in texts])
     return data
 
 
 def with_probabilities(data, k):
     """The data with a teacher's k most probable words, peaked as those of a trained one."""
-    rng, data.teacher = np.random.default_rng(2), []
-    for target in data.targets:
+    rng, teacher = np.random.default_rng(2), []
+    for target in data.texts.targets:
         probabilities = softmax(torch.from_numpy(rng.standard_normal((len(target), VOCABULARY_SIZE)) * 3), -1)
         top = probabilities.topk(k)
-        data.teacher.append((top.indices.int().numpy(), top.values.float().numpy()))
+        teacher.append((top.indices.int().numpy(), top.values.float().numpy()))
+    data.texts = replace(data.texts, teacher=teacher)
     return data
 
 
@@ -64,7 +66,7 @@ def batches():
     """The same speech with both texts, with the original, and with the teacher's instead of it."""
     data, texts = make_data(LENGTHS), make_texts()
     original, both = batch_of(data), batch_of(with_texts(data, texts))
-    data.kd_targets, data.targets = None, texts
+    data.texts = replace(data.texts, kd_targets=None, targets=texts)
     return both, original, batch_of(data)
 
 

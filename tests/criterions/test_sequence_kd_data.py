@@ -86,9 +86,9 @@ def test_batches_hold_the_teachers_text_beside_the_original(folder, tagged):
 
 def test_only_what_the_criterion_learns_from_is_loaded(folder):
     for criterion, has_texts in ((None, False), ({"kd_weight": "0"}, False), ({"kd_weight": "0:0,9:0.1"}, True), ({}, True)):
-        assert (load(folder, "train", criterion)[1].kd_targets is not None) == has_texts
-        assert load(folder, "dev", criterion)[1].kd_targets is None
-    assert load(folder, "dev", word_level(folder))[1].teacher is None
+        assert (load(folder, "train", criterion)[1].texts.kd_targets is not None) == has_texts
+        assert load(folder, "dev", criterion)[1].texts.kd_targets is None
+    assert load(folder, "dev", word_level(folder))[1].texts.teacher is None
 
 
 def test_a_teachers_longer_text_counts_where_rows_are_left_out(folder):
@@ -124,7 +124,7 @@ def test_sampling_draws_by_seed_epoch_and_id_alone(folder):
     _, other = load(folder, sample_kd_texts="true", seed=2)
     assert any(other.set_epoch(epoch) or drawn_texts(task, other) != epochs[epoch - 1] for epoch in (1, 2, 3))
     _, fixed = load(folder)
-    assert all(len(texts) == 1 for texts in fixed.kd_targets)
+    assert all(len(texts) == 1 for texts in fixed.texts.kd_targets)
     assert list(drawn_texts(task, fixed).values()) == [texts[0] for texts in candidates.values()]
 
 

@@ -53,7 +53,7 @@ MAY_IMPORT_FAIRSEQ = {
     "inspection.trained_model",
     "describing.facts",
     "describing.model_file",
-    "data.dataset",
+    "data.speech_dataset",
     "data.row_dataset",
     "distillation.fairseq_teacher",
 }

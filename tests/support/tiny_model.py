@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speechllm_plugin.data.dataset import SpeechTextDataset
+from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.data.speech_dataset import SpeechTextDataset
+from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
 from speechllm_plugin.models.ctc import CTCOutput
 from speechllm_plugin.models.speech_encoder import SpeechStates
@@ -126,16 +128,13 @@ def make_data(lengths):
         return [rng.integers(NUM_SPECIAL, NUM_SPECIAL + number, rng.integers(1, most + 1)) for most in mosts]
 
     eos = task().target_dictionary.eos()
-    return SpeechTextDataset(
-        [row[:length].numpy() for row, length in zip(features, lengths)],
-        lengths,
-        None,
-        task().target_dictionary,
-        read=lambda features, root: features,
+    texts = SpeechTexts(
         targets=[np.append(text, eos) for text in words(NUM_TARGET_WORDS, [7] * len(lengths))],
         transcripts=words(NUM_TRANSCRIPT_WORDS, [(length + 7) // 8 for length in lengths]),
-        use_cmvn=False,
     )
+    speech = {str(row): features[row, :length].numpy() for row, length in enumerate(lengths)}
+    rows = [Utterance(f"u{row}", str(row), length, "") for row, length in enumerate(lengths)]
+    return SpeechTextDataset(rows, None, task().target_dictionary, texts, read=lambda row, root: speech[row], use_cmvn=False)
 
 
 def batch_of(data, rows=None):

@@ -15,8 +15,8 @@ from tiny_model import FEATURE_DIM, SIZES, batch_of, make_model
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy
 from speechllm_plugin.data import manifest
-from speechllm_plugin.data.dataset import drawn
 from speechllm_plugin.data.row_dataset import repeated_rows, temperature_repeats
+from speechllm_plugin.data.speech_texts import drawn
 from speechllm_plugin.models.config import DFPConfig
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
@@ -157,7 +157,7 @@ def test_the_task_of_an_utterance_depends_on_seed_epoch_and_id_alone(folder):
         backwards = {data.ids[row]: names[int(batch_of(data, [row])["tag"])] for row in reversed(range(len(data)))}
         assert backwards == seen[-1]
         for row in range(len(data)):  # the whole target belongs to the language
-            expected = data.transcriptions[row] if seen[-1][data.ids[row]] == "en" else data.targets[row]
+            expected = data.texts.asr_targets[row] if seen[-1][data.ids[row]] == "en" else data.texts.targets[row]
             assert data.target(row) is expected
     assert seen[0] != seen[1] != seen[2]
     transcribed = np.mean([language == "en" for drawn_languages in seen for language in drawn_languages.values()])
@@ -173,7 +173,7 @@ def test_the_task_of_an_utterance_depends_on_seed_epoch_and_id_alone(folder):
 
 
 def test_draws_are_the_same_in_every_process_and_uniform():
-    code = "from speechllm_plugin.data.dataset import drawn; print(drawn(1, 2, 'an id'))"
+    code = "from speechllm_plugin.data.speech_texts import drawn; print(drawn(1, 2, 'an id'))"
     process = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=manifest.__file__.rpartition("/speechllm_plugin")[0]
     )

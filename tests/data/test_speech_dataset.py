@@ -6,7 +6,9 @@ import torch
 from tiny_model import FEATURE_DIM, batch_of, make_data, task
 
 from speechllm_plugin.data.augmentation import SpecAugment
-from speechllm_plugin.data.dataset import SpeechTextDataset
+from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.data.speech_dataset import SpeechTextDataset
+from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 LENGTHS = [13, 57, 1, 40, 13]
@@ -22,6 +24,12 @@ def augmented(lengths=LENGTHS, **options):
     return data
 
 
+def without_texts(num_frames, names=None):
+    """A data set of rows with as many frames; their speech is nowhere."""
+    rows = [Utterance(f"u{row}", names[row] if names else "", int(length), "") for row, length in enumerate(num_frames)]
+    return SpeechTextDataset(rows, None, task().target_dictionary, SpeechTexts())
+
+
 def read_all(data, rows=None):
     return {row: data[row].features for row in (rows if rows is not None else range(len(data)))}
 
@@ -31,7 +39,7 @@ def read_all(data, rows=None):
 def test_no_number_of_rows_loses_one(multiple, max_tokens, max_sentences):
     for number in range(1, 28):
         num_frames = np.random.randint(1, 60, number)
-        data = SpeechTextDataset([""] * number, num_frames, None, task().target_dictionary)
+        data = without_texts(num_frames)
         batches = data.batch_by_size(data.ordered_indices(), max_tokens, max_sentences, multiple)
         assert sorted(row for batch in batches for row in batch) == list(range(number))
         for batch in batches:
@@ -40,7 +48,7 @@ def test_no_number_of_rows_loses_one(multiple, max_tokens, max_sentences):
 
 
 def test_a_row_larger_than_a_batch_is_named():
-    data = SpeechTextDataset(["a.wav", "b.wav", "c.wav"], [5, 70, 6], None, task().target_dictionary)
+    data = without_texts([5, 70, 6], ["a.wav", "b.wav", "c.wav"])
     with pytest.raises(ValueError, match=r"row 1 \(b.wav\) has 70 frames.*--max-tokens 60.*raise --max-tokens") as error:
         data.batch_by_size(data.ordered_indices(), max_tokens=60)
     assert "\n" not in str(error.value)
@@ -71,13 +79,13 @@ def test_batches_hold_the_rows_and_padding():
     batch, order = batch_of(data, rows), [1, 0, 2]  # longest first
     assert batch["id"].tolist() == order
     assert (batch["nsentences"], batch["nframes"]) == (3, 57 + 13 + 1)
-    assert batch["ntokens"] == sum(len(data.targets[row]) for row in rows) == int((batch["target"] != PAD).sum())
+    assert batch["ntokens"] == sum(len(data.texts.targets[row]) for row in rows) == int((batch["target"] != PAD).sum())
     features, lengths, previous = (batch["net_input"][key] for key in ("src_tokens", "src_lengths", "prev_output_tokens"))
     assert features.shape == (3, 57, FEATURE_DIM) and features.dtype == torch.float32 and lengths.tolist() == [57, 13, 1]
     for place, row in enumerate(order):
-        assert features[place, : LENGTHS[row]].equal(torch.from_numpy(data.sources[row]))
+        assert features[place, : LENGTHS[row]].equal(torch.from_numpy(data.read(data.sources[row], None)))
         assert (features[place, LENGTHS[row] :] == 0).all()
-        target, transcript = data.targets[row].tolist(), data.transcripts[row].tolist()
+        target, transcript = data.texts.targets[row].tolist(), data.texts.transcripts[row].tolist()
         width = batch["target"].size(1) - len(target)
         assert target[-1] == EOS and batch["target"][place].tolist() == target + [PAD] * width
         assert previous[place].tolist() == [EOS, *target[:-1]] + [PAD] * width
@@ -88,7 +96,7 @@ def test_batches_hold_the_rows_and_padding():
 
 def test_batches_for_inference_need_no_text():
     data = make_data(LENGTHS)
-    data.targets = data.transcripts = None
+    data.texts = SpeechTexts()
     batch = batch_of(data)
     assert batch["target"] is None and "transcript" not in batch and "prev_output_tokens" not in batch["net_input"]
 

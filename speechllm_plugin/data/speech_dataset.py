@@ -1,0 +1,168 @@
+"""Utterances as fairseq batches: features after normalisation and SpecAugment, token ids made once."""
+
+import gc
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from fairseq.data import Dictionary
+
+from speechllm_plugin.data.augmentation import SpecAugment
+from speechllm_plugin.data.features import read as read_features
+from speechllm_plugin.data.features import utterance_cmvn
+from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.data.row_dataset import RowDataset, padded
+from speechllm_plugin.data.speech_texts import SpeechTexts
+
+# fairseq forks workers in every epoch. A worker must not collect garbage that it inherits: freeing a tensor of the GPU, or the
+# loader of the last epoch, kills it.
+os.register_at_fork(after_in_child=gc.freeze)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One utterance of a batch: features (T, C) float32, target (U,) with end of sentence, transcript (W,) without.
+
+    Of a teacher: a second target, kd_target (U',), and for every position of the target the k most probable ids and their
+    probabilities, teacher (U, k) each.
+    """
+
+    index: int
+    features: torch.Tensor
+    target: torch.Tensor | None
+    transcript: torch.Tensor | None
+    kd_target: torch.Tensor | None = None
+    teacher: tuple[torch.Tensor, torch.Tensor] | None = None
+
+
+class SpeechTextDataset(RowDataset):
+    """Speech and texts of a manifest's rows.
+
+    Args:
+        rows: utterances, in the order of the texts.
+        root: folder that relative `audio` values start from.
+        dictionary: of the targets.
+        texts: token ids of every row.
+        read: reads the (T, C) features of an `audio` value below the root.
+        repeats: (rows,) how often a row stands in an epoch, on average; None is once.
+        use_cmvn: normalise each utterance's features.
+        augment: SpecAugment, for training only; drawn from (seed, epoch, index), the same for any number of workers.
+        shuffle: order of equal lengths differs with the epoch.
+    """
+
+    unit = "frames"
+
+    def __init__(
+        self,
+        rows: Sequence[Utterance],
+        root: str | Path | None,
+        dictionary: Dictionary,
+        texts: SpeechTexts,
+        read: Callable[..., np.ndarray] = read_features,
+        repeats: np.ndarray | None = None,
+        use_cmvn: bool = True,
+        augment: SpecAugment | None = None,
+        shuffle: bool = False,
+        seed: int = 1,
+    ):
+        # The rows themselves are not kept: workers would copy their texts, which are there as token ids already.
+        self.ids, self.sources = [row.id for row in rows], [row.audio for row in rows]
+        self.num_frames = np.array([row.n_frames for row in rows], dtype=np.int64)
+        self.root, self.read, self.texts = root, read, texts
+        self.num_targets = texts.longest(len(rows))
+        self.pad, self.eos = dictionary.pad(), dictionary.eos()
+        self.has_tags, self.repeats = texts.has_tags, repeats
+        self.use_cmvn, self.augment, self.shuffle, self.seed, self.epoch = use_cmvn, augment, shuffle, seed, 1
+
+    def __len__(self):
+        return len(self.sources)
+
+    def __getitem__(self, index) -> Example:
+        row = index % len(self)
+        texts = self.texts
+        return Example(
+            row,
+            torch.from_numpy(np.require(self.row_features(index), np.float32, "CW")),
+            None if texts.targets is None else torch.from_numpy(self.target(row)),
+            None if texts.transcripts is None else torch.from_numpy(texts.transcripts[row]),
+            None if texts.kd_targets is None else torch.from_numpy(self.kd_target(row)),
+            None if texts.teacher is None else tuple(map(torch.from_numpy, texts.teacher[row])),
+        )
+
+    def row_features(self, index) -> np.ndarray:
+        """(T, C) features of a row, normalised and masked.
+
+        Raises:
+            ValueError: they cannot be read, or are not as long as the manifest says.
+        """
+        row = index % len(self)
+        try:
+            features = self.read(self.sources[row], self.root)
+        except ValueError as error:
+            raise ValueError(f"row {row}: {error}") from error
+        if len(features) != self.num_frames[row]:
+            raise ValueError(
+                f"{self.place(row)}: the manifest says {self.num_frames[row]} frames (n_frames), "
+                f"but there are {len(features)}: prepare the data again"
+            )
+        if self.use_cmvn:
+            features = utterance_cmvn(features)
+        if self.augment is not None:
+            features = self.augment(features, np.random.default_rng((self.seed, self.epoch, int(index))))
+        return features
+
+    def target(self, row: int) -> np.ndarray:
+        """(U,) the target of a row in this epoch."""
+        return self.texts.target(row, (self.seed, self.epoch, self.ids[row]))
+
+    def kd_target(self, row: int) -> np.ndarray:
+        """(U',) the teacher's text of a row in this epoch."""
+        return self.texts.kd_target(row, (self.seed, self.epoch, self.ids[row]))
+
+    def collater(self, samples: list[Example]) -> dict:
+        """A batch, longest utterance first: net_input {src_tokens (B, T, C), src_lengths (B,), prev_output_tokens (B, U)},
+        target (B, U), transcript (B, W), their lengths, id (B,) rows of the manifest, and counts as Python numbers.
+
+        With tags: tag (B,), which stands in prev_output_tokens, and is padding in the target, so that no loss counts it.
+        With a teacher: kd_target (B, U') and net_input's kd_prev_output_tokens, teacher_ids and teacher_probabilities (B, U, k).
+        """
+        if not samples:
+            return {}
+        samples = sorted(samples, key=lambda example: -len(example.features))
+        lengths = [len(example.features) for example in samples]
+        features = torch.zeros(len(samples), lengths[0], samples[0].features.size(1))
+        for row, example in zip(features, samples):
+            row[: len(example.features)] = example.features
+        net_input = {"src_tokens": features, "src_lengths": torch.tensor(lengths)}
+        batch = {
+            "id": torch.tensor([example.index for example in samples]),
+            "net_input": net_input,
+            "nsentences": len(samples),
+            "nframes": sum(lengths),
+            "target": None,
+        }
+        if self.texts.targets is not None:
+            targets = [example.target for example in samples]
+            net_input["prev_output_tokens"], batch["target"], batch["target_lengths"], batch["ntokens"] = self.learnt(targets)
+            if self.has_tags:
+                batch["tag"] = net_input["prev_output_tokens"][:, 1].clone()
+        if self.texts.transcripts is not None:
+            batch["transcript"], batch["transcript_lengths"] = padded([example.transcript for example in samples], self.pad)
+        if self.texts.kd_targets is not None:
+            kd_targets = [example.kd_target for example in samples]
+            net_input["kd_prev_output_tokens"], batch["kd_target"], _, batch["kd_ntokens"] = self.learnt(kd_targets)
+        if self.texts.teacher is not None:
+            for number, name in enumerate(("teacher_ids", "teacher_probabilities")):
+                batch[name], _ = padded([example.teacher[number] for example in samples], 0)
+        return batch
+
+    def place(self, index: int) -> str:
+        """How an error names a row."""
+        row = index % len(self)
+        return f"row {row} ({self.sources[row]})"
+
+    def source_lengths(self, indices):
+        return self.num_frames[indices % len(self)]
