@@ -42,7 +42,11 @@ setup(
     description="fairseq plugin that compares dense feature prepending with cross-attention for speech-to-text",
     python_requires=">=3.11,<3.13",  # fairseq-fixed is a repair for 3.11 and 3.12
     packages=find_packages(include=["speechllm_plugin", "speechllm_plugin.*"]),
-    package_data={"speechllm_plugin.scoring": ["*.yaml"], "speechllm_plugin.reporting": ["*.html", "*.css"]},
+    package_data={
+        "speechllm_plugin.scoring": ["*.yaml"],
+        "speechllm_plugin.reporting": ["*.html", "*.css"],
+        "speechllm_plugin.reporting.parts": ["*.html"],
+    },
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["speechllm = speechllm_plugin.commands.cli:main"]},

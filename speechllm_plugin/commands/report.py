@@ -6,13 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from speechllm_plugin.files.atomic import check_writable, replacing
-from speechllm_plugin.reporting.analysis import Options, analyse
+from speechllm_plugin.reporting.analysis import analyse
 from speechllm_plugin.reporting.figures.palette import MOST_SYSTEMS
+from speechllm_plugin.reporting.metric_choice import COMET, RECOGNITION, TRANSLATION
+from speechllm_plugin.reporting.options import Options
 from speechllm_plugin.reporting.results import Settings
 from speechllm_plugin.reporting.runs import read_study
-from speechllm_plugin.reporting.scores import COMET, RECOGNITION, TRANSLATION
 from speechllm_plugin.reporting.tables.table import latex, markdown
-from speechllm_plugin.reporting.verdict import verdict
 from speechllm_plugin.scoring.metrics import METRICS
 
 FORMATS = {"md": markdown, "tex": latex}
@@ -63,13 +63,12 @@ def add_arguments(parser):
 def run(args):
     check(args)
     study = read_study(args.systems, args.split, args.data)
-    settings = Settings(args.resamples, args.seed)
     options = Options(
         metrics=args.metrics,
         slices=args.slices,
         speakers=args.speakers,
         native=args.native,
-        settings=settings,
+        settings=Settings(args.resamples, args.seed),
         num_examples=args.examples,
         utterances=args.utterances,
         with_audio=not args.no_audio,
@@ -79,14 +78,14 @@ def run(args):
     from speechllm_plugin.reporting import page
 
     analysis = analyse(study, options)
-    html = page.render(analysis, args.title, settings, shlex.join(["speechllm", *sys.argv[1:]]))
+    html = page.render(analysis, args.title, shlex.join(["speechllm", *sys.argv[1:]]))
     with replacing(args.out) as temporary:
         temporary.write_text(html, encoding="utf-8")
     for table in analysis.tables if args.tables is not None else ():
         for suffix, write in FORMATS.items():
             with replacing(args.tables / f"{table.name}.{suffix}") as temporary:
                 temporary.write_text(write(table), encoding="utf-8")
-    for outcome in verdict(study, analysis.scores, analysis.slices):
+    for outcome in analysis["verdict"]:
         print(outcome.headline, outcome.details)
     print(f"{args.out}  {args.out.stat().st_size / 2**20:.1f} MiB" + (f"\n{args.tables}" if args.tables is not None else ""))
 

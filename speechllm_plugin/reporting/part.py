@@ -1,53 +1,46 @@
-"""What every part of a report has: results in groups, a table of them, and what is left out."""
+"""What every part of a report is made of: the facts it needs, its numbers, its tables, its figures, its place in the page."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from speechllm_plugin.reporting.results import Result, Settings, evaluate, of_measures
 from speechllm_plugin.reporting.tables.table import Table
-from speechllm_plugin.scoring.measures import Measure
+
+HEADER = "header"  # of the page, above the links to the sections
+PLAIN = "plain_part.html"
 
 
-class Row(NamedTuple):
-    """label; size: of how many utterances or words; the numbers."""
+class Content(NamedTuple):
+    """What a part has found.
 
-    label: str
-    size: int
-    result: Result
+    tables:  in the order of the page; the name of each is distinct within the report.
+    numbers: what the figures, the template and other parts take; None where the tables say everything.
+    """
 
-
-class Part(NamedTuple):
-    """rows: heading of a group -> its rows; left_out: name -> reason."""
-
-    rows: dict[str, list[Row]]
-    table: Table
-    left_out: dict[str, str]
-
-    @property
-    def filled(self) -> list[Row]:
-        """The rows that are of something."""
-        return [row for rows in self.rows.values() for row in rows if row.size]
+    tables: Sequence[Table] = ()
+    numbers: Any = None
 
 
-class Measured(NamedTuple):
-    """The first system's measure, for its names and explanation, and the Result of all systems."""
+@dataclass(frozen=True)
+class Part:
+    """An entry of PARTS.
 
-    measure: Measure
-    result: Result
+    title:    the heading.
+    needs:    names of FACTS and of other parts; of a part, its numbers.
+    compute:  takes what is needed by name; returns the Content, or None to leave the part out of the page.
+    figures:  takes the Study and the numbers; returns Charts, or something else that the template lays out.
+    template: file in the folder `parts`; it is given `numbers`, `tables` by name, `figures`, and what page.py gives to all of them.
+    written:  names of the tables that --tables writes into files.
+    within:   the part above in whose section this one stands, under a smaller heading, if that part is not left out; HEADER; "" for a section
+              of its own.
+    link:     what the page's list of sections calls it, if not by its title.
+    """
 
-    @property
-    def row(self) -> Row:
-        return Row(self.measure.heading, int(self.measure.statistics[:, 1].sum()), self.result)
-
-    @property
-    def out_of(self) -> str:
-        """Out of how many, for all systems; a dash where it depends on the outputs."""
-        numbers = {int(number) for statistics in self.result.quantity.statistics for number in statistics[..., 1].sum(axis=1)}
-        return f"{numbers.pop():,}" if len(numbers) == 1 else "–"
-
-
-def measured(of_systems: Sequence[Sequence[Sequence[Measure]]], settings: Settings) -> list[Measured]:
-    """Each measure with its Result. of_systems: of each system, of each of its seeds, the same measures."""
-    first = of_systems[0][0]
-    quantities = [of_measures([[measures[number] for measures in seeds] for seeds in of_systems]) for number in range(len(first))]
-    return [Measured(*each) for each in zip(first, evaluate(quantities, settings))]
+    title: str
+    needs: tuple[str, ...]
+    compute: Callable[..., Content | None]
+    figures: Callable[..., Sequence] | None = None
+    template: str = PLAIN
+    written: tuple[str, ...] = ()
+    within: str = ""
+    link: str = ""

@@ -1,69 +1,17 @@
-"""Finished runs of the recipes, read and held against one another: what a report is about."""
+"""The Study of finished runs: folders of the recipes, read and checked against one another."""
 
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from speechllm_plugin.data import manifest
-from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.outputs import logs
 from speechllm_plugin.outputs.generated_texts import read_in_rows
-from speechllm_plugin.outputs.logs import DecodingLog, TrainingLog
-from speechllm_plugin.scoring.dimensions import durations
+from speechllm_plugin.reporting.study import SILENCE, Run, Study, System
 
-SILENCE = "silence"
 _NAMED = re.compile(r"([^=/]+)=(.+)", re.DOTALL)
 _GENERATED = re.compile(r"generate-(.+)\.txt")
-
-
-class Run(NamedTuple):
-    """One training of a system: texts in the manifest's order; what its logs say, None where a log is not there; silence: as hypotheses, if decoded.
-
-    data: the folder of its own manifest and vocabularies.
-    """
-
-    folder: Path
-    data: Path
-    hypotheses: list[str]
-    training: TrainingLog | None
-    decoding: DecodingLog | None
-    silence: list[str] | None
-
-
-class System(NamedTuple):
-    name: str
-    runs: list[Run]  # one per training seed
-
-
-class Study(NamedTuple):
-    """Systems and the test set that all of them decoded; data: the folder of its manifest `SPLIT.tsv`."""
-
-    systems: list[System]
-    split: str
-    data: Path
-    utterances: list[Utterance]
-    silence: list[Utterance] | None  # of DATA/silence.tsv
-
-    @property
-    def names(self) -> list[str]:
-        return [system.name for system in self.systems]
-
-    @property
-    def references(self) -> list[str]:
-        return [utterance.tgt_text for utterance in self.utterances]
-
-    @property
-    def durations(self) -> np.ndarray:
-        """(N,) seconds of speech."""
-        return durations(self.utterances)
-
-    @property
-    def languages(self) -> list[str]:
-        return [utterance.tgt_lang for utterance in self.utterances]
 
 
 def read_study(arguments: Sequence[str], split: str | None, data: Path | None) -> Study:
@@ -118,7 +66,7 @@ def read_study(arguments: Sequence[str], split: str | None, data: Path | None) -
 
 
 def _named_folders(argument):
-    """The name, if one is given, and the folders."""
+    """The name ("" if none is given) and the folders of `[NAME=]RUN[,RUN...]`."""
     if Path(argument).is_dir():
         return "", [Path(argument)]
     match = _NAMED.fullmatch(argument)
@@ -132,7 +80,11 @@ def _named_folders(argument):
 
 
 def _distinct_names(named):
-    """As given, else the last part of the folder (of several, what they begin with), else the last two parts."""
+    """The name of each system in the report.
+
+    The name on the command line if there is one; else the last part of its folder; for several folders (seeds) what their last parts have in
+    common. Where two systems would get the same name, the last two parts of the folder take the place of the last one.
+    """
     for num_parts in (1, 2):
         names = []
         for name, folders in named:

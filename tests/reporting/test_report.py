@@ -14,8 +14,8 @@ from scipy.stats import ttest_rel
 from speechllm_plugin.commands import cli
 from speechllm_plugin.data import manifest
 from speechllm_plugin.outputs.generated_texts import read_in_rows
+from speechllm_plugin.reporting.parts.verdict_part import _seeds
 from speechllm_plugin.reporting.tables import formats
-from speechllm_plugin.reporting.verdict import _seeds
 from speechllm_plugin.scoring import significance
 from speechllm_plugin.scoring.metrics import METRICS
 from speechllm_plugin.scoring.share import share

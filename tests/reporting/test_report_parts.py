@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from speechllm_plugin.outputs import logs
+from speechllm_plugin.reporting.breakdown import Row
 from speechllm_plugin.reporting.figures import svg
 from speechllm_plugin.reporting.figures.forest import axis_half_width, forest
-from speechllm_plugin.reporting.part import Row
+from speechllm_plugin.reporting.parts.utterance_part import aligned, edits_of
 from speechllm_plugin.reporting.results import Quantity, Settings, evaluate, loss_of_sentences, mean_over
 from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table, latex, markdown
-from speechllm_plugin.reporting.utterances import aligned, edits_of
 from speechllm_plugin.scoring import significance
 from speechllm_plugin.scoring.share import share
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from speechllm_plugin.outputs.logs import QUANTITIES, TRAIN
-from speechllm_plugin.reporting.durations import Bin
 from speechllm_plugin.reporting.figures.palette import LOOKS, described
 from speechllm_plugin.reporting.figures.svg import Chart, draw
-from speechllm_plugin.reporting.runs import System
+from speechllm_plugin.reporting.study import System
 from speechllm_plugin.reporting.tables.formats import number, shortened
+from speechllm_plugin.scoring.significance import Interval
 
 HEIGHT = 230
 MOST_MARKERS = 8  # on a line
@@ -62,14 +62,19 @@ def _curves(systems, quantity):
     return sorted(found, key=lambda each: (each[1] != TRAIN, each[2] == 0))
 
 
-def score_by_duration(names: Sequence[str], heading: str, bins: Sequence[Bin]) -> Chart:
-    """Points with intervals at the mean duration of each bin, those of different systems a little apart."""
-    apart = (bins[-1].mean_seconds - bins[0].mean_seconds) / 90 if len(bins) > 1 else 0.05
+def score_by_duration(names: Sequence[str], heading: str, seconds: Sequence[float], intervals: Sequence[Sequence[Interval]]) -> Chart:
+    """Points with intervals at the mean duration of each bin, those of different systems a little apart.
+
+    Args:
+        seconds:   of each bin, from short to long.
+        intervals: of each bin, of each system.
+    """
+    apart = (seconds[-1] - seconds[0]) / 90 if len(seconds) > 1 else 0.05
 
     def plot(axes):
         for system, (name, look) in enumerate(zip(names, LOOKS)):
-            x = np.array([each.mean_seconds for each in bins]) + apart * (system - (len(names) - 1) / 2)
-            score, low, high = np.array([each.intervals[system][:3] for each in bins]).T
+            x = np.array(seconds) + apart * (system - (len(names) - 1) / 2)
+            score, low, high = np.array([of_bin[system][:3] for of_bin in intervals]).T
             reach = np.clip([score - low, high - score], 0, None)
             label = shortened(name, WIDEST_NAME)
             axes.errorbar(x, score, reach, color=look.colour, marker=look.marker, linewidth=1.4, elinewidth=1, capsize=2, label=label)
@@ -77,7 +82,7 @@ def score_by_duration(names: Sequence[str], heading: str, bins: Sequence[Bin]) -
         axes.set_ylabel(heading)
         _legend(axes)
 
-    first, last = ([number(interval.score, 1) for interval in each.intervals] for each in (bins[0], bins[-1]))
+    first, last = ([number(interval.score, 1) for interval in of_bin] for of_bin in (intervals[0], intervals[-1]))
     ends = "; ".join(f"{name} {low} and {high}" for name, low, high in zip(names, first, last))
     description = f"{heading} by duration, {described(names)}. In the shortest and the longest bin: {ends}. All numbers stand in the table."
     return draw(f"{heading} by duration", description, HEIGHT, plot)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from speechllm_plugin.reporting.breakdown import Breakdown, Row
 from speechllm_plugin.reporting.figures.palette import FAINT, LOOKS, NEUTRAL
 from speechllm_plugin.reporting.figures.svg import Chart, draw
-from speechllm_plugin.reporting.part import Part, Row
 from speechllm_plugin.reporting.results import Result
 from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.tables.formats import MINUS
@@ -20,11 +20,11 @@ _LEFT, _RIGHT, _ABOVE, _BELOW, _LEGEND_LINE = 0.385, 0.89, 18, 42, 17
 _TIMES_MEDIAN = 3
 
 
-def forests(part: Part, heading: str, systems: Sequence[str], overall: Result | None) -> list[Chart]:
-    """A forest for each group of a part that is not empty, with one scale. Arguments as for `forest`."""
-    half_width = axis_half_width([row.result for row in part.filled], overall)
-    groups = {title: rows for title, rows in part.rows.items() if any(row.size for row in rows)}
-    return [forest(title, heading, systems, rows, overall, half_width) for title, rows in groups.items()]
+def forests(systems: Sequence[str], found: Breakdown) -> list[Chart]:
+    """A forest for each group that is not empty, with one scale."""
+    half_width = axis_half_width([row.result for row in found.filled], found.overall)
+    groups = {title: rows for title, rows in found.rows.items() if any(row.size for row in rows)}
+    return [forest(title, found.quantity, systems, rows, found.overall, half_width) for title, rows in groups.items()]
 
 
 def forest(title: str, heading: str, systems: Sequence[str], rows: Sequence[Row], overall: Result | None, half_width: float) -> Chart:
@@ -80,7 +80,10 @@ def forest(title: str, heading: str, systems: Sequence[str], rows: Sequence[Row]
 
 
 def axis_half_width(results: Sequence[Result], overall: Result | None = None) -> float:
-    """Of what several forests show alike: all intervals, unless a few are far wider than the others."""
+    """The range of values that all forests of a page share, on either side of the centre.
+
+    Every interval fits, except those that reach further than _TIMES_MEDIAN times the median reach.
+    """
     if results and not results[0].comparisons:
         centre = overall.intervals[0].score if overall is not None else 0.0
         reaches = [max(abs(each.low - centre), abs(each.high - centre)) for result in results for each in result.intervals]

@@ -1,8 +1,9 @@
-"""How the systems fail: edits, repetitions, lengths, silence, languages."""
+"""How the systems fail: edits, repetitions, lengths, languages, and words where nobody speaks."""
 
-from speechllm_plugin.reporting.part import Measured, Part, measured
+from speechllm_plugin.reporting.breakdown import Breakdown, Measured, measured
+from speechllm_plugin.reporting.part import Content
 from speechllm_plugin.reporting.results import Settings
-from speechllm_plugin.reporting.runs import SILENCE, Study
+from speechllm_plugin.reporting.study import SILENCE, Study
 from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.tables.comparison_table import comparison_table, note_on_winners
 from speechllm_plugin.reporting.tables.table import Column
@@ -11,11 +12,11 @@ from speechllm_plugin.scoring.share import share
 from speechllm_plugin.text.language_identification import KnownLanguages
 
 
-def failed(study: Study, known: KnownLanguages, settings: Settings) -> Part:
-    """The Part of all failures, and of what is said on the silence set where all runs decoded it."""
-    everything = measured([[failures.failures(run.hypotheses, study.utterances, known) for run in system.runs] for system in study.systems], settings)
-    reasons, groups = failures.left_out(known), {}
-    for each in everything:
+def failed(study: Study, known_languages: KnownLanguages, settings: Settings) -> Content:
+    """The Breakdown of all failures, and of what is said on the silence set where all runs decoded it."""
+    of_systems = [[failures.failures(run.hypotheses, study.utterances, known_languages) for run in system.runs] for system in study.systems]
+    reasons, groups = failures.left_out(known_languages), {}
+    for each in measured(of_systems, settings):
         if each.measure.statistics[:, 1].any():
             groups.setdefault(each.measure.group.capitalize(), []).append(each)
         elif each.measure.group != SILENCE:  # that an ordinary test set has none goes without saying
@@ -39,10 +40,12 @@ def failed(study: Study, known: KnownLanguages, settings: Settings) -> Part:
         [*notes, "References: what the same count finds in the references."],
         [f"{heading}: {text}" for heading, text in explanations.items()],
     )
-    return Part({heading: [each.row for each in group] for heading, group in groups.items()}, table, reasons)
+    rows = {heading: [each.row for each in group] for heading, group in groups.items()}
+    return Content([table], Breakdown("percent", rows, reasons, None))
 
 
 def _labels(each: Measured) -> list[str]:
+    """The cells before the numbers: the failure, out of how many, and what the same count finds in the references."""
     statistics = each.measure.of_references
     of_references = formats.NONE if statistics is None else formats.number(float(share(statistics.sum(axis=0))))
     return [each.measure.heading, each.out_of, of_references]

@@ -1,8 +1,11 @@
 """How many of the reference's words the systems find, by how often the training targets have them."""
 
-from speechllm_plugin.reporting.part import Part, measured
+from speechllm_plugin.reporting.breakdown import Breakdown, measured
+from speechllm_plugin.reporting.figures.forest import forests
+from speechllm_plugin.reporting.figures.svg import Chart
+from speechllm_plugin.reporting.part import Content
 from speechllm_plugin.reporting.results import Settings
-from speechllm_plugin.reporting.runs import Study
+from speechllm_plugin.reporting.study import Study
 from speechllm_plugin.reporting.tables.comparison_table import comparison_table, note_on_winners
 from speechllm_plugin.reporting.tables.table import Column, Section, Table
 from speechllm_plugin.scoring.slices import Context
@@ -15,37 +18,36 @@ _EXPLANATION = {
 }
 
 
-def words(study: Study, context: Context, by_alignment: bool, settings: Settings) -> Part | None:
-    """The Part of the recall of words; None where the training targets are not known. by_alignment: of recognition."""
+def words(study: Study, context: Context, settings: Settings) -> Content:
+    """The Breakdown of the recall of words, and a table of those that training lacks; no numbers where the training targets are not known."""
     if context.target_counts is None:
-        return None
-    bands = measured(
-        [
-            [word_recall(run.hypotheses, study.references, context.target_counts, study.languages, by_alignment) for run in system.runs]
-            for system in study.systems
-        ],
-        settings,
-    )
+        return Content()
+    texts = (study.references, context.target_counts, study.languages, study.is_recognition)
+    bands = measured([[word_recall(run.hypotheses, *texts) for run in system.runs] for system in study.systems], settings)
     table = comparison_table(
         "words",
         f"Recall of the reference's words in percent, {study.split}",
         study.names,
         [Column("words of the reference", is_text=True), Column("n words")],
         [("", [([band.measure.heading, band.out_of], band.result) for band in bands])],
-        [*([note_on_winners("the rows of this table", len(study.systems))] if len(study.systems) > 1 else []), _EXPLANATION[by_alignment]],
+        [*([note_on_winners("the rows of this table", len(study.systems))] if len(study.systems) > 1 else []), _EXPLANATION[study.is_recognition]],
     )
-    return Part({"Recall of words": [band.row for band in bands]}, table, {})
+    overall = bands[-1].result if len(study.systems) == 1 else None  # the last band is of all words
+    recall = Breakdown("recall", {"Recall of words": [band.row for band in bands]}, {}, overall)
+    return Content([table, _unseen_table(study, context)], recall)
 
 
-def unseen_table(study: Study, context: Context, by_alignment: bool) -> Table:
+def word_forests(study: Study, recall: Breakdown | None) -> list[Chart]:
+    return [] if recall is None else forests(study.names, recall)
+
+
+def _unseen_table(study: Study, context: Context) -> Table:
     """Every word of the references that the training targets lack, and how often each system has it (mean over its seeds)."""
-    found = [
-        [unseen_words(run.hypotheses, study.references, context.target_counts, study.languages, by_alignment) for run in system.runs]
-        for system in study.systems
-    ]
+    texts = (study.references, context.target_counts, study.languages, study.is_recognition)
+    found = [[unseen_words(run.hypotheses, *texts) for run in system.runs] for system in study.systems]
     rows = []
     for number, (word, occurrences, _) in enumerate(found[0][0]):
-        hits = [sum(words[number][2] for words in seeds) / len(seeds) for seeds in found]
+        hits = [sum(words_of_run[number][2] for words_of_run in seeds) / len(seeds) for seeds in found]
         rows.append([word, f"{occurrences:,}", *(f"{each:,.0f}" if each == int(each) else f"{each:,.1f}" for each in hits)])
     columns = [Column("word", is_text=True), Column("in references"), *(Column(name, "found by") for name in study.names)]
     return Table("unseen_words", f"Words of {study.split} that the training targets lack", columns, [Section("", rows)])

@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 
-from speechllm_plugin.reporting.results import LEVEL, Result
+from speechllm_plugin.reporting.results import LEVEL, Quantity, Result
 from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.tables.formats import MINUS
 from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table
 
 ARROW = {True: "↓", False: "↑"}  # whether lower is better
+
+
+def with_arrow(quantity: Quantity) -> str:
+    """`WER ↓`: the heading, and which way is better."""
+    return f"{quantity.heading} {ARROW[quantity.lower_is_better]}"
 
 
 def note_on_winners(family: str, num_systems: int) -> str:

@@ -1,14 +1,15 @@
-"""The outcome in plain words."""
+"""The outcome of a report in plain words."""
 
 import math
 from typing import NamedTuple
 
 from scipy.stats import t
 
-from speechllm_plugin.reporting.part import Part
+from speechllm_plugin.reporting.breakdown import Breakdown
+from speechllm_plugin.reporting.part import Content
+from speechllm_plugin.reporting.parts.score_part import Scores
 from speechllm_plugin.reporting.results import LEVEL, Result
-from speechllm_plugin.reporting.runs import Study
-from speechllm_plugin.reporting.scores import Scores
+from speechllm_plugin.reporting.study import Study
 from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.tables.formats import MINUS
 
@@ -20,17 +21,18 @@ class Outcome(NamedTuple):
     details: str
 
 
-def verdict(study: Study, scores: Scores, slices: Part) -> list[Outcome]:
-    """Of each other system, whether it or the first one is better by the main metric; of one system, its score."""
+def verdict(study: Study, scores: Scores, slices: Breakdown) -> Content:
+    """The Outcomes: of each other system, whether it or the first one is better by the main metric; of one system, its score."""
     main, names = scores.results[0], study.names
     if len(names) == 1:
         interval, heading = main.intervals[0], main.quantity.heading
-        return [Outcome(f"{names[0]} reaches {formats.number(interval.score)} {heading} on {study.split}.", f"95% interval {_range(interval)}.")]
-    num_seeds = len(study.systems[0].runs)
-    return [_of_pair(names, num_seeds, other, scores, main, slices) for other in range(1, len(names))]
+        headline = f"{names[0]} reaches {formats.number(interval.score)} {heading} on {study.split}."
+        return Content(numbers=[Outcome(headline, f"95% interval {_range(interval)}.")])
+    return Content(numbers=[_of_pair(names, study.num_seeds, other, scores, slices) for other in range(1, len(names))])
 
 
-def _of_pair(names, num_seeds, other, scores, main: Result, slices):
+def _of_pair(names: list[str], num_seeds: int, other: int, scores: Scores, slices: Breakdown) -> Outcome:
+    main: Result = scores.results[0]
     comparison, heading, winner = main.comparisons[other - 1], main.quantity.heading, main.winner(other)
     if winner is None:
         headline = f"No significant difference in {heading} between {names[0]} and {names[other]}."
