@@ -14,6 +14,7 @@ REQUIREMENTS = [
     "sacrebleu>=2.4",  # the metrics' interface that the scoring is written for; fairseq imports it too
     "editdistance>=0.8.1",  # wheels
     "rapidfuzz>=3.9",  # word alignments, which editdistance does not give; wheels
+    "langcodes>=3.5",  # the codes of languages without a data package, which 3.5 does not need any more
     "sentencepiece>=0.2.0",  # wheels
     "soundfile>=0.12.1",  # its wheels bring a libsndfile that reads mp3 and opus
     "soxr>=0.3.7",  # wheels

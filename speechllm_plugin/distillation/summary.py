@@ -8,8 +8,9 @@ from pathlib import Path
 import sacrebleu
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.distillation.text_checks import PROBLEMS, WORD, monotony, problems, usual_scripts
+from speechllm_plugin.distillation.text_checks import PROBLEMS, monotony, problems, usual_scripts
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.text.word_splitting import words_of
 
 NUM_SHOWN = 30  # suspicious translations in the Markdown; the JSON has all
 
@@ -39,13 +40,13 @@ def make(rows: Sequence[Utterance], texts: Sequence[Sequence[tuple[float, str]]]
         "mean_score": statistics.fmean(score for _, _, score, _ in used),
         "problems": {name: sum(name in entry["problems"] for entry in suspicious) for name in PROBLEMS},
         "not_checked_for_script": sorted(language for language, usual in scripts.items() if not usual),
-        "mean_words": _mean_words(text for _, _, _, text in used),
-        "mean_words_of_references": _mean_words(row.tgt_text for row, _ in referenced),
+        "mean_words": _mean_words((text, row.tgt_lang) for row, _, _, text in used),
+        "mean_words_of_references": _mean_words((row.tgt_text, row.tgt_lang) for row, _ in referenced),
         "length_ratio_quantiles": {share: _quantile(ratios, share) for share in (0.01, 0.25, 0.5, 0.75, 0.99)},
         "same_as_reference": sum(text == row.tgt_text for row, text in referenced),
         "bleu_against_references": _bleu(best_of_each),
-        "monotony": monotony([(row.src_text, text) for row, text in best_of_each]),
-        "monotony_of_references": monotony([(row.src_text, row.tgt_text) for row, _ in best_of_each]),
+        "monotony": _monotony((row, text) for row, text in best_of_each),
+        "monotony_of_references": _monotony((row, row.tgt_text) for row, _ in best_of_each),
         "suspicious": suspicious,
     }
 
@@ -95,8 +96,13 @@ def summary(report: dict) -> str:
 
 
 def _mean_words(texts):
-    numbers = [len(WORD.findall(text)) for text in texts]
+    """texts: (text, language) pairs."""
+    numbers = [len(words_of(text, language)) for text, language in texts]
     return statistics.fmean(numbers) if numbers else None
+
+
+def _monotony(translations):
+    return monotony([(words_of(row.src_text, row.src_lang), words_of(text, row.tgt_lang)) for row, text in translations])
 
 
 def _quantile(ordered, share):

@@ -1,44 +1,34 @@
 """What can be wrong with a teacher's translation, seen from its text, its source and its reference; and how monotone translations are."""
 
 import collections
-import functools
-import re
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.text.normalisation import normalise
+from speechllm_plugin.text.scripts import is_mostly_in_others, scripts_of
 
-# A letter that fewer of the references' letters than this share with its script is foreign (names are).
-LEAST_SHARE_OF_SCRIPT = 0.01
 # Shorter or longer than the reference by this factor, and by as many characters: short texts vary more.
 LENGTH_FACTOR, LENGTH_DIFFERENCE = 2.0, 20
-# Ideographs and kana are written without spaces: one each counts as a word.
-WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 MODEL_1_ITERATIONS = 5
 NUM_MONOTONY_PAIRS = 2000
 
 
-def usual_scripts(rows: Sequence[Utterance]) -> dict[str, set[str]]:
+def usual_scripts(rows: Sequence[Utterance]) -> dict[str, frozenset[str]]:
     """Target language -> the scripts that its references are written in; empty where they have no letter."""
-    counts = collections.defaultdict(collections.Counter)
+    references = collections.defaultdict(list)
     for row in rows:
-        counts[row.tgt_lang].update(_scripts(row.tgt_text))
-    return {
-        language: {script for script, number in count.items() if number >= LEAST_SHARE_OF_SCRIPT * count.total()}
-        for language, count in counts.items()
-    }
+        references[row.tgt_lang].append(row.tgt_text)
+    return {language: scripts_of(texts) for language, texts in references.items()}
 
 
-def problems(row: Utterance, text: str, scripts: set[str]) -> list[str]:
+def problems(row: Utterance, text: str, scripts: Collection[str]) -> list[str]:
     """Names of what is suspicious about a translation of a row: empty, copy, script, length."""
     if not text.strip():
         return ["empty"]
     found = []
     if normalise(text) == normalise(row.src_text) != normalise(row.tgt_text):
         found.append("copy")
-    letters = _scripts(text)
-    if scripts and sum(number for script, number in letters.items() if script not in scripts) > letters.total() / 2:
+    if scripts and is_mostly_in_others(text, scripts):
         found.append("script")
     short, long = sorted((len(text), len(row.tgt_text)))
     if short and long > LENGTH_FACTOR * short and long - short > LENGTH_DIFFERENCE:
@@ -54,20 +44,10 @@ PROBLEMS = {
 }
 
 
-def _scripts(text):
-    return collections.Counter(_script(letter) for letter in text if letter.isalpha())
-
-
-@functools.cache
-def _script(letter):
-    """LATIN, CYRILLIC, HIRAGANA ...: how Unicode's name of the letter begins."""
-    return unicodedata.name(letter, "UNKNOWN").split()[0].split("-")[0]
-
-
-def monotony(pairs: Sequence[tuple[str, str]]) -> float | None:
+def monotony(pairs: Sequence[tuple[list[str], list[str]]]) -> float | None:
     """How often, from one word of a target to the next, the source word that it translates is not an earlier one.
 
-    Word by word alignments of IBM model 1 over NUM_MONOTONY_PAIRS of the (source, target) pairs, spread evenly; equally
+    Word by word alignments of IBM model 1 over NUM_MONOTONY_PAIRS of the pairs (words of a source, words of its target), spread evenly; equally
     probable words: the one closest to the diagonal. None where no target has two words.
 
     Source: Brown et al. 1993, The Mathematics of Statistical Machine Translation; that distilled text is more monotone is
@@ -75,8 +55,7 @@ def monotony(pairs: Sequence[tuple[str, str]]) -> float | None:
     """
     step = max(1, len(pairs) / NUM_MONOTONY_PAIRS)
     chosen = [pairs[int(number * step)] for number in range(min(len(pairs), NUM_MONOTONY_PAIRS))]
-    words = [(WORD.findall(source.lower()), WORD.findall(target.lower())) for source, target in chosen]
-    words = [(source, target) for source, target in words if source and len(target) > 1]
+    words = [(source, target) for source, target in chosen if source and len(target) > 1]
     if not words:
         return None
     translation = _model_1(words)

@@ -12,7 +12,8 @@ import numpy as np
 from speechllm_plugin.data.features import FRAME_SHIFT_SECONDS
 from speechllm_plugin.data.manifest import COLUMNS, Utterance
 from speechllm_plugin.scoring.speakers import NATIVE, NON_NATIVE, nativeness, read_native
-from speechllm_plugin.scoring.words import num_unseen_words, words_of
+from speechllm_plugin.scoring.words import num_unseen_words
+from speechllm_plugin.text.word_splitting import words_of
 
 EMPTY, UNKNOWN = "(empty)", "(unknown)"
 

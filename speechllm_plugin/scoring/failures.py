@@ -10,9 +10,10 @@ import numpy as np
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.scoring.measures import Measure, check_paired, counts, share
-from speechllm_plugin.scoring.words import words_of
-from speechllm_plugin.text.language_identification import KnownLanguages, learn, letters_by_script
+from speechllm_plugin.text.language_identification import KnownLanguages, learn
+from speechllm_plugin.text.scripts import is_mostly_in_others
 from speechllm_plugin.text.word_alignment import DELETION, INSERTION, SUBSTITUTION, align
+from speechllm_plugin.text.word_splitting import words_of
 
 __all__ = ["FAILURES", "Measure", "Outputs", "failures", "hallucinations", "left_out", "loops", "share"]
 
@@ -231,8 +232,7 @@ def _in_another_script(texts, outputs):
     scripts, failed = outputs.known.scripts, np.zeros(len(texts), dtype=bool)
     for row, (text, language) in enumerate(zip(texts, outputs.languages)):
         if language in scripts:
-            letters = letters_by_script(text)
-            failed[row] = 2 * sum(number for script, number in letters.items() if script not in scripts[language]) > letters.total()
+            failed[row] = is_mostly_in_others(text, scripts[language])
     return failed
 
 

@@ -13,7 +13,7 @@ import sacrebleu.metrics
 
 from speechllm_plugin.scoring import sacrebleu_formulas, wer
 from speechllm_plugin.scoring.share import share
-from speechllm_plugin.text.normalisation import primary_language
+from speechllm_plugin.text.language_codes import primary_language
 
 # Sentences whose TER is kept: two systems agree on many, and one pair takes milliseconds. About 50 MB when full.
 NUM_PAIRS_KEPT = 2**16

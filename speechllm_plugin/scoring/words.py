@@ -4,24 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import regex
 
 from speechllm_plugin.scoring.measures import Measure, check_paired
-from speechllm_plugin.text.normalisation import normalise
 from speechllm_plugin.text.word_alignment import CORRECT, align
+from speechllm_plugin.text.word_splitting import words_of
 
 # How often the training texts have a word: lowest count of each band.
 BANDS = (0, 1, 10, 100)
-
-# Scripts that put no space between words; combining marks stay with their letter. The long vowel mark belongs to two scripts.
-WRITTEN_WITHOUT_SPACES = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}\u30fc\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*",
-)
-
-
-def words_of(text: str, language: str = "") -> list[str]:
-    """The words of the normalised text: what stands between spaces; of scripts without spaces (Chinese, Japanese, Thai ...) every letter."""
-    return WRITTEN_WITHOUT_SPACES.sub(r" \g<0> ", normalise(text, language)).split()
 
 
 def word_counts(texts: Sequence[str], languages: Sequence[str]) -> Counter:

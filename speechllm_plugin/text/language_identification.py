@@ -1,22 +1,14 @@
 """Which script and which language a text is in, judged by texts whose language is known."""
 
-import functools
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from speechllm_plugin.text.normalisation import normalise
-
-# A script's name is the first word of its letters' Unicode names, with these exceptions; "" for letters of any script.
-SCRIPT_OF_NAME = {"CJK": "HAN", "IDEOGRAPHIC": "HAN", "HENTAIGANA": "HIRAGANA"}
-SCRIPT_OF_NAME |= dict.fromkeys(("MODIFIER", "VERTICAL", "CARON", "TURNED", "MASU"), "")
-
-# Of a language's letters; less are names and quotations.
-MIN_SHARE_OF_SCRIPT = 0.01
+from speechllm_plugin.text.scripts import scripts_of
 
 # Enough to tell scripts and languages: more training texts make it slower, not better.
 MAX_TEXTS_PER_LANGUAGE = 2000
@@ -25,30 +17,6 @@ MAX_LETTERS_OF_NGRAM = 3
 # Short texts, names and words that two languages share are no evidence.
 MIN_LETTERS = 10
 MIN_POSTERIOR = 0.99
-
-
-@functools.cache
-def script_of(letter: str) -> str:
-    """LATIN, CYRILLIC, HAN ...; "" for a character that is no letter or belongs to no script in particular."""
-    if not letter.isalpha():
-        return ""
-    name = unicodedata.name(letter, "").replace("-", " ").partition(" ")[0]
-    return SCRIPT_OF_NAME.get(name, name)
-
-
-def letters_by_script(text: str) -> Counter:
-    """Script -> number of letters of the normalised text."""
-    counted = Counter()
-    for character, number in Counter(normalise(text)).items():
-        counted[script_of(character)] += number
-    del counted[""]
-    return counted
-
-
-def scripts_of(texts: Iterable[str]) -> frozenset[str]:
-    """The scripts of one language, from texts in it: those of more than stray letters, as Japanese has several."""
-    counted = letters_by_script("\n".join(texts))
-    return frozenset(script for script, number in counted.items() if number >= MIN_SHARE_OF_SCRIPT * counted.total())
 
 
 class LanguageIdentifier:

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from speechllm_plugin.text.language_codes import primary_language
+
 # Raise it with every change of what `normalise` returns: it is part of the metrics' signature.
 NORMALISER_VERSION = 2
 
@@ -28,12 +30,6 @@ ELIDED_WORDS = {
 FINAL_APOSTROPHE = {"uz", "mt", "he", "so"}
 # Uzbek's own sign, a letter to Unicode; elsewhere (Hawaiian) it can begin a word and stays what it is.
 TURNED_COMMA = str.maketrans("\u02bb", "'")
-
-# ISO 639-3 codes of languages that some rule of the scores asks for, as NLLB and FLEURS write them.
-SHORT_CODES = {
-    **{"fra": "fr", "fre": "fr", "ita": "it", "cat": "ca", "oci": "oc", "uzb": "uz", "uzn": "uz", "mlt": "mt", "heb": "he", "som": "so"},
-    **{"zho": "zh", "chi": "zh", "cmn": "zh", "jpn": "ja", "kor": "ko"},
-}
 
 NEITHER_WORD_NOR_SPACE = re.compile(r"[^\w\s]|_")
 
@@ -66,12 +62,6 @@ def normalise(text: str, language: str = "") -> str:
     if elided is not None:
         words = [part for word in words for part in _separate(word, elided)]
     return " ".join(words)
-
-
-def primary_language(code: str) -> str:
-    """The language of a code that may name a region or script: "zh" for zh-CN, "pt" for pt_BR, "fr" for fra_Latn."""
-    code = re.split("[-_]", code.strip().lower())[0]
-    return SHORT_CODES.get(code, code)
 
 
 def normaliser_signature(languages: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ SCRIPTS = usual_scripts(ROWS)
 
 
 def test_scripts_are_those_of_the_references():
-    assert {"de": {"LATIN"}, "ru": {"CYRILLIC"}, "ja": {"HIRAGANA", "CJK"}} == SCRIPTS
+    assert {"de": {"LATIN"}, "ru": {"CYRILLIC"}, "ja": {"HIRAGANA", "HAN"}} == SCRIPTS
     rare = [row(str(number), "x", "lange deutsche Texte " * 10) for number in range(20)] + [row("y", "x", "Москва")]
     assert usual_scripts(rare) == {"de": {"LATIN"}}
 
@@ -59,14 +59,14 @@ def test_monotony_is_that_of_the_alignment():
 
     def pairs(order):
         orders = [order(list(range(len(source)))) for source in sources]
-        texts = [(" ".join(f"s{w}" for w in source), " ".join(f"t{source[p]}" for p in places)) for source, places in zip(sources, orders)]
+        texts = [([f"s{w}" for w in source], [f"t{source[p]}" for p in places]) for source, places in zip(sources, orders)]
         steps = [after > before for places in orders for before, after in zip(places, places[1:])]
         return texts, sum(steps) / len(steps)
 
     for order in (lambda places: places, lambda places: places[::-1], lambda places: rng.sample(places, len(places))):
         texts, expected = pairs(order)
         assert monotony(texts) == pytest.approx(expected, abs=0.01)
-    assert monotony([("one", "eins"), ("", "")]) is None
+    assert monotony([(["one"], ["eins"]), ([], [])]) is None
 
 
 def test_the_report_counts_and_lists(tmp_path):
@@ -79,6 +79,16 @@ def test_the_report_counts_and_lists(tmp_path):
     assert json.loads(machine.read_text())["suspicious"][1]["kd_text"] == "Paris is large"
     assert "| name | 1 | copy | Paris is large | Paris ist groß | Paris is large |" in markdown.read_text(encoding="utf-8")
     assert "| mode | kbest |" in markdown.read_text(encoding="utf-8")
+
+
+def test_words_are_those_of_the_scores_in_every_script(tmp_path):
+    """Of languages without blanks every letter is a word; marks and apostrophes belong to theirs."""
+    texts = {"th": "ที่นี่", "lo": "ຂອບໃຈ", "km": "ភាសា", "my": "မြန်မာ", "ja": "3人です", "hi": "हिन्दी भाषा", "en": "don't stop", "fr": "l'homme"}
+    numbers = {"th": 2, "lo": 5, "km": 2, "my": 3, "ja": 4, "hi": 2, "en": 2, "fr": 2}
+    for language, text in texts.items():
+        facts = summary.make([row("a", "one two", text, language)], [[(-1.0, text)]])
+        assert facts["mean_words"] == facts["mean_words_of_references"] == numbers[language], language
+        assert facts["monotony"] is not None
 
 
 def test_a_language_without_references_is_said_to_be_unchecked():

@@ -5,7 +5,7 @@ import pytest
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.text import language_identification
-from speechllm_plugin.text.language_identification import LanguageIdentifier, learn, letters_by_script, script_of, scripts_of
+from speechllm_plugin.text.language_identification import LanguageIdentifier, learn
 
 ENGLISH = ["the weather is nice today", "she went to the market with her brother", "where is the railway station", "nothing was said about this"]
 GERMAN = ["das Wetter ist heute schön", "sie ging mit ihrem Bruder auf den Markt", "wo ist der Bahnhof", "darüber wurde nichts gesagt"]
@@ -19,37 +19,6 @@ def translations():
     return [
         utterance(row, src_text=english, src_lang="en", tgt_text=german, tgt_lang="de") for row, (english, german) in enumerate(zip(ENGLISH, GERMAN))
     ]
-
-
-@pytest.mark.parametrize(
-    "letters, script",
-    [
-        ("aéßŁ", "LATIN"),
-        ("жЩ", "CYRILLIC"),
-        ("λ", "GREEK"),
-        ("漢々", "HAN"),
-        ("ひ", "HIRAGANA"),
-        ("カー", "KATAKANA"),
-        ("한", "HANGUL"),
-        ("ي", "ARABIC"),
-        ("த", "TAMIL"),
-        ("1 .,\u0301\u02b0", ""),
-    ],
-)
-def test_scripts_by_the_names_of_letters(letters, script):
-    assert {script_of(letter) for letter in letters} == {script}
-
-
-def test_only_letters_of_a_script_count():
-    assert letters_by_script("Ｌatin: 12 да, カ!") == {"LATIN": 5, "CYRILLIC": 2, "KATAKANA": 1}
-    assert letters_by_script("12 %") == {}
-
-
-def test_a_language_may_have_several_scripts_but_not_those_of_stray_letters():
-    japanese = ["漢字とカタカナとひらがな" * 5, "BBC のニュース"]
-    assert scripts_of(japanese) == {"HAN", "HIRAGANA", "KATAKANA", "LATIN"}
-    assert scripts_of(["a" * 199, "я" * 2]) == {"LATIN"} and scripts_of(["a" * 198, "я" * 2]) == {"LATIN", "CYRILLIC"}
-    assert scripts_of(["12", ""]) == frozenset()
 
 
 def test_a_script_counts_that_the_references_or_the_training_texts_have():

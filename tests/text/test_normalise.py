@@ -6,7 +6,8 @@ import unicodedata
 import pytest
 
 from speechllm_plugin.text import normalisation as rules
-from speechllm_plugin.text.normalisation import normalise, normaliser_signature, primary_language
+from speechllm_plugin.text.language_codes import primary_language
+from speechllm_plugin.text.normalisation import normalise, normaliser_signature
 
 LANGUAGES = ["", "en", "cy", *rules.ELIDED_WORDS, *sorted(rules.FINAL_APOSTROPHE)]
 
