@@ -183,9 +183,9 @@ def _as_json(**values):
 
 
 def _value(utterance, column):
-    if column in manifest.COLUMNS:
+    if column in manifest.UTTERANCE_COLUMNS:
         return str(getattr(utterance, column))
     if column not in utterance.extra:
-        columns = " ".join([*manifest.COLUMNS, *utterance.extra])
+        columns = " ".join([*manifest.UTTERANCE_COLUMNS, *utterance.extra])
         raise ValueError(f"--by must be a column of the manifest ({columns}), but is {column}; correct it")
     return utterance.extra[column]

@@ -1,15 +1,15 @@
 """The manifest: one utterance per row, in the columns of fairseq's speech-to-text TSV."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from speechllm_plugin.files import tsv_rows
 from speechllm_plugin.files.atomic import replacing
 
 MANDATORY_COLUMNS = ("id", "audio", "n_frames", "tgt_text")
 OPTIONAL_COLUMNS = ("speaker", "src_text", "src_lang", "tgt_lang")
-COLUMNS = MANDATORY_COLUMNS + OPTIONAL_COLUMNS
+UTTERANCE_COLUMNS = MANDATORY_COLUMNS + OPTIONAL_COLUMNS
 
 # fairseq reads with universal newlines, so each of these would move the rest of a row into another field or row.
 SEPARATORS = ("\t", "\n", "\r")
@@ -42,41 +42,17 @@ def read(path) -> list[Utterance]:
         ValueError: a column is missing, a row has too few or too many fields, n_frames is not a positive number,
             an id stands twice, or there is no row.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such manifest; make it with speechllm prepare")
     utterances: list[Utterance] = []
-    line_of_id: dict[str, int] = {}
-    # Read as fairseq does: quotes are text, and no character is an escape.
-    with open(path, encoding="utf-8") as lines:
-        rows = csv.reader(lines, delimiter="\t", quotechar=None, doublequote=False, quoting=csv.QUOTE_NONE)
-        try:
-            header = next(rows, [])
-            _check_header(path, header)
-            index_of = {column: index for index, column in enumerate(header)}
-            others = [column for column in header if column not in COLUMNS]
-            for row in rows:
-                if not row:
-                    continue
-                place = f"{path}:{rows.line_num}"
-                if len(row) != len(header):
-                    raise ValueError(
-                        f"{place}: the row must have {len(header)} fields as the header has, but has {len(row)}; "
-                        f"fields are separated by one tab ({row[0]!r} ...)"
-                    )
-                values = {column: row[index] for column, index in index_of.items()}
-                utterance = Utterance(
-                    **{column: values[column] for column in COLUMNS if column in values} | {"n_frames": _n_frames(place, values)},
-                    extra={column: values[column] for column in others},
-                )
-                first_line = line_of_id.setdefault(utterance.id, rows.line_num)
-                if first_line != rows.line_num:
-                    raise ValueError(f"{place}: id must be unique, but {utterance.id!r} also stands in line {first_line}; rename one")
-                utterances.append(utterance)
-        except csv.Error as error:
-            raise ValueError(f"{path}:{rows.line_num}: not a readable row ({error}); correct the row") from error
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
+    line_of_id: dict[str, str] = {}
+    # Read as fairseq does: no character is an escape, and no mark is skipped.
+    for place, row in tsv_rows.rows(path, MANDATORY_COLUMNS, absent="no such manifest; make it with speechllm prepare", encoding="utf-8"):
+        values = {column: row.pop(column) for column in UTTERANCE_COLUMNS if column in row}
+        utterance = Utterance(**values | {"n_frames": _n_frames(place, values)}, extra=row)
+        line = place.rpartition(":")[2]
+        first_line = line_of_id.setdefault(utterance.id, line)
+        if first_line is not line:
+            raise ValueError(f"{place}: id must be unique, but {utterance.id!r} also stands in line {first_line}; rename one")
+        utterances.append(utterance)
     if not utterances:
         raise ValueError(f"{path}: must have rows, but has only a header; make it again with speechllm prepare")
     return utterances
@@ -91,7 +67,7 @@ def write(path, utterances: Sequence[Utterance]) -> None:
     path = Path(path)
     others = list(utterances[0].extra) if utterances else []
     seen = set()
-    lines = ["\t".join([*COLUMNS, *others])]
+    lines = ["\t".join([*UTTERANCE_COLUMNS, *others])]
     for line, utterance in enumerate(utterances, 2):
         place = f"{path}:{line}"
         if utterance.id in seen:
@@ -102,8 +78,8 @@ def write(path, utterances: Sequence[Utterance]) -> None:
                 f"{place}: all rows must have the same extra columns ({' '.join(others) or 'none'}), "
                 f"but {utterance.id!r} has {' '.join(utterance.extra) or 'none'}"
             )
-        fields = [str(getattr(utterance, column)) for column in COLUMNS] + list(utterance.extra.values())
-        for column, value in zip([*COLUMNS, *others], fields):
+        fields = [str(getattr(utterance, column)) for column in UTTERANCE_COLUMNS] + list(utterance.extra.values())
+        for column, value in zip([*UTTERANCE_COLUMNS, *others], fields):
             if has_separator(value):
                 raise ValueError(f"{place}: {column} must have no tab or line break, but is {value!r}; replace it by a space")
         lines.append("\t".join(fields))
@@ -114,18 +90,6 @@ def write(path, utterances: Sequence[Utterance]) -> None:
 def has_separator(text: str) -> bool:
     """Whether a text would break its row."""
     return any(separator in text for separator in SEPARATORS)
-
-
-def _check_header(path, header):
-    for column in MANDATORY_COLUMNS:
-        if column not in header:
-            raise ValueError(
-                f"{path}:1: column {column!r} is missing; the header has {' '.join(map(repr, header)) or 'nothing'} "
-                f"and must have {' '.join(MANDATORY_COLUMNS)}, separated by tabs"
-            )
-    doubled = [column for column in header if header.count(column) > 1]
-    if doubled:
-        raise ValueError(f"{path}:1: column {doubled[0]!r} stands twice; rename or remove one")
 
 
 def _n_frames(place, values):

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 
-from speechllm_plugin.data.manifest import COLUMNS
+from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS
 from speechllm_plugin.preparation.corpora import TRAIN_SPLIT, VALIDATION_SPLIT
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.text.listing import first_few
@@ -62,7 +62,7 @@ def _value(split, row, column):
     utterance = row.utterance
     if column in utterance.extra:
         return utterance.extra[column]
-    if column not in COLUMNS or column in _MADE_BY_PREPARE:
-        columns = [name for name in COLUMNS if name not in _MADE_BY_PREPARE] + list(utterance.extra)
+    if column not in UTTERANCE_COLUMNS or column in _MADE_BY_PREPARE:
+        columns = [name for name in UTTERANCE_COLUMNS if name not in _MADE_BY_PREPARE] + list(utterance.extra)
         raise ValueError(f"{split}: --hold-out {column}=...: there is no such column ({row.place}); there are {' '.join(columns)}")
     return getattr(utterance, column)

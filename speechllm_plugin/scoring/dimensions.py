@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speechllm_plugin.data.features import FRAME_SHIFT_SECONDS
-from speechllm_plugin.data.manifest import COLUMNS, Utterance
+from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS, Utterance
 from speechllm_plugin.scoring.speakers import NATIVE, NON_NATIVE, nativeness, read_native
 from speechllm_plugin.scoring.words import num_unseen_words
 from speechllm_plugin.text.word_splitting import words_of
@@ -61,10 +61,10 @@ class Context:
     @property
     def columns(self) -> list[str]:
         """The columns of the manifest."""
-        return [*COLUMNS, *(self.utterances[0].extra if self.utterances else ())]
+        return [*UTTERANCE_COLUMNS, *(self.utterances[0].extra if self.utterances else ())]
 
     def column(self, name: str) -> list[str]:
-        return [str(getattr(utterance, name)) if name in COLUMNS else utterance.extra[name] for utterance in self.utterances]
+        return [str(getattr(utterance, name)) if name in UTTERANCE_COLUMNS else utterance.extra[name] for utterance in self.utterances]
 
 
 class Values(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from speechllm_plugin.data.manifest import COLUMNS, Utterance
+from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS, Utterance
 from speechllm_plugin.files import tsv_rows
 
 DEFAULT_NATIVE = Path(__file__).with_name("native.yaml")
@@ -40,7 +40,7 @@ def join_speakers(utterances: Sequence[Utterance], path) -> list[Utterance]:
     columns = list(next(iter(attributes.values())))
     if not columns:
         raise ValueError(f"{path}:1: must have columns beside speaker, but has none; add what is known, e.g. accent")
-    known = {*COLUMNS, *(column for utterance in utterances for column in utterance.extra)}
+    known = {*UTTERANCE_COLUMNS, *(column for utterance in utterances for column in utterance.extra)}
     doubled = [column for column in columns if column in known]
     if doubled:
         raise ValueError(f"{path}:1: column {doubled[0]!r} also stands in the manifest; rename or remove one of them")

@@ -55,7 +55,7 @@ def test_fairseq_reads_the_same_rows(tmp_path):
     utterances = [Utterance(f"u{index}", "a.wav", index + 1, text, "s", text, "en", "de") for index, text in enumerate(HOSTILE_TEXTS)]
     manifest.write(tmp_path / "dev.tsv", utterances)
     rows = SpeechToTextDatasetCreator._load_samples_from_tsv(str(tmp_path), "dev")
-    assert rows == [{column: str(getattr(utterance, column)) for column in manifest.COLUMNS} for utterance in utterances]
+    assert rows == [{column: str(getattr(utterance, column)) for column in manifest.UTTERANCE_COLUMNS} for utterance in utterances]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ OPTIONS = {"--mode": "replace", "--kbest": None}
 
 def assert_same_but(new, old, **expected):
     """All fields of the old row, but the expected ones; the hash is that of the old row."""
-    assert {name: getattr(new, name) for name in manifest.COLUMNS} == {name: getattr(old, name) for name in manifest.COLUMNS} | expected
+    assert {name: getattr(new, name) for name in manifest.UTTERANCE_COLUMNS} == {
+        name: getattr(old, name) for name in manifest.UTTERANCE_COLUMNS
+    } | expected
     assert new.extra["accent"] == old.extra["accent"] and new.extra["kd_source_hash"] == kd_file.source_hash(old)
 
 

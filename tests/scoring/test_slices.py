@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from speechllm_plugin.data.manifest import COLUMNS, Utterance
+from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS, Utterance
 from speechllm_plugin.scoring import slices
 from speechllm_plugin.scoring.slices import DIMENSIONS, Context, FactsMissing, left_out, slices_of
 from speechllm_plugin.scoring.speakers import join_speakers, nativeness, read_native
@@ -164,7 +164,7 @@ def test_native_needs_accents():
 def test_an_unknown_name_is_refused_with_those_that_there_are():
     with pytest.raises(ValueError, match="'dialect'") as raised:
         slices_of(random_context(), ["accent", "dialect"])
-    assert all(name in str(raised.value) for name in (*DIMENSIONS, *COLUMNS, "take"))
+    assert all(name in str(raised.value) for name in (*DIMENSIONS, *UTTERANCE_COLUMNS, "take"))
     with pytest.raises(ValueError, match="one compression rate for each of 1 rows"):
         Context([utterance(0)], compression_rates=np.ones(2))
 

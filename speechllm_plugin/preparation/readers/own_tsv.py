@@ -6,7 +6,7 @@ Columns: `audio` (from ROOT on, any format that libsndfile reads) and `src_text`
 
 from pathlib import Path
 
-from speechllm_plugin.data.manifest import COLUMNS, Utterance
+from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS, Utterance
 from speechllm_plugin.files import tsv_rows
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 
@@ -35,7 +35,7 @@ def read(root, split: str, source_lang: str | None, target_lang: str | None) -> 
             src_text=row.get("src_text", "").strip(),
             src_lang=_language(row, "src_lang", source_lang, place),
             tgt_lang=_language(row, "tgt_lang", target_lang, place),
-            extra={column: value for column, value in row.items() if column not in COLUMNS + TIMES},
+            extra={column: value for column, value in row.items() if column not in UTTERANCE_COLUMNS + TIMES},
         )
         offset, duration = (_seconds(row, column, place) for column in TIMES)
         rows.append(CorpusRow(utterance, place, offset or 0.0, duration))
