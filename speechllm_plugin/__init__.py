@@ -1,15 +1,18 @@
 """speechllm_plugin: speech-to-text with dense feature prepending or cross-attention, for the stock fairseq commands.
 
-Importing it registers the tasks, criterions and models. The console command `speechllm` imports only what each of its
-commands needs, so that scoring a file does not wait for torch and fairseq.
+Importing it registers the tasks, criterions and models in fairseq: at once where fairseq is loaded, as in its commands, else when
+something loads it. So an import that needs neither fairseq nor torch, as of `speechllm_plugin.scoring`, waits for neither.
 """
 
-import sys
-from pathlib import Path
+from speechllm_plugin.host import registration
 
-if Path(sys.argv[0]).name != "speechllm" and sys.orig_argv[1:3] != ["-m", "speechllm_plugin.commands.cli"]:
-    from speechllm_plugin import criterions, models, tasks  # noqa: F401
-    from speechllm_plugin.host import command_errors, safe_loading  # noqa: F401
+
+def register() -> None:
+    """The plugin in fairseq's registries, and what it changes in fairseq and torch."""
+    from speechllm_plugin import criterions, host, models, tasks  # noqa: F401
     from speechllm_plugin.models import speech_to_text  # noqa: F401
 
-    command_errors.install()
+    host.install()
+
+
+registration.with_fairseq(register)

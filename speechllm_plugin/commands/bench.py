@@ -20,6 +20,7 @@ from speechllm_plugin.describing import model_file, model_flags
 from speechllm_plugin.describing.facts import Setting, build, depends_on_data
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.generation.ctc_prefix import JointDecoding
+from speechllm_plugin.host.devices import device_name, existing_device
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH, SECONDS = 40, 10.0
@@ -67,7 +68,9 @@ def add_arguments(parser):
 
 
 def run(args):
-    device = device_of(args.device)
+    device = existing_device(args.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     utterances = None if args.manifest is None else read_manifest(args)
     base = Workload(args.batch, args.seconds or SECONDS, args.tokens, args.beam)
     if utterances is not None:
@@ -80,7 +83,7 @@ def run(args):
 
     name_width = max(len(path.stem) for path in args.model_files)
     measurements, comparisons = [], []
-    print(f"device: {device_name(device)}, {args.dtype}, vocabulary of {args.vocab_size:,}\n{measured_tables.heading(name_width)}", flush=True)
+    print(f"device: {name_with_threads(device)}, {args.dtype}, vocabulary of {args.vocab_size:,}\n{measured_tables.heading(name_width)}", flush=True)
     for path, arch, cfg, setting in models:
         model = random_model(arch, cfg, setting, device, DTYPES[args.dtype])
         for work in workloads:
@@ -134,22 +137,8 @@ def check(args, models, searches, workloads) -> None:
         measured_tables.check_table2(names, searches, len(workloads))
 
 
-def device_of(name: str | None) -> torch.device:
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"--device must be cpu, cuda or cuda:N, but is {name}") from error
-    if device.type not in ("cpu", "cuda") or (device.index or 0) >= (torch.cuda.device_count() if device.type == "cuda" else 1):
-        raise ValueError(f"--device {name}: there is no such device here (GPUs: {torch.cuda.device_count()})")
-    if device.type == "cuda":
-        device = torch.device("cuda", device.index or 0)  # torch.cuda.device takes none without a number
-        torch.cuda.set_device(device)
-    return device
-
-
-def device_name(device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+def name_with_threads(device: torch.device) -> str:
+    return device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
 def read_manifest(args) -> list[manifest.Utterance]:
@@ -196,7 +185,7 @@ def share_of_same(ours: list | None, theirs: list | None) -> float | None:
 def write(args, device, measurements, comparisons) -> None:
     if args.json:
         flags = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
-        setting = {**flags, "device": device_name(device), "torch": torch.__version__}
+        setting = {**flags, "device": name_with_threads(device), "torch": torch.__version__}
         content = {"setting": setting, "measurements": [vars(measured) for measured in measurements], "comparisons": comparisons}
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")

@@ -14,6 +14,7 @@ from speechllm_plugin.checking.checks import CHECKS, check
 from speechllm_plugin.checking.subject import Subject
 from speechllm_plugin.files.atomic import check_writable
 from speechllm_plugin.files.digests import file_digest
+from speechllm_plugin.host.devices import device_name
 
 
 def add_arguments(parser):
@@ -48,7 +49,7 @@ def run(args):
         "split": args.split,
         "manifest_sha256": file_digest(args.data / f"{args.split}.tsv"),
         "utterances": subject.ids,
-        "device": torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else "cpu",
+        "device": device_name(subject.device),
         "torch": torch.__version__,
     }
     print(f"{args.checkpoint}: {subject.arch}, {len(subject.ids)} utterances of {args.split}\n{outcome_table.heading()}", flush=True)

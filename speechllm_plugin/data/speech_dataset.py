@@ -1,7 +1,5 @@
 """Utterances as fairseq batches: features after normalisation and SpecAugment, token ids made once."""
 
-import gc
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,6 @@ from speechllm_plugin.data.features import utterance_cmvn
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.row_dataset import RowDataset, padded
 from speechllm_plugin.data.speech_texts import SpeechTexts
-
-# fairseq forks workers in every epoch. A worker must not collect garbage that it inherits: freeing a tensor of the GPU, or the
-# loader of the last epoch, kills it.
-os.register_at_fork(after_in_child=gc.freeze)
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,12 @@ from fairseq import checkpoint_utils, utils
 from fairseq.dataclass.configs import GenerationConfig
 from tqdm import tqdm
 
-from speechllm_plugin import tasks  # noqa: F401
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.teacher import TopKWriter, token_hash
 from speechllm_plugin.data.text_dataset import TextDataset
 from speechllm_plugin.distillation import kd_file
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.files.digests import short_file_digest
-from speechllm_plugin.host import safe_loading  # noqa: F401
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
 from speechllm_plugin.tasks.text_task import SpeechLLMTextToTextTask
 

@@ -1,15 +1,12 @@
 """Reads checkpoints as data: nothing that a file holds is ever run."""
 
-import argparse
 import re
 import zipfile
 from pathlib import Path
 
 import torch
 
-# Checkpoints of tasks without a dataclass keep their options in a Namespace. Not torch's context manager: it would take
-# the name from the rest of the process, too.
-torch.serialization.add_safe_globals([argparse.Namespace])
+from speechllm_plugin.host import safe_loading
 
 
 def load(path):
@@ -21,6 +18,7 @@ def load(path):
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    safe_loading.allow_namespaces()
     with open(path, "rb") as file:
         zipped = zipfile.is_zipfile(file)  # torch maps only these into memory
     try:

@@ -1,1 +1,26 @@
-"""All that bends fairseq or torch."""
+"""All that bends fairseq or torch, so that no other room changes what it does not own."""
+
+
+def install() -> None:
+    """The changes to fairseq and torch for a whole process, made once when the plugin registers itself.
+
+    What is changed, when and why; the reason in full stands in the module that is named:
+
+    * `registration`: fairseq's registries get the plugin's parts as soon as fairseq is imported, whichever import comes first.
+    * `safe_loading`: torch's safe loader takes the containers of fairseq's checkpoints; it would refuse older ones and resumed ranks.
+    * `attention_kernels`: torch leaves out cuDNN's attention, which plans anew for every shape of a batch.
+    * `forked_processes`: what a forked process inherits is not garbage to it; freeing a tensor of the GPU would kill a data loader's worker.
+    * `command_errors`: in the fairseq commands, an error that a user can cause ends with one line instead of a traceback.
+
+    Three more changes need the configuration of a command, so the tasks ask for them:
+
+    * `configuration.correct`, in `setup_task`: --bf16 means no TPU, and no thread reads batches ahead.
+    * `configuration.keep_values`, in `build_generator`: fairseq-generate reads its options quickly.
+    * `peak_memory.log_at_exit`, in `build_generator`: fairseq-generate ends with a line on its memory.
+    """
+    from speechllm_plugin.host import attention_kernels, command_errors, forked_processes, safe_loading
+
+    safe_loading.allow_fairseq_containers()
+    attention_kernels.leave_out_cudnn()
+    forked_processes.keep_what_they_inherit()
+    command_errors.install()

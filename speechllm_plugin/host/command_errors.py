@@ -3,13 +3,15 @@
 import sys
 from pathlib import Path
 
+from speechllm_plugin.host import stock_command
+
 PACKAGE = Path(__file__).parents[1]
 WORKER_PREFIX = "Caught "  # how torch begins what a data loader's worker raised; its own traceback follows, the message last
 
 
 def install() -> None:
-    """Shorten errors of this package in the fairseq-* commands; elsewhere (notebooks, tests) nothing changes."""
-    if Path(sys.argv[0]).name.startswith("fairseq-"):
+    """Shorten errors of this package in the fairseq commands; elsewhere (notebooks, tests) nothing changes."""
+    if stock_command.name():
         previous = sys.excepthook
         sys.excepthook = lambda kind, error, traceback: report(error) or previous(kind, error, traceback)
 
@@ -19,7 +21,7 @@ def report(error: BaseException | None) -> bool:
     while error is not None:
         message = message_for_user(error)
         if message:
-            print(f"{Path(sys.argv[0]).name}: error: {message}", file=sys.stderr)
+            print(f"{stock_command.name()}: error: {message}", file=sys.stderr)
             return True
         error = error.__context__
     return False

@@ -4,19 +4,18 @@ import atexit
 import functools
 import resource
 import sys
-from pathlib import Path
 
 import torch
 
+from speechllm_plugin.host import stock_command
+
 MIB = 2**20
 RESIDENT_UNIT = 1 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes on macOS, KiB on Linux
-COMMANDS = {"fairseq-generate", "fairseq_cli/generate.py"}  # as installed, and as python -m fairseq_cli.generate
 
 
 def log_at_exit() -> None:
     """Let this process end with `peak memory: process 812 MiB, GPU 1,234 MiB` if it is fairseq-generate; elsewhere nothing changes."""
-    program = Path(sys.argv[0])
-    if not COMMANDS.isdisjoint({program.name, "/".join(program.parts[-2:])}):
+    if stock_command.name() == "fairseq-generate":
         _register()
 
 

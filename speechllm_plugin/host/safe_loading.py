@@ -1,7 +1,6 @@
-"""Lets fairseq's checkpoints through torch's safe loader: `torch.load(..., weights_only=True)`, the default since torch 2.6.
+"""What torch's safe loader lets through: `torch.load(..., weights_only=True)`, the default since torch 2.6.
 
-Checkpoints whose parts are all configured by dataclasses need nothing. The names below are what older checkpoints
-(`argparse`) and a resume on several ranks (rank 0 broadcasts its state) hold; all of them are plain containers.
+Checkpoints whose parts are all configured by dataclasses need nothing. All names here are plain containers.
 """
 
 import argparse
@@ -9,24 +8,23 @@ import collections
 import typing
 
 import torch
-from fairseq.distributed.utils import _TensorPlaceholder
-from omegaconf import DictConfig, ListConfig
-from omegaconf.base import ContainerMetadata, Metadata
-from omegaconf.nodes import AnyNode
 
-torch.serialization.add_safe_globals(
-    [
-        argparse.Namespace,
-        collections.defaultdict,
-        dict,
-        int,
-        list,
-        typing.Any,
-        AnyNode,
-        ContainerMetadata,
-        DictConfig,
-        ListConfig,
-        Metadata,
-        _TensorPlaceholder,
-    ]
-)
+
+def allow_namespaces() -> None:
+    """The options of tasks without a dataclass, which checkpoints keep in a Namespace.
+
+    Allowed for good: torch's context manager would take the name from the rest of the process, too.
+    """
+    torch.serialization.add_safe_globals([argparse.Namespace])
+
+
+def allow_fairseq_containers() -> None:
+    """What older checkpoints of fairseq hold (`argparse`), and a resume on several ranks, where rank 0 broadcasts its state."""
+    from fairseq.distributed.utils import _TensorPlaceholder
+    from omegaconf import DictConfig, ListConfig
+    from omegaconf.base import ContainerMetadata, Metadata
+    from omegaconf.nodes import AnyNode
+
+    allow_namespaces()
+    containers = [collections.defaultdict, dict, int, list, typing.Any]
+    torch.serialization.add_safe_globals([*containers, AnyNode, ContainerMetadata, DictConfig, ListConfig, Metadata, _TensorPlaceholder])

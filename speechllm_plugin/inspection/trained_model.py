@@ -1,13 +1,10 @@
 """A checkpoint as fairseq-generate decodes with it: the model in eval mode and its task over a data folder."""
 
-import re
 from typing import NamedTuple
 
-import torch
 from fairseq import checkpoint_utils
 
-from speechllm_plugin import tasks  # noqa: F401
-from speechllm_plugin.host import safe_loading  # noqa: F401
+from speechllm_plugin.host.devices import existing_device
 from speechllm_plugin.models import saved_model
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
@@ -36,18 +33,6 @@ def load(checkpoint, data, device="cpu") -> TrainedModel:
     arch = saved_model.read(checkpoint).arch  # says best what is no checkpoint of ours
     [model], _, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
     return TrainedModel(model.float().to(device).eval(), task, arch)
-
-
-def existing_device(name) -> torch.device:
-    """The device of this name.
-
-    Raises:
-        ValueError: there is none.
-    """
-    is_gpu = re.fullmatch(r"cuda(?::(\d+))?", str(name))
-    if str(name) != "cpu" and (is_gpu is None or int(is_gpu[1] or 0) >= torch.cuda.device_count()):
-        raise ValueError(f"the device must be cpu, cuda or cuda:N with one of the {torch.cuda.device_count()} GPUs here, but is {name}")
-    return torch.device(name)
 
 
 def load_rows(task: SpeechLLMSpeechToTextTask, split: str):

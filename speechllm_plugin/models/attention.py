@@ -10,10 +10,6 @@ import torch
 from torch import nn
 from torch.nn.functional import linear, pad, scaled_dot_product_attention
 
-# torch prefers cuDNN's attention for 16 bits on Hopper. It plans anew for every shape, 4 ms a call, and batches of speech hardly ever
-# have the shape of another: most of a training step went there (row 1, bfloat16: 0.04 s for a known shape, 0.23 s for a new one).
-torch.backends.cuda.enable_cudnn_sdp(False)
-
 SCORES_AT_ONCE = 2**24, 2  # of relative positions, without gradients: this many, or this many times what comes out
 
 

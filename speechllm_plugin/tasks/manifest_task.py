@@ -2,18 +2,17 @@
 
 import logging
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from fairseq.data import Dictionary
 from fairseq.dataclass import FairseqDataclass
-from fairseq.dataclass.configs import DatasetConfig
 from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
 
 from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.host import configuration
 from speechllm_plugin.tasks.text_codec import TextCodec
 
 logger = logging.getLogger(__name__)
@@ -40,14 +39,9 @@ class ManifestTask(FairseqTask):
 
     @classmethod
     def setup_task(cls, cfg: ManifestTaskConfig, **unused):
-        whole = cfg._get_parent()
-        if whole is not None:
-            # fairseq takes --bf16 for a sign of a TPU: without torch_xla it means a GPU or the CPU.
-            whole.common.tpu = whole.common.tpu and find_spec("torch_xla") is not None
-            # fairseq fills a buffer of batches in a daemon thread, which can abort the process if it is inside torch at the end; the
-            # loader's workers read ahead without it.
-            if whole.dataset.data_buffer_size == DatasetConfig().data_buffer_size:
-                whole.dataset.data_buffer_size = 0
+        command = configuration.whole(cfg)
+        if command is not None:
+            configuration.correct(command)
         return cls(cfg)
 
     def __init__(self, cfg: ManifestTaskConfig):

@@ -10,7 +10,6 @@ from typing import Optional
 import numpy as np
 import torch
 from fairseq.tasks import register_task
-from omegaconf import DictConfig
 from torch.utils.data import ConcatDataset
 
 from speechllm_plugin.data import manifest
@@ -22,8 +21,7 @@ from speechllm_plugin.data.speech_dataset import SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.data.teacher import TopKCache
 from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
-from speechllm_plugin.host import peak_memory
-from speechllm_plugin.host.read_values import keep_values
+from speechllm_plugin.host import configuration, peak_memory
 from speechllm_plugin.models.conformer import MaskedBatchNorm
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
@@ -168,12 +166,12 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """BeamSearch, or fairseq's generator where an option needs it."""
-        whole = args._get_parent() if isinstance(args, DictConfig) else None
-        if whole is not None:
+        command = configuration.whole(args)
+        if command is not None:
             peak_memory.log_at_exit()
-            keep_values(whole)
+            configuration.keep_values(command)
             for model in models:
-                if whole.common.bf16 and isinstance(model, SpeechToTextModel):
+                if command.common.bf16 and isinstance(model, SpeechToTextModel):
                     model.to(torch.bfloat16)  # fairseq-generate converts for --fp16 only
         tags = self.target.tags
         for option in REFUSED_OPTIONS:

@@ -24,6 +24,13 @@ def run_speechllm(code, *arguments):
     )
 
 
+def test_the_help_waits_for_neither_torch_nor_fairseq():
+    """Nor for the modules of the commands."""
+    light = "{name for name in sys.modules if name in ('torch', 'fairseq', 'numpy') or name.startswith('speechllm_plugin.commands.')}"
+    result = run_speechllm(f"import atexit; atexit.register(lambda: print(*{light})); cli.main()", "--help")
+    assert result.returncode == 0 and result.stdout.splitlines()[-1] == "speechllm_plugin.commands.cli"
+
+
 def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["--help"])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from commands import PACKAGE, generate, last_line, succeeded
+from commands import ROOT, generate, last_line, succeeded
 
 from speechllm_plugin.host import peak_memory
 
@@ -15,8 +15,7 @@ LINE = re.compile(r"peak memory: process [\d,]+ MiB")
 SCRIPT = """
 import sys
 sys.argv[0] = {program!r}
-sys.path.insert(0, {folder!r})  # alone it does not wait for fairseq
-import peak_memory
+from speechllm_plugin.host import peak_memory
 block = bytearray(300 * 2**20)
 del block
 for _ in range(3):
@@ -27,8 +26,8 @@ for _ in range(3):
 
 def lines_of(program, end=""):
     """What a process of this name that decodes three times says at its end."""
-    code = SCRIPT.format(program=program, folder=str(PACKAGE / "host"), end=end)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.splitlines()
+    code = SCRIPT.format(program=program, end=end)
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stderr.splitlines()
 
 
 def test_the_line_is_the_last_and_the_peak_is_what_was_freed_before():

@@ -3,7 +3,7 @@
 from fairseq.dataclass.configs import FairseqConfig
 from omegaconf import OmegaConf
 
-from speechllm_plugin.host.read_values import SECTIONS_OF_HYPOTHESES, keep_values
+from speechllm_plugin.host.configuration import SECTIONS_OF_HYPOTHESES, keep_values
 
 
 def test_kept_values_are_those_of_the_configuration_and_no_longer_looked_up():

@@ -1,0 +1,36 @@
+"""fairseq's configuration of a whole command, of which a task and a generator get one section."""
+
+from importlib.util import find_spec
+
+from fairseq.dataclass.configs import DatasetConfig
+from omegaconf import DictConfig
+
+SECTIONS_OF_HYPOTHESES = ("generation", "common_eval")
+
+
+def whole(section) -> DictConfig | None:
+    """The configuration of the command whose section this is; None for options that no command made, as in a notebook."""
+    return section._get_parent() if isinstance(section, DictConfig) else None
+
+
+def correct(cfg: DictConfig) -> None:
+    """Undo what fairseq concludes or fills in for a command, and what fails here.
+
+    --bf16 is no sign of a TPU where there is no torch_xla: it means a GPU or the CPU.
+    No daemon thread fills a buffer of batches: one that is inside torch at the end can abort the process, and the loader's workers read
+    ahead without it. A --data-buffer-size that a user gave stays.
+    """
+    cfg.common.tpu = cfg.common.tpu and find_spec("torch_xla") is not None
+    if cfg.dataset.data_buffer_size == DatasetConfig().data_buffer_size:
+        cfg.dataset.data_buffer_size = 0
+
+
+def keep_values(cfg: DictConfig) -> None:
+    """Let `cfg.section.name` find today's values as plain attributes; later changes of these sections do not show there.
+
+    fairseq-generate reads some twenty values for every hypothesis, each of them through OmegaConf.
+    """
+    for section in SECTIONS_OF_HYPOTHESES:
+        node = cfg[section]
+        vars(node).update({name: node[name] for name in node})
+        vars(cfg)[section] = node
