@@ -91,7 +91,7 @@ def nothing(runs, data):
         (another_manifest, [], ["different test sets", "row 0"]),
         (another_silence, [], ["different test sets", "silence.tsv", "quiet_0"]),
         (only_punctuation, [], ["WER norm. has no value", "--metrics"]),
-        (a_row_less, [], ["every row needs one hypothesis", "7 test_7"]),
+        (a_row_less, [], ["every row needs one decoding", "7 test_7"]),
         (several_splits, [], ["several splits", "--split"]),
         (no_output, [], ["fairseq-generate", "--gen-subset tst-COMMON"]),
         (no_data, [], [f"{SPLIT}.tsv: neither in", "--data"]),

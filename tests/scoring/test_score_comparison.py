@@ -83,7 +83,7 @@ def test_few_sentences_are_exchanged_in_all_ways_and_one_has_no_interval(folder,
     ("content", "message"),
     [
         ([*SECOND, "one more"], "against {test}: every hypothesis needs a row of the manifest, but 1 are beyond its 20 rows (first: 20)"),
-        (SECOND[:-2], "against {test}: every row needs one hypothesis, but 2 of 20 have none (first: 18 utt18, 19 utt19)"),
+        (SECOND[:-2], "against {test}: every row needs one decoding, but 2 of 20 have none (first: 18 utt18, 19 utt19)"),
         (b"D-0\t-0.5\t\xff\n", ": must be UTF-8"),
         (b"no hypothesis\n", ": no D- line"),
     ],

@@ -7,7 +7,7 @@ import sacrebleu
 
 from speechllm_plugin.commands import cli
 from speechllm_plugin.data import manifest
-from speechllm_plugin.outputs.generated_texts import read_hypotheses
+from speechllm_plugin.outputs.generated_texts import read_in_rows
 from speechllm_plugin.scoring.metrics import METRICS
 from speechllm_plugin.scoring.significance import interval
 
@@ -76,7 +76,7 @@ def test_only_the_metrics_asked_for_are_printed(corpus, capsys):
 
 def test_the_best_of_an_n_best_list_is_scored(corpus):
     write_output(corpus / "nbest.txt", [2, 3, 0, 1], num_best=3)
-    assert sorted(read_hypotheses([corpus / "nbest.txt"])) == list(enumerate(HYPOTHESES))
+    assert read_in_rows([corpus / "nbest.txt"], manifest.read(corpus / "test.tsv"), "test.tsv") == HYPOTHESES
 
 
 def test_hypotheses_for_another_test_set_are_told_by_their_targets(corpus, capsys):
@@ -144,11 +144,6 @@ def test_unreadable_output_is_an_error_that_names_the_file(corpus, capsys, conte
     assert run_score(corpus, output="wrong.txt") == 1
     error = capsys.readouterr().err
     assert message in error and "wrong.txt" in error
-
-
-def test_line_separators_of_unicode_and_empty_texts_stay_in_their_hypothesis(tmp_path):
-    (tmp_path / "out.txt").write_bytes("D-1\t-0.5\ta\u2028b\u0085c\td\nD-0\t-0.5\t\n".encode())
-    assert read_hypotheses([tmp_path / "out.txt"]) == [(1, "a\u2028b\u0085c\td"), (0, "")]
 
 
 def test_a_manifest_without_any_reference_text_is_an_error(corpus, capsys):
