@@ -1,6 +1,5 @@
 """A data folder for fairseq-train, made of another one: the same features and vocabularies, one manifest replaced."""
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ import yaml
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files.remembered_options import FolderRecord
 
-RECORD = ".distill.json"  # the options that a folder was made with
+COMMAND = "distill"  # whose options the folder remembers
 MODE_KEYS = ("sample_kd_texts",)  # what a mode may set in a data configuration
 
 
@@ -25,15 +25,14 @@ def check(data, out, split: str, options: dict) -> None:
     Raises:
         ValueError: `out` is the data folder itself, or was made with other options or by another command.
     """
-    record, made = Path(out) / RECORD, Path(out) / f"{split}.tsv"
     if Path(out).resolve() == Path(data).resolve():
         raise ValueError(f"--out must be another folder than --data, but both are {out}")
-    if not record.is_file() and made.exists():
-        raise ValueError(f"{made}: speechllm distill did not make this manifest and would replace it; choose another --out")
-    made_with = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else options
-    for flag, value in options.items():
-        if made_with.get(flag) != value:
-            raise ValueError(f"{flag} is {value}, but {out} was made with {made_with.get(flag)}; choose another --out or delete it")
+    record = FolderRecord(out, COMMAND)
+    remembered = record.read()
+    if remembered is None:
+        record.check_not_foreign([Path(out) / f"{split}.tsv"])
+    else:
+        record.check_options(remembered, options)
 
 
 def write(config: DataConfig, out, split: str, rows: Sequence[manifest.Utterance], settings: dict, options: dict) -> Path:
@@ -63,8 +62,7 @@ def write(config: DataConfig, out, split: str, rows: Sequence[manifest.Utterance
     if "relative_audio_root" in values:
         values["relative_audio_root"] = Path(os.path.relpath(config.audio_root, out)).as_posix()
     (out / f"{split}.tsv").unlink(missing_ok=True)
-    with replacing(out / RECORD) as part:
-        part.write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
+    FolderRecord(out, COMMAND).write(options)
     for name in dict.fromkeys(names):
         if Path(name).name == name:
             _copy(data / name, out / name)

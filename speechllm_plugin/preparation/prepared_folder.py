@@ -1,13 +1,12 @@
 """What of a prepared data folder is finished, for which options and input: so that a killed run can be completed."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.files.digests import digest
+from speechllm_plugin.files.remembered_options import FolderRecord
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 
 
@@ -38,15 +37,13 @@ class PreparedFolder:
             ValueError: the folder was made with other options, or not by this command.
         """
         self.path = Path(path)
-        self._record_path = self.path / ".prepare.json"
-        if self._record_path.is_file():
-            self._record = json.loads(self._record_path.read_text(encoding="utf-8"))
-            self._check(options)
-            return
-        foreign = sorted(self.path.glob("*.tsv"))
-        if foreign:
-            raise ValueError(f"{foreign[0]}: speechllm prepare did not make this manifest and would replace it; choose another --out")
-        self._record = {"options": options, "pieces": {}}
+        self._file = FolderRecord(path, "prepare")
+        remembered = self._file.read()
+        if remembered is None:
+            self._file.check_not_foreign(sorted(self.path.glob("*.tsv")))
+        else:
+            self._file.check_options(remembered["options"], options)
+        self._record = remembered or {"options": options, "pieces": {}}
 
     def finished(self, piece: str, mark: str) -> dict[str, Any] | None:
         """The facts kept about a piece, or None where it has to be made: it is not finished, or was made from another input.
@@ -60,8 +57,7 @@ class PreparedFolder:
 
     def require_same(self, flag: str, made_with, value) -> None:
         """Raise ValueError if the folder was made with another value of a flag."""
-        if made_with != value:
-            raise ValueError(f"{flag} is {value}, but {self.path} was made with {made_with}; choose another --out or delete that folder")
+        self._file.check_options({flag: made_with}, {flag: value})
 
     def entry(self, piece: str) -> dict[str, Any] | None:
         """The mark and the facts of a piece, whatever input it was made from; None if it is not finished."""
@@ -70,7 +66,7 @@ class PreparedFolder:
     def withdraw(self, piece: str, *files: str) -> None:
         """Forget a piece and delete its files, before it is made again."""
         self._record["pieces"].pop(piece, None)
-        self._save()
+        self._file.write(self._record)
         for name in files:
             for path in (self.path / name, self.draft(name)):
                 path.unlink(missing_ok=True)
@@ -78,7 +74,7 @@ class PreparedFolder:
     def finish(self, piece: str, mark: str, *files: str, **facts) -> dict[str, Any]:
         """Record a piece as finished; returns the facts."""
         self._record["pieces"][piece] = {"mark": mark, "files": files, "facts": facts}
-        self._save()
+        self._file.write(self._record)
         return facts
 
     def manifest(self, split: str) -> Path:
@@ -98,11 +94,3 @@ class PreparedFolder:
 
     def _exists(self, name):
         return (self.path / name).exists() or self.draft(name).exists()
-
-    def _check(self, options):
-        for flag, value in options.items():
-            self.require_same(flag, self._record["options"].get(flag), value)
-
-    def _save(self):
-        with replacing(self._record_path) as part:
-            part.write_text(json.dumps(self._record, indent=1) + "\n", encoding="utf-8")
