@@ -28,7 +28,8 @@ EXTRAS = {
     "report": ["matplotlib>=3.8", "jinja2>=3.1"],  # speechllm report: charts and the page, which escapes all texts; wheels
     "asian": ["sacrebleu[ja,ko]>=2.4"],  # BLEU of Japanese and Korean, whose words need a dictionary to be told apart
     "demo": ["espeakng-loader>=0.2.4"],  # espeak-ng and its voices in one wheel: speech without a download of recordings
-    "test": ["pytest>=8", "pangolinn>=0.0.1"],  # pangolinn: behaviour suites for padding and causality
+    # pangolinn: behaviour suites for padding and causality; xdist: tests on several cores
+    "test": ["pytest>=8", "pytest-xdist>=3.6", "pangolinn>=0.0.1"],
     # speechllm translate, from the releases on that it is tested with. ctranslate2 runs the models, transformers reads and tokenizes them;
     # sacremoses: Marian's tokenizers silently do without it; protobuf: reads tokenizers that are published as SentencePiece models only
     "nllb": ["ctranslate2>=4.8.5", "transformers>=5.23", "sacremoses>=0.2", "protobuf>=7.36"],

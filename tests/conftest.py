@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+pytest_plugins = ["shared_folder", "command_runs"]
 torch.set_num_threads(1)
 
 

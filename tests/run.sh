@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Set up what is missing, then run the tests, the fast ones first:  bash tests/run.sh [pytest arguments, e.g. -k beam]
+# Set up what is missing, then run the tests, the fast ones first:  bash tests/run.sh [pytest arguments, e.g. -k beam, or -n 0 for one process]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 EXTRAS="bench demo nllb report test"
 source recipes/environment.sh
 
+cores=$(nproc)
+processes=$((cores < 4 ? cores : 4))  # each of them takes up to 1.5 GB
 no_test_selected=5  # pytest's exit code
 status_of() {  # pytest's exit code in $status
   status=0
-  python3 -m pytest -q "$@" || status=$?
+  python3 -m pytest -q -n "$processes" --dist loadscope "$@" || status=$?
 }
 
 status_of -m "not end_to_end" "$@"

@@ -13,7 +13,6 @@ from speechllm_plugin.checking.checks import CHECKS
 from speechllm_plugin.commands import cli
 from speechllm_plugin.data import manifest
 
-pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
 
 
@@ -57,11 +56,11 @@ def test_a_checkpoint_that_fails_is_named_after_the_files_are_written(trained, d
     assert "Failed: batch, padding, " in (tmp_path / "broken.check.md").read_text()
 
 
-def test_other_models_and_imported_ones_pass(runs, data, tmp_path):
+def test_other_models_and_imported_ones_pass(run_of, data, tmp_path):
     sizes = [len((data / f"spm_{name}.txt").read_text().splitlines()) + 4 for name in ("target", "transcript")]
     torch.save(study_checkpoint.make(feature_dim=80, vocabularies=sizes, decoder_layers=1), tmp_path / "study.pt")
     succeeded(speechllm("import", tmp_path / "study.pt", tmp_path / "imported.pt", "--data", data, cwd=tmp_path))
-    checkpoints = [runs[name].result().checkpoint for name in ("xattn_transformer", "dfp_without_encoder")] + [tmp_path / "imported.pt"]
+    checkpoints = [run_of(name).checkpoint for name in ("xattn_transformer", "dfp_without_encoder")] + [tmp_path / "imported.pt"]
     at_once(*(lambda path=path: succeeded(check(path, data, "--split", "tst-COMMON", "--num-utterances", 3)) for path in checkpoints))
     results = [results_of(path.with_suffix(".check.json"))[1] for path in checkpoints]
     assert [each["batch norm"] for each in results] == ["n/a"] * 3  # the last one has that of the study's code

@@ -19,7 +19,6 @@ from commands import (
 
 from speechllm_plugin.data import manifest
 
-pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
 
 

@@ -27,7 +27,6 @@ from speechllm_plugin.data import manifest
 from speechllm_plugin.data.teacher import TopKWriter
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
-pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
 
 COMPRESSED = MODELS["dfp_conformer_compressed"]

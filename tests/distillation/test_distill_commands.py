@@ -23,7 +23,6 @@ from commands import updates as updates_of
 from speechllm_plugin.data import manifest
 from speechllm_plugin.distillation import kd_file
 
-pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
 
 TEXT_TASK = ["--user-dir", PACKAGE, "--task", "speechllm_text_to_text"]

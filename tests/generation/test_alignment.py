@@ -13,7 +13,6 @@ from speechllm_plugin.generation.speech_alignment import Alignment, over_frames,
 from speechllm_plugin.models import attention
 from speechllm_plugin.tasks.printed_alignment import alignment
 
-pytest_plugins = "command_runs"
 ENCODERS = [("none", "none", "none"), ("transformer", "none", "none"), *(("conformer", "xl", name) for name in COMPRESSIONS if name != "none")]
 
 

@@ -11,7 +11,6 @@ from speechllm_plugin.generation.ctc_prefix import SILENT, JointDecoding
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.text_codec import TextCodec
 
-pytest_plugins = "command_runs"
 ENCODERS = [("transformer", "none", "none"), ("conformer", "xl", "avg")]
 NUM_LABELS = NUM_SPECIAL + NUM_TRANSCRIPT_WORDS
 

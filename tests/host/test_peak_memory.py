@@ -10,7 +10,6 @@ from commands import ROOT, generate, last_line, succeeded
 
 from speechllm_plugin.host import peak_memory
 
-pytest_plugins = "command_runs"
 LINE = re.compile(r"peak memory: process [\d,]+ MiB")
 SCRIPT = """
 import sys

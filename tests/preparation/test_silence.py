@@ -17,8 +17,6 @@ from speechllm_plugin.data import audio, features, manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.recording import recording_of
 
-pytest_plugins = "command_runs"
-
 
 def make(folder, *options):
     parser = argparse.ArgumentParser()

@@ -5,7 +5,6 @@ import re
 import pytest
 from commands import ROOT, run, speechllm, succeeded
 
-pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
 
 MODELS = {"dfp": "dfp_conformer_compressed", "xattn": "xattn_transformer"}
@@ -19,11 +18,11 @@ sys.exit(cli.main() or ", ".join({"torch", "fairseq"} & set(sys.modules)) or 0)
 
 
 @pytest.fixture(scope="module")
-def systems(runs, data):
+def systems(run_of, data):
     """The arguments of the command; the logs stand where the recipes write them."""
     arguments = []
     for name, model in MODELS.items():
-        finished = runs[model].result()
+        finished = run_of(model)
         folder = finished.folder
         (folder / "train.log").write_text(finished.train.stdout + finished.train.stderr, encoding="utf-8")
         command = f"$ fairseq-generate {data} --path {finished.checkpoint} --gen-subset tst-COMMON --results-path {folder}\n"
@@ -73,10 +72,10 @@ def test_what_was_inspected_before_needs_no_torch_again(page, systems, data):
     assert section(again.read_text(encoding="utf-8"), "attention") == section(page, "attention")
 
 
-def test_a_checkpoint_of_something_else_is_an_error_that_says_how_to_do_without(systems, data, tmp_path):
+def test_a_checkpoint_of_something_else_is_an_error_that_says_how_to_do_without(run_of, tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    for path in (data.parent / MODELS["dfp"]).glob("generate-*"):
+    for path in run_of(MODELS["dfp"]).folder.glob("generate-*"):
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "average.pt").write_bytes(b"not a checkpoint")
     failed = speechllm("report", folder, "--out", tmp_path / "r.html", "--resamples", 50, cwd=tmp_path)

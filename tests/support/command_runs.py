@@ -1,14 +1,17 @@
 """What the end-to-end tests share, as a plugin of pytest: one prepared corpus, and the runs of three models on it."""
 
+import functools
 import random
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from commands import MODELS, PROCESSES_AT_ONCE, generate, speechllm, succeeded, train
+from commands import MODELS, generate, run, run_warm, speechllm, succeeded, train
 from mustc_corpus import Corpus
+
+# Its commands start from nothing, as a user's do.
+FRESH = "dfp_conformer_compressed"
 
 
 class Run(NamedTuple):
@@ -26,42 +29,50 @@ class Run(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def spoken(tmp_path_factory):
+def spoken(made_once):
     """A MuST-C corpus with splits of 22, 9 and 13 utterances between 0.3 and 1.2 s: none a multiple of 8."""
-    corpus, rng = Corpus(tmp_path_factory.mktemp("commands") / "mustc"), random.Random(0)
-    for talk, (split, size) in enumerate([("train", 11), ("train", 11), ("dev", 9), ("tst-COMMON", 13)]):
-        corpus.add_talk(split, talk, [round(rng.uniform(0.3, 1.2), 2) for _ in range(size)])
-    return corpus.write_texts()
+
+    def make(folder):
+        corpus, rng = Corpus(folder / "mustc"), random.Random(0)
+        for talk, (split, size) in enumerate([("train", 11), ("train", 11), ("dev", 9), ("tst-COMMON", 13)]):
+            corpus.add_talk(split, talk, [round(rng.uniform(0.3, 1.2), 2) for _ in range(size)])
+        return corpus.write_texts()
+
+    return made_once("corpus", make)
 
 
 @pytest.fixture(scope="session")
-def data(spoken):
+def data(spoken, made_once):
     """The corpus as `speechllm prepare` stores it."""
-    out = spoken.root.parent / "data"
-    languages = ["--source-lang", "en", "--target-lang", "de", "--task", "st"]
-    sizes = ["--vocab-size", 26, "--transcript-vocab-size", 26, "--workers", 1]
-    succeeded(speechllm("prepare", "mustc", "--root", spoken.root, *languages, "--out", out, *sizes, cwd=spoken.root.parent))
-    return out
+
+    def make(folder):
+        out, options = folder / "data", ["--source-lang", "en", "--target-lang", "de", "--task", "st"]
+        sizes = ["--vocab-size", 26, "--transcript-vocab-size", 26, "--workers", 1]
+        succeeded(speechllm("prepare", "mustc", "--root", spoken.root, *options, "--out", out, *sizes, cwd=folder, run=run))
+        return out
+
+    return made_once("commands", make)
 
 
 @pytest.fixture(scope="session")
-def runs(data):
-    """Name of a model -> future of its Run: trained with checkpoints after every 2 updates, averaged, decoded, scored."""
+def run_of(data, made_once):
+    """Name of a model -> its Run: trained with checkpoints after every 2 updates, averaged, decoded, scored."""
 
-    def run_pipeline(name):
-        out = data.parent / name
-        training = succeeded(train(data, out, "--save-interval-updates", 2, model=MODELS[name]))
-        succeeded(speechllm("average", "--inputs", out, "--num", 2, "--by", "updates", "--output", out / "average.pt", cwd=data.parent))
-        generation = succeeded(generate(data, out / "average.pt", "tst-COMMON", "--results-path", out))
+    def run_pipeline(name, out):
+        start = run if name == FRESH else run_warm
+        averaging = ["--inputs", out, "--num", 2, "--by", "updates", "--output", out / "average.pt"]
         manifest, output = data / "tst-COMMON.tsv", out / "generate-tst-COMMON.txt"
-        score = succeeded(speechllm("score", "--hypotheses", output, "--manifest", manifest, "--json", out / "score.json", cwd=data.parent))
+        scoring = ["--hypotheses", output, "--manifest", manifest, "--json", out / "score.json"]
+        training = succeeded(train(data, out, "--save-interval-updates", 2, model=MODELS[name], run=start))
+        succeeded(speechllm("average", *averaging, cwd=out, run=start))
+        generation = succeeded(generate(data, out / "average.pt", "tst-COMMON", "--results-path", out, run=start))
+        score = succeeded(speechllm("score", *scoring, cwd=out, run=start))
         return Run(out, training, generation, score, output.read_text(encoding="utf-8"))
 
-    with ThreadPoolExecutor(PROCESSES_AT_ONCE) as pool:
-        yield {name: pool.submit(run_pipeline, name) for name in MODELS}
+    return functools.cache(lambda name: made_once(name, lambda folder: run_pipeline(name, folder)))
 
 
 @pytest.fixture(scope="session")
-def trained(runs):
+def trained(run_of):
     """The run with everything in it: Conformer, CTC, compression."""
-    return runs["dfp_conformer_compressed"].result()
+    return run_of("dfp_conformer_compressed")

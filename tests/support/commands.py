@@ -1,5 +1,7 @@
 """The commands as a user gives them, in processes of their own outside the repository, and what they print."""
 
+import atexit
+import functools
 import json
 import os
 import re
@@ -9,6 +11,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
+
+from warm_python import WarmPython
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "speechllm_plugin"
@@ -52,24 +56,38 @@ class Hypothesis(NamedTuple):
     text: str
 
 
-def run(*command, cwd, python_path=None, input=None):
-    """A process without what a developer's shell may hold: settings of torch, and the repository on Python's path."""
+def clean_environment(python_path=None):
+    """Without what a developer's shell may hold: settings of torch, and the repository on Python's path."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TORCH_") and name != "PYTHONPATH"}
-    environment |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | ({"PYTHONPATH": str(python_path)} if python_path else {})
-    return subprocess.run([*map(str, command)], cwd=cwd, env=environment, input=input, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+    return environment | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | ({"PYTHONPATH": str(python_path)} if python_path else {})
 
 
-def fairseq(name, *arguments, cwd, **settings):
+def run(*command, cwd, python_path=None, input=None):
+    """A process from its very start."""
+    settings = {"input": input, "capture_output": True, "text": True, "timeout": TIMEOUT_SECONDS}
+    return subprocess.run([*map(str, command)], cwd=cwd, env=clean_environment(python_path), **settings)
+
+
+@functools.cache
+def warm_python():
+    """The Python that the commands of this session are forked from."""
+    warm = WarmPython(clean_environment())
+    atexit.register(warm.close)
+    return warm
+
+
+def run_warm(*command, cwd, python_path=None, input=None):
+    """A process that begins with torch and fairseq imported, seconds earlier than `run`."""
+    return warm_python().run([*map(str, command)], cwd, clean_environment(python_path), python_path, input, TIMEOUT_SECONDS)
+
+
+def fairseq(name, *arguments, cwd, run=run_warm, **settings):
     """fairseq-train and so on, as installed beside this Python; it finds the package through --user-dir alone."""
     return run(Path(sys.executable).with_name(f"fairseq-{name}"), *arguments, "--cpu", cwd=cwd, **settings)
 
 
-def python(*arguments, cwd):
-    return run(sys.executable, *arguments, cwd=cwd, python_path=ROOT)
-
-
-def speechllm(*arguments, cwd):
-    return python("-m", "speechllm_plugin.commands.cli", *arguments, cwd=cwd)
+def speechllm(*arguments, cwd, run=run_warm):
+    return run(sys.executable, "-m", "speechllm_plugin.commands.cli", *arguments, cwd=cwd, python_path=ROOT)
 
 
 def succeeded(process):
@@ -77,13 +95,13 @@ def succeeded(process):
     return process
 
 
-def train(data, out, *arguments, model=MODELS["xattn_transformer"], updates=NUM_UPDATES, plugin=OURS):
+def train(data, out, *arguments, model=MODELS["xattn_transformer"], updates=NUM_UPDATES, plugin=OURS, run=run_warm):
     saving = ["--save-dir", out] if out else ["--no-save"]
-    return fairseq("train", data, *plugin, *model, *TRAINING, *saving, "--max-update", updates, *arguments, cwd=Path(data).parent)
+    return fairseq("train", data, *plugin, *model, *TRAINING, *saving, "--max-update", updates, *arguments, cwd=Path(data).parent, run=run)
 
 
-def generate(data, checkpoint, split, *arguments, plugin=TASK):
-    return fairseq("generate", data, *plugin, "--path", checkpoint, "--gen-subset", split, *SEARCH, *arguments, cwd=Path(data).parent)
+def generate(data, checkpoint, split, *arguments, plugin=TASK, run=run_warm):
+    return fairseq("generate", data, *plugin, "--path", checkpoint, "--gen-subset", split, *SEARCH, *arguments, cwd=Path(data).parent, run=run)
 
 
 def at_once(*calls):

@@ -14,7 +14,6 @@ from commands import (
     train,
 )
 
-pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from commands import (
     MODELS,
     NUM_UPDATES,
     PACKAGE,
+    ROOT,
     SEARCH,
     TASK,
     assert_same_hypotheses,
@@ -19,32 +21,31 @@ from commands import (
     generate,
     hypotheses,
     last_line,
-    python,
+    run,
     succeeded,
     updates,
 )
 from mustc_corpus import RATE
 
-pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
 
 NUM_TEST_ROWS, NUM_TRAINING_ROWS, NUM_BEST = 13, 22, 3
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_corpus_becomes_scores(model, runs):
-    run = runs[model].result()
-    assert set(updates(run.train)) == set(range(1, NUM_UPDATES + 1))
-    assert torch.load(run.checkpoint, weights_only=True)["averaged_checkpoints"] == ["checkpoint_1_2.pt", "checkpoint_2_6.pt"]
-    score = json.loads((run.folder / "score.json").read_text())
+def test_a_corpus_becomes_scores(model, run_of):
+    finished = run_of(model)
+    assert set(updates(finished.train)) == set(range(1, NUM_UPDATES + 1))
+    assert torch.load(finished.checkpoint, weights_only=True)["averaged_checkpoints"] == ["checkpoint_1_2.pt", "checkpoint_2_6.pt"]
+    score = json.loads((finished.folder / "score.json").read_text())
     assert score["num_sentences"] == NUM_TEST_ROWS
     assert set(score["metrics"]) == {"wer", "wer_normalised", "cer", "cer_normalised", "bleu", "chrf", "ter"}
-    assert "nrefs:1" in run.score.stdout
+    assert "nrefs:1" in finished.score.stdout
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_row_is_decoded_once_with_its_best_first(model, runs):
-    decoded = runs[model].result().decoded
+def test_every_row_is_decoded_once_with_its_best_first(model, run_of):
+    decoded = run_of(model).decoded
     every_row = list(range(NUM_TEST_ROWS))
     for kind, num_lines in (("T", 1), ("H", NUM_BEST), ("D", NUM_BEST), ("P", NUM_BEST)):
         assert sorted(int(row) for row in re.findall(rf"^{kind}-(\d+)\t", decoded, re.MULTILINE)) == sorted(every_row * num_lines)
@@ -100,14 +101,14 @@ def test_what_no_generator_can_do_with_speech_is_refused_in_one_line(flags, trai
 
 
 @pytest.mark.parametrize("model", ["dfp_conformer_compressed", "xattn_transformer"])
-def test_interactive_decodes_segments_of_audio_files(model, runs, data, spoken):
+def test_interactive_decodes_segments_of_audio_files(model, run_of, data, spoken):
     """Their paths on standard input give what fairseq-generate found for the stored features of the same rows."""
-    run, folder = runs[model].result(), spoken.folder["tst-COMMON"] / "wav"
+    finished, folder = run_of(model), spoken.folder["tst-COMMON"] / "wav"
     segments = spoken.segments["tst-COMMON"]
     lines = [f"ted_{one['talk']}.wav:{round(one['offset'] * RATE)}:{round(one['duration'] * RATE)}\n" for one in segments]
-    arguments = [os.path.relpath(data, folder), *TASK, "--path", run.checkpoint, *SEARCH, "--buffer-size", 20, "--batch-size", 4]
+    arguments = [os.path.relpath(data, folder), *TASK, "--path", finished.checkpoint, *SEARCH, "--buffer-size", 20, "--batch-size", 4]
     process = succeeded(fairseq("interactive", *arguments, cwd=folder, input="".join(lines)))
-    assert_same_hypotheses(hypotheses(process.stdout), hypotheses(run.decoded))
+    assert_same_hypotheses(hypotheses(process.stdout), hypotheses(finished.decoded))
 
 
 def test_validate_repeats_the_validation_of_training(trained, data):
@@ -127,7 +128,7 @@ def test_user_dir_is_relative_or_of_a_package_that_was_imported_before(trained, 
     )
     arguments = [data, "--user-dir", os.path.relpath(PACKAGE, data.parent), *TASK[2:], "--path", trained.checkpoint, "--valid-subset", "dev"]
     for process in at_once(
-        lambda: python("-c", imported_before, *arguments, "--max-tokens", 600, "--cpu", cwd=data.parent),
+        lambda: run(sys.executable, "-c", imported_before, *arguments, "--max-tokens", 600, "--cpu", cwd=data.parent, python_path=ROOT),
         lambda: fairseq("validate", *arguments, "--max-tokens", 600, cwd=data.parent),
     ):
         assert "valid on 'dev' subset" in succeeded(process).stdout

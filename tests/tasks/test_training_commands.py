@@ -21,7 +21,6 @@ from commands import (
 
 from speechllm_plugin.data import features, manifest
 
-pytest_plugins = "command_runs"
 pytestmark = pytest.mark.end_to_end
 
 COMPRESSED = MODELS["dfp_conformer_compressed"]
