@@ -1,6 +1,7 @@
 """Measurements as text: a line each, and the study's Table 2."""
 
 from speechllm_plugin.benchmarking.measurement import Measurement
+from speechllm_plugin.files import text_table
 
 MEBIBYTE = 2**20
 NONE = "–"
@@ -87,13 +88,10 @@ def table2(measurements: list[Measurement]) -> str:
     by_search = {}
     for measured in measurements:
         by_search.setdefault(measured.search, {})[measured.model] = measured
-    rows = dict.fromkeys(measured.model for measured in measurements)
-    lines = [
-        "| row | parameters | plugin: speed | memory | beside weights | fairseq: speed | memory | beside weights | paper: speed | memory "
-        "| fairseq / plugin: time | memory beside weights |",
-        "|---" * 12 + "|",
-    ]
-    for model in rows:
+    headings = ["row", "parameters", "plugin: speed", "memory", "beside weights", "fairseq: speed", "memory", "beside weights", "paper: speed"]
+    headings += ["memory", "fairseq / plugin: time", "memory beside weights"]
+    rows = []
+    for model in dict.fromkeys(measured.model for measured in measurements):
         cells = [row_of(model), f"{by_search['plugin'][model].parameters:,}"]
         for search in ("plugin", "fairseq"):
             (reference,) = [each for name, each in by_search[search].items() if row_of(name) == REFERENCE]
@@ -102,8 +100,8 @@ def table2(measurements: list[Measurement]) -> str:
         ours, theirs = by_search["plugin"][model], by_search["fairseq"][model]
         failed = ours.error or theirs.error
         cells += [NONE, NONE] if failed else [f"{theirs.seconds / ours.seconds:.2f}", f"{theirs.peak_bytes / ours.peak_bytes:.2f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append(cells)
+    return "\n".join(text_table.markdown(headings, rows)) + "\n"
 
 
 def relative(measured: Measurement, reference: Measurement) -> list[str]:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechllm_plugin.checking.checks import CHECKS, Finding
+from speechllm_plugin.files import text_table
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files.text_table import bars_escaped
 
 NAME_WIDTH = max(map(len, CHECKS))
 COLUMNS = ("check", "result", "deviation", "bound", "what it means")
@@ -59,6 +61,6 @@ def markdown(about: dict, findings: Sequence[Finding]) -> str:
     broken = failed(findings)
     verdict = f"Failed: {', '.join(broken)}." if broken else "Nothing failed."
     facts = [f"* {name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}" for name, value in about.items()]
-    table = [COLUMNS, ["---", "---", "---:", "---:", "---"], *map(cells, findings)]
-    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in each) + " |" for each in table]
-    return "\n".join([f"# Self-check of {about['checkpoint']}", "", verdict, "", *facts, "", *rows, ""])
+    rows = [[bars_escaped(cell) for cell in cells(finding)] for finding in findings]
+    table = text_table.markdown(COLUMNS, rows, rules=["---", "---", "---:", "---:", "---"])
+    return "\n".join([f"# Self-check of {about['checkpoint']}", "", verdict, "", *facts, "", *table, ""])

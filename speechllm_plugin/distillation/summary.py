@@ -9,7 +9,9 @@ import sacrebleu
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.distillation.text_checks import PROBLEMS, monotony, problems, usual_scripts
+from speechllm_plugin.files import text_table
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files.text_table import bars_escaped
 from speechllm_plugin.text.word_splitting import words_of
 
 NUM_SHOWN = 30  # suspicious translations in the Markdown; the JSON has all
@@ -74,18 +76,19 @@ def as_markdown(report: dict) -> str:
     quantiles = ", ".join(f"{float(share):.0%}: {_shown(value, 2)}" for share, value in report["length_ratio_quantiles"].items())
     facts += [("characters against the reference, quantiles", quantiles)]
     facts += [("steps forward in the source (references)", f"{_shown(report['monotony'])} ({_shown(report['monotony_of_references'])})")]
-    lines += ["| | |", "|---|---|", *(f"| {name} | {_cell(str(value))} |" for name, value in facts), ""]
-    lines += ["## Suspicious", "", "| problem | translations | share | meaning |", "|---|---|---|---|"]
-    lines += [f"| {name} | {count:,} | {count / number:.2%} | {PROBLEMS[name]} |" for name, count in report["problems"].items()]
+    lines += [*text_table.markdown(["", ""], [[name, bars_escaped(str(value))] for name, value in facts]), ""]
+    problems_found = [[name, f"{count:,}", f"{count / number:.2%}", PROBLEMS[name]] for name, count in report["problems"].items()]
+    lines += ["## Suspicious", "", *text_table.markdown(["problem", "translations", "share", "meaning"], problems_found)]
     if report["not_checked_for_script"]:
         names = " ".join(language or "(no tgt_lang)" for language in report["not_checked_for_script"])
         lines += ["", f"Not checked for their script, as no reference has a letter: {names}."]
     if report["suspicious"]:
         lines += ["", f"The first {min(NUM_SHOWN, len(report['suspicious']))} of {len(report['suspicious']):,}:", ""]
-        lines += ["| id | rank | problems | source | reference | translation |", "|---|---|---|---|---|---|"]
+        rows = []
         for entry in report["suspicious"][:NUM_SHOWN]:
             cells = [entry["id"], str(entry["rank"]), " ".join(entry["problems"]), entry["src_text"], entry["tgt_text"], entry["kd_text"]]
-            lines.append(f"| {' | '.join(map(_cell, cells))} |")
+            rows.append([bars_escaped(cell) for cell in cells])
+        lines += text_table.markdown(["id", "rank", "problems", "source", "reference", "translation"], rows)
     return "\n".join(lines) + "\n"
 
 
@@ -115,7 +118,3 @@ def _bleu(pairs):
 
 def _shown(value, digits=3):
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _cell(text):
-    return text.replace("|", "\\|")

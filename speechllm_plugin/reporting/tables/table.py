@@ -1,10 +1,11 @@
-"""A table once, for the page, for Markdown and for LaTeX."""
+"""Tables of a report: one Table for the page, for Markdown and for LaTeX."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from speechllm_plugin.files import text_table
+from speechllm_plugin.files.text_table import markup_escaped
 from speechllm_plugin.reporting.tables.formats import MINUS, NONE
 
 _LATEX = {
@@ -12,7 +13,6 @@ _LATEX = {
     "^": r"\textasciicircum{}", MINUS: "$-$", NONE: "--", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "×": r"$\times$",
 }  # fmt: skip
-_MARKDOWN = re.compile(r"([\\`*_<>|~]|(?<=\])\()")  # the last: what makes a link
 
 
 class Column(NamedTuple):
@@ -39,7 +39,13 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """name: of its files, and of its place in the page; notes: lines below it; explanations: of its rows, to look up."""
+    """A table of a report.
+
+    name:         of its files, and of its place in the page.
+    sections:     rows in groups.
+    notes:        lines below it.
+    explanations: of its rows, to look up.
+    """
 
     name: str
     caption: str
@@ -69,17 +75,17 @@ class Table:
 
 def markdown(table: Table) -> str:
     """The table as GitHub shows it; the upper headings are joined to the lower ones."""
-    headings = [f"{column.group} {column.heading}".strip() for column in table.columns]
-    lines = [f"**{markdown_text(table.caption)}**", "", _line(map(markdown_text, headings))]
-    lines.append(_line(":--" if column.is_text else "--:" for column in table.columns))
+    rows = []
     for section in table.sections:
         if section.heading:
-            lines.append(_line([f"*{markdown_text(section.heading)}*"] + [""] * (len(table.columns) - 1)))
+            rows.append([f"*{markup_escaped(section.heading)}*"] + [""] * (len(table.columns) - 1))
         for row in section.rows:
             cells = [cell for cell, _ in table.cells(row)]
-            lines.append(_line(f"**{markdown_text(cell.text)}**" if cell.strong else markdown_text(cell.text) for cell in cells))
-    lines += ["", *(f"{markdown_text(note)}  " for note in [*table.notes, *table.explanations])]
-    return "\n".join(lines).rstrip() + "\n"
+            rows.append([f"**{markup_escaped(cell.text)}**" if cell.strong else markup_escaped(cell.text) for cell in cells])
+    headings = [markup_escaped(f"{column.group} {column.heading}".strip()) for column in table.columns]
+    lines = text_table.markdown(headings, rows, rules=[":--" if column.is_text else "--:" for column in table.columns])
+    notes = [f"{markup_escaped(note)}  " for note in [*table.notes, *table.explanations]]
+    return "\n".join([f"**{markup_escaped(table.caption)}**", "", *lines, "", *notes]).rstrip() + "\n"
 
 
 def latex(table: Table) -> str:
@@ -105,17 +111,9 @@ def latex(table: Table) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def markdown_text(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\1", _one_line(text))
-
-
 def latex_text(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in _one_line(text))
 
 
 def _one_line(text):
     return " ".join(text.split())
-
-
-def _line(cells):
-    return f"| {' | '.join(cells)} |"
