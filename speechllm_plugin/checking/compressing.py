@@ -5,16 +5,16 @@ import torch
 
 from speechllm_plugin.checking.outcome import Outcome, not_applicable
 from speechllm_plugin.checking.reading import ROUNDING, deviation
-from speechllm_plugin.checking.slow_compression import slow_compress
+from speechllm_plugin.models.merging import slow_compress
 
 
 @torch.no_grad()
 def slow_reference(subject) -> Outcome:
-    cfg = subject.model.encoder.cfg
-    if cfg.ctc_compression == "none":
+    encoder = subject.model.encoder
+    if not encoder.compresses:
         return not_applicable("the model does not compress")
-    states, logits, compressed, padding, lengths = seen_at_compression(subject.model.encoder, subject.batch()["net_input"])
-    expected = slow_compress(states, logits, lengths, cfg.ctc_compression, cfg.ctc_compression_stride, cfg.ctc_compression_max_length)
+    states, logits, compressed, padding, lengths = seen_at_compression(encoder, subject.batch()["net_input"])
+    expected = slow_compress(states, logits, lengths, encoder.cfg)
     deviations = [deviation(row[~is_padding], merged) for row, is_padding, merged in zip(compressed, padding, expected, strict=True)]
     num_states, num_merged = sum(lengths), sum(map(len, expected))
     return Outcome(float(np.max(deviations)), ROUNDING, f"{num_states:,} states become {num_merged:,}")
@@ -35,7 +35,5 @@ def seen_at_compression(encoder, net_input):
     finally:
         for hook in hooks:
             hook.remove()
-    lengths = net_input["src_lengths"]
-    for _ in encoder.subsampling.convolutions:
-        lengths = (lengths + 1) // 2
+    lengths = encoder.subsampling.num_states(net_input["src_lengths"])
     return *(torch.cat(tensors) for tensors in seen.values()), speech.padding, lengths.tolist()

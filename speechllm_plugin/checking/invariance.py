@@ -7,7 +7,7 @@ import torch
 
 from speechllm_plugin.checking.outcome import Outcome, not_applicable
 from speechllm_plugin.checking.reading import ROUNDING, SAME_SHAPES, deviation, distance
-from speechllm_plugin.models.conformer import LegacyBatchNorm, MaskedBatchNorm
+from speechllm_plugin.models.batch_norm import LegacyBatchNorm, MaskedBatchNorm
 
 EXTRA_FRAMES = 37  # of padding; no multiple of what subsampling merges
 GARBAGE = (1e4, -1e4, float("nan"), float("inf"))

@@ -17,7 +17,7 @@ from speechllm_plugin.benchmarking.searches import WITH_CTC
 from speechllm_plugin.benchmarking.workload import Batch, Workload
 from speechllm_plugin.data import manifest
 from speechllm_plugin.describing import model_file, model_flags
-from speechllm_plugin.describing.facts import Setting, build, depends_on_data
+from speechllm_plugin.describing.setting import Setting, depends_on_data
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.generation.ctc_prefix import JointDecoding
 from speechllm_plugin.host.devices import device_name, existing_device
@@ -163,7 +163,7 @@ def read_model(path: Path, args):
 def random_model(arch: str, cfg, setting: Setting, device, dtype):
     """The model with the same random weights in every run. Compression that depends on the data finds as many states to a label as `setting` says."""
     torch.manual_seed(1)
-    model = build(arch, cfg, setting, "cpu", MAX_TOKENS).eval().to(device, dtype)
+    model = setting.build(arch, cfg, MAX_TOKENS).eval().to(device, dtype)
     if depends_on_data(cfg):
         model.encoder.ctc_head.register_forward_hook(lambda head, inputs, logits: label_runs(logits, setting.rate(cfg)))
     return model

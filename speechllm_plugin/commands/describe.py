@@ -5,18 +5,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from speechllm_plugin.describing import model_file
-from speechllm_plugin.describing.facts import MEASURES, Setting, facts, match
+from speechllm_plugin.describing.facts import MEASURES, facts, match
+from speechllm_plugin.describing.setting import Setting
+from speechllm_plugin.models.registry import architectures
+from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
 
-SPEECH_PLACES = {
-    "xattn_transformer": "the decoder reads the speech through cross-attention",
-    "dfp_transformer": "the speech stands before the text of the decoder",
-}
-POSITIONS = {
-    "sinusoidal": "sinusoidal",
-    "xl": "relative (xl)",
-    "legacy": "relative, as in the study's code (legacy)",
-    "rope": "rotary (rope)",
-}
+POSITIONS = {"sinusoidal": "sinusoidal", "own": "as the encoder has its own"}
 SPEECH_MASKS = {
     None: "none: the speech is no prefix",
     "causal": "causal: a state sees itself and earlier ones",
@@ -39,7 +33,7 @@ def add_arguments(parser):
         metavar="R",
         help="states before / after CTC compression, which depend on the data (default: an assumption that the output states)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the docstring of model_facts.py has its keys")
+    parser.add_argument("--json", action="store_true", help="print one JSON object; the docstring of describing/facts.py has its keys")
     parser.add_argument(
         "--match",
         choices=list(MEASURES),
@@ -62,13 +56,14 @@ def run(args):
 
 def structure(described) -> list[str]:
     encoder, decoder, ctc, compression = (described[name] for name in ("encoder", "decoder", "ctc", "compression"))
-    kernels = ", ".join(map(str, encoder["conv_kernel_sizes"]))
+    place_of_speech = architectures()[described["arch"]].model.decoder_type.place_of_speech
+    positions = POSITIONS.get(encoder["positions"]) or SELF_ATTENTIONS[encoder["positions"]].label
     lines = {
-        "architecture": f"{described['arch']}: {SPEECH_PLACES[described['arch']]}",
-        "subsampling": f"convolutions with kernels {kernels} and stride 2, {encoder['conv_channels']:,} channels inside, width {encoder['dim']:,}",
+        "architecture": f"{described['arch']}: {place_of_speech}",
+        "subsampling": f"{subsampling(encoder)}, width {encoder['dim']:,}",
         "encoder": f"{encoder['kind']}, {transformer_sizes(encoder)}" if encoder["layers"] else "none",
         "decoder": transformer_sizes(decoder),
-        "positions": f"speech {POSITIONS[encoder['positions']]}; text {POSITIONS['sinusoidal']}",
+        "positions": f"speech {positions}; text {POSITIONS['sinusoidal']}",
         "speech mask": SPEECH_MASKS[described["masks"]["speech"]],
         "text mask": "causal: a token sees itself and earlier ones",
         "CTC": "none",
@@ -87,6 +82,13 @@ def structure(described) -> list[str]:
         if compression["max_length"]:
             lines["compression"] += f", at most {compression['max_length']:,} states"
     return [f"  {name:<14}{text}" for name, text in lines.items()]
+
+
+def subsampling(encoder) -> str:
+    if encoder["conv_kernel_sizes"] is None:
+        return f"{encoder['frames_per_state']} frames to a state, in the encoder's own way"
+    kernels = ", ".join(map(str, encoder["conv_kernel_sizes"]))
+    return f"convolutions with kernels {kernels} and stride 2, {encoder['conv_channels']:,} channels inside"
 
 
 def transformer_sizes(part) -> str:

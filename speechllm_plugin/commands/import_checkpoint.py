@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropyConfig
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.files.atomic import replacing
-from speechllm_plugin.models import reference, saved_model
+from speechllm_plugin.models import reference
+from speechllm_plugin.models.registry import architectures
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 
@@ -44,8 +45,7 @@ def run(args):
 
 def vocabularies_of(task, saved) -> dict:
     """The digests of the vocabularies that the model uses, whose sizes must be those of its weights."""
-    model_type, _ = saved_model.ARCHITECTURES[saved.arch]
-    model_type.build_model(saved.cfg, task).load_state_dict(saved.weights)
+    architectures()[saved.arch].model.build_model(saved.cfg, task).load_state_dict(saved.weights)
     return {name: digest for name, digest in task.state_dict()["vocabularies"].items() if name == "target" or saved.cfg.ctc_layer}
 
 

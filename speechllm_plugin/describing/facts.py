@@ -1,8 +1,8 @@
 """What `speechllm describe` says of a model, as one dictionary, which is what --json prints:
 
 file, name (without folder and .sh), arch
-encoder      kind, layers, dim, ffn_dim, heads, positions (sinusoidal, xl, legacy, rope), depthwise_conv_kernel_size (null: no Conformer),
-             legacy_batch_norm, conv_channels, conv_kernel_sizes
+encoder      kind, layers, dim, ffn_dim, heads, positions (sinusoidal, xl, legacy, rope, or own), depthwise_conv_kernel_size (null: no Conformer),
+             legacy_batch_norm, frames_per_state, conv_channels and conv_kernel_sizes (null: another subsampling)
 decoder      layers, dim, ffn_dim, heads, shared_embeddings
 masks        speech: causal, full, or null (the speech is no prefix of the text); text: causal
 ctc          null, or layer, labels (the blank included)
@@ -16,77 +16,38 @@ match        with --match only: by, target, proposals (the nearest first) and sa
              append), parameters, flops (of a training step), difference_percent, is_smallest (the size cannot shrink further)
 """
 
-import math
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
-import torch
-from fairseq.data import Dictionary
+from torch import nn
 
 from speechllm_plugin.describing import matching
-from speechllm_plugin.describing.model_file import ARCHITECTURES
-from speechllm_plugin.models.config import kernel_sizes, relative_positions
-from speechllm_plugin.models.cost import Cost, Lengths, states_after_subsampling
-
-FEATURE_DIM = 80
-FRAMES_PER_SECOND = 100
-# Ten seconds of speech are 250 states and about 40 tokens, each a run of labels and a run of blanks: some 80 segments, half as many without blanks.
-ASSUMED_COMPRESSION_RATE = 3.0
-ASSUMED_WITHOUT_BLANKS = {"drop_blanks": 6.0, "merge_blanks": 6.0}
-SMALLEST_VOCABULARY = 5  # fairseq's four special symbols and a word
-
-
-@dataclass
-class Setting:
-    """What a model file leaves open; `compression_rate` None is the assumed one, or the stride of fixed compression."""
-
-    vocab_size: int
-    transcript_vocab_size: int | None
-    seconds: float
-    tokens: int
-    beam: int
-    compression_rate: float | None
-
-    def check(self, cfg) -> None:
-        """Raise ValueError for a number that is out of range, or lacks or is too many for the model."""
-        smallest = {"vocab_size": SMALLEST_VOCABULARY, "transcript_vocab_size": SMALLEST_VOCABULARY, "seconds": 1 / FRAMES_PER_SECOND}
-        for name, value in vars(self).items():
-            if value is not None and not smallest.get(name, 1) <= value < math.inf:
-                raise ValueError(f"--{name.replace('_', '-')} must be at least {smallest.get(name, 1)}, but is {value}")
-        if cfg.ctc_layer and self.transcript_vocab_size is None:
-            raise ValueError(f"--ctc-layer {cfg.ctc_layer} predicts transcripts: give --transcript-vocab-size")
-        if self.compression_rate is not None and not depends_on_data(cfg):
-            raise ValueError(
-                f"--compression-rate is for compression that depends on the data, but --ctc-compression is {cfg.ctc_compression}: leave it out"
-            )
-
-    def rate(self, cfg) -> float:
-        """Speech states before / after compression."""
-        name, known = cfg.ctc_compression, {"none": 1.0, "fixed": float(cfg.ctc_compression_stride)}
-        return known.get(name) or self.compression_rate or ASSUMED_WITHOUT_BLANKS.get(name, ASSUMED_COMPRESSION_RATE)
-
-    def lengths(self, cfg) -> Lengths:
-        num_frames = round(self.seconds * FRAMES_PER_SECOND)
-        num_states = states_after_subsampling(cfg, num_frames)
-        num_compressed = min(math.ceil(num_states / self.rate(cfg)), cfg.ctc_compression_max_length or num_states)
-        return Lengths(num_frames, num_states, num_compressed, self.tokens)
-
-    def cost(self, arch, cfg) -> Cost:
-        num_labels = self.transcript_vocab_size + 1 if cfg.ctc_layer else 0
-        return Cost(cfg, has_cross_attention(arch), FEATURE_DIM, self.vocab_size, num_labels)
+from speechllm_plugin.describing.setting import Setting, depends_on_data
+from speechllm_plugin.models import cost
+from speechllm_plugin.models.config import (
+    SpeechToTextConfig,
+    has_effect,
+    has_encoder_layers,
+    has_flag_positions,
+    num_encoder_layers,
+    relative_positions,
+)
+from speechllm_plugin.models.registry import architectures
+from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.models.subsampling import ConvolutionalSubsampling, kernel_sizes
 
 
-def facts(file: Path, arch: str, cfg, setting: Setting) -> dict:
-    lengths, cost, parameters = setting.lengths(cfg), setting.cost(arch, cfg), count_parameters(arch, cfg, setting)
-    training_step, decoding = cost.training_step(lengths), cost.decoding(lengths, setting.beam)
-    has_encoder, form = cfg.encoder != "none", relative_positions(cfg)
+def facts(file: Path, arch: str, cfg: SpeechToTextConfig, setting: Setting) -> dict:
+    """The dictionary above, of a model that has the flags of a model file."""
+    model = setting.shapes(arch, cfg)
+    lengths, parameters = setting.lengths(model), count_parameters(model)
+    training_step, decoding = cost.training_step(model, lengths), cost.decoding(model, lengths, setting.beam)
+    has_layers, has_convolutions = has_encoder_layers(cfg), isinstance(model.encoder.subsampling, ConvolutionalSubsampling)
     compression = {
         "kind": cfg.ctc_compression,
         "layer": cfg.ctc_layer,
         "max_length": cfg.ctc_compression_max_length or None,
         "rate": setting.rate(cfg),
-        "rate_is_assumed": setting.compression_rate is None and cfg.ctc_compression != "fixed",
+        "rate_is_assumed": setting.compression_rate is None and depends_on_data(cfg),
     }
     return {
         "file": str(file),
@@ -94,15 +55,16 @@ def facts(file: Path, arch: str, cfg, setting: Setting) -> dict:
         "arch": arch,
         "encoder": {
             "kind": cfg.encoder,
-            "layers": cfg.encoder_layers if has_encoder else 0,
+            "layers": num_encoder_layers(cfg),
             "dim": cfg.encoder_embed_dim,
-            "ffn_dim": cfg.encoder_ffn_embed_dim if has_encoder else None,
-            "heads": cfg.encoder_attention_heads if has_encoder else None,
-            "positions": "sinusoidal" if form == "none" else form,
-            "depthwise_conv_kernel_size": cfg.depthwise_conv_kernel_size if cfg.encoder == "conformer" else None,
+            "ffn_dim": cfg.encoder_ffn_embed_dim if has_layers else None,
+            "heads": cfg.encoder_attention_heads if has_layers else None,
+            "positions": positions_of(cfg),
+            "depthwise_conv_kernel_size": cfg.depthwise_conv_kernel_size if has_effect("depthwise_conv_kernel_size", cfg) else None,
             "legacy_batch_norm": cfg.legacy_batch_norm,
-            "conv_channels": cfg.conv_channels,
-            "conv_kernel_sizes": kernel_sizes(cfg),
+            "frames_per_state": model.encoder.frames_per_state,
+            "conv_channels": cfg.conv_channels if has_convolutions else None,
+            "conv_kernel_sizes": kernel_sizes(cfg) if has_convolutions else None,
         },
         "decoder": {
             "layers": cfg.decoder_layers,
@@ -111,9 +73,9 @@ def facts(file: Path, arch: str, cfg, setting: Setting) -> dict:
             "heads": cfg.decoder_attention_heads,
             "shared_embeddings": cfg.share_decoder_input_output_embed,
         },
-        "masks": {"speech": None if cost.cross_attention else "causal" if cfg.causal_prefix else "full", "text": "causal"},
-        "ctc": {"layer": cfg.ctc_layer, "labels": cost.num_labels} if cfg.ctc_layer else None,
-        "compression": None if cfg.ctc_compression == "none" else compression,
+        "masks": {"speech": model.decoder.speech_mask, "text": "causal"},
+        "ctc": {"layer": cfg.ctc_layer, "labels": model.encoder.num_labels} if cfg.ctc_layer else None,
+        "compression": compression if model.encoder.compresses else None,
         "vocabulary": {"target": setting.vocab_size, "transcript": setting.transcript_vocab_size},
         "parameters": parameters,
         "utterance": {
@@ -130,75 +92,54 @@ def facts(file: Path, arch: str, cfg, setting: Setting) -> dict:
     }
 
 
-def count_parameters(arch: str, cfg, setting: Setting) -> dict[str, int]:
-    model = build(arch, cfg, setting)
+def positions_of(cfg: SpeechToTextConfig) -> str:
+    """`sinusoidal`, a form of --relative-positions, or `own`."""
+    form = relative_positions(cfg)
+    return "own" if not has_flag_positions(cfg) else "sinusoidal" if form == "none" else form
+
+
+def count_parameters(model: SpeechToTextModel) -> dict[str, int]:
+    """Parameters by part, and their total; an output projection that is the embedding counts there."""
+    tied = model.decoder.output_projection.weight is model.decoder.embedding.weight
     parts = {
-        "ctc_head": count(model.encoder.ctc_head) if cfg.ctc_layer else 0,
+        "ctc_head": 0 if model.encoder.ctc_head is None else count(model.encoder.ctc_head),
         "input_embedding": count(model.decoder.embedding),
-        "output_projection": 0 if cfg.share_decoder_input_output_embed else count(model.decoder.output_projection),
+        "output_projection": 0 if tied else count(model.decoder.output_projection),
     }
     encoder = count(model.encoder) - parts["ctc_head"]
     decoder = count(model.decoder) - parts["input_embedding"] - parts["output_projection"]
     return {"total": count(model), "encoder": encoder, "decoder": decoder, **parts}
 
 
-def count(module) -> int:
+def count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def depends_on_data(cfg) -> bool:
-    """Whether the number of states after compression does."""
-    return cfg.ctc_compression not in ("none", "fixed")
-
-
-def build(arch: str, cfg, setting: Setting, device: str = "meta", max_tokens: int = 0):
-    """The model; on the device `meta` without weights: shapes only."""
-    task = SimpleNamespace(
-        target_dictionary=dictionary_of(setting.vocab_size),
-        transcript_dictionary=dictionary_of(setting.transcript_vocab_size) if cfg.ctc_layer else None,
-        data_config=SimpleNamespace(input_feat_per_channel=FEATURE_DIM),
-        cfg=SimpleNamespace(max_source_positions=0, max_target_positions=max_tokens),  # limits of data sets and searches
-    )
-    with torch.device(device):
-        return ARCHITECTURES[arch].build_model(cfg, task)
-
-
-def dictionary_of(size: int) -> Dictionary:
-    dictionary = Dictionary()
-    for number in range(size - dictionary.nspecial):
-        dictionary.add_symbol(f"word{number}")
-    return dictionary
-
-
-def has_cross_attention(arch: str) -> bool:
-    return ARCHITECTURES[arch].decoder_type.cross_attention
-
-
-def match(arch: str, cfg, setting: Setting, by: str) -> dict:
-    """Sizes of prepending models that cost what this cross-attention model costs; by is a key of MEASURES."""
-    if not has_cross_attention(arch):
+def match(arch: str, cfg: SpeechToTextConfig, setting: Setting, by: str) -> dict:
+    """Sizes of prepending models that cost what this cross-attention model costs; `by` is a key of MEASURES."""
+    if not architectures()[arch].model.decoder_type.cross_attention:
         raise ValueError(f"--match proposes models that match one with cross-attention, but --arch is {arch}: give a file with xattn_transformer")
 
-    def measure(cfg):
-        return MEASURES[by](matching.ARCH, cfg, setting)
+    def measure(cfg: SpeechToTextConfig) -> int:
+        return MEASURES[by](setting.shapes(matching.ARCH, cfg), setting)
 
-    def described(proposal):
+    def described(proposal: matching.Proposal) -> dict:
+        model = setting.shapes(matching.ARCH, proposal.cfg)
         return {
             "flags": proposal.flags,
-            **{name: measure(matching.ARCH, proposal.cfg, setting) for name, measure in MEASURES.items()},
+            **{name: measure(model, setting) for name, measure in MEASURES.items()},
             "difference_percent": 100 * (proposal.cost - target) / target,
             "is_smallest": proposal.is_smallest,
         }
 
-    target = MEASURES[by](arch, cfg, setting)
+    target = MEASURES[by](setting.shapes(arch, cfg), setting)
     found = matching.proposals(cfg, measure, target)
     same_sizes = matching.same_sizes(cfg, measure)
     return {"by": by, "target": target, "proposals": [described(each) for each in found], "same_sizes": described(same_sizes)}
 
 
-def count_training_step(arch: str, cfg, setting: Setting) -> int:
-    return sum(setting.cost(arch, cfg).training_step(setting.lengths(cfg)).values())
-
-
-# --match -> what to match
-MEASURES = {"parameters": lambda *model: count_parameters(*model)["total"], "flops": count_training_step}
+# --match -> what to match: a function of a model and a Setting
+MEASURES = {
+    "parameters": lambda model, setting: count_parameters(model)["total"],
+    "flops": lambda model, setting: sum(cost.training_step(model, setting.lengths(model)).values()),
+}

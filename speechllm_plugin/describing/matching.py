@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
-from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
+from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig, has_encoder_layers
 
 ARCH = "dfp_transformer"
 Measure = Callable[[SpeechToTextConfig], int]
@@ -24,7 +24,7 @@ class Proposal(NamedTuple):
 
 def same_sizes(cfg: SpeechToTextConfig, measure: Measure) -> Proposal:
     """The DFP model that the study compares: as many layers, and a causal prefix where there is an encoder."""
-    causal_prefix = cfg.encoder != "none"
+    causal_prefix = has_encoder_layers(cfg)
     start = DFPConfig(**asdict(cfg), causal_prefix=causal_prefix)
     return Proposal(start, ["--arch", ARCH, *["--causal-prefix"] * causal_prefix], measure(start))
 
@@ -40,7 +40,7 @@ def proposals(cfg: SpeechToTextConfig, measure: Measure, target: int) -> list[Pr
     start, flags, _, _ = same_sizes(cfg, measure)
     # field, smallest size, step
     sizes = [("decoder_ffn_embed_dim", 8, 8), ("decoder_layers", 1, 1)]
-    if cfg.encoder != "none":
+    if has_encoder_layers(cfg):
         sizes.append(("encoder_layers", max(cfg.ctc_layer, 1), 1))  # the CTC layer stays where it is
     found = []
     for name, smallest, step in sizes:

@@ -4,14 +4,10 @@ import argparse
 from pathlib import Path
 
 from fairseq.dataclass.utils import gen_parser_from_dataclass
-from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY
 
 from speechllm_plugin.describing.model_flags import read_flags
 from speechllm_plugin.models.config import SpeechToTextConfig, check
-from speechllm_plugin.models.speech_to_text import SpeechToTextModel
-
-# --arch -> model
-ARCHITECTURES = {name: model for name, model in ARCH_MODEL_REGISTRY.items() if issubclass(model, SpeechToTextModel)}
+from speechllm_plugin.models.registry import architectures
 
 # Flags of training that a model file may hold, as they belong to its comparison; nothing here depends on them.
 TRAINING_FLAGS = ("--criterion", "--label-smoothing", "--ctc-weight")
@@ -48,9 +44,9 @@ def parse(flags: list[str]) -> tuple[str, SpeechToTextConfig]:
         ValueError: an unknown architecture, flag or value, or flags that contradict each other.
     """
     parser = FlagParser()
-    parser.add_argument("--arch", required=True, choices=ARCHITECTURES)
+    parser.add_argument("--arch", required=True, choices=architectures())
     arch = parser.parse_known_args(flags)[0].arch
-    config_type = MODEL_DATACLASS_REGISTRY[arch]
+    config_type = architectures()[arch].config
     gen_parser_from_dataclass(parser, config_type())
     for flag in TRAINING_FLAGS:
         parser.add_argument(flag)

@@ -18,6 +18,7 @@ from speechllm_plugin.data.text_dataset import TextDataset
 from speechllm_plugin.distillation import kd_file
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.files.digests import short_file_digest
+from speechllm_plugin.host.devices import existing_device
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
 from speechllm_plugin.tasks.text_task import SpeechLLMTextToTextTask
 
@@ -53,7 +54,7 @@ class Teacher:
             )
         own_data = {"data": str(data)}
         [model], cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides=own_data)
-        device = torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+        device = existing_device("cpu" if cpu else None)
         model = (model.half() if fp16 else model).to(device).eval()
         model.prepare_for_inference_(cfg)
         return cls(f"{Path(checkpoint).name} {short_file_digest(checkpoint)}", model, task, device)

@@ -16,7 +16,7 @@ def compression_rates(model, task, split: str) -> np.ndarray | None:
 
     Utterances longer than --max-source-positions allows are no error: the encoder takes them.
     """
-    if model.encoder.cfg.ctc_compression == "none":
+    if not model.encoder.compresses:
         return None
     dataset, encoder = load_rows(task, split), up_to_compression(model.eval().encoder)
     device = next(model.parameters()).device

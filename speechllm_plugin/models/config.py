@@ -1,20 +1,44 @@
-"""The flags of the models, one dataclass field each, and what contradicts what."""
+"""The flags of the models, one dataclass field each, and what contradicts what.
 
-from dataclasses import dataclass, field
-from typing import Optional
+A flag that chooses from a table takes its choices from there when it is parsed; the flags that one entry alone reads stand in its file.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Optional
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
-ENCODERS = ChoiceEnum(["conformer", "transformer", "none"])
-RELATIVE_POSITIONS = ChoiceEnum(["auto", "none", "xl", "legacy", "rope"])
-CTC_COMPRESSIONS = ChoiceEnum(["none", "avg", "weighted", "softmax", "fixed", "drop_blanks", "merge_blanks"])
+from speechllm_plugin.models.compressions import COMPRESSIONS
+from speechllm_plugin.models.encoders import ENCODER_LAYERS
+from speechllm_plugin.models.positions import FlagPositions
+from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
+from speechllm_plugin.models.subsampling import kernel_sizes
+
+# flag -> what it may be, now
+CHOICES: dict[str, Callable[[], list[str]]] = {
+    "encoder": lambda: [*ENCODER_LAYERS],
+    "relative_positions": lambda: ["auto", *SELF_ATTENTIONS],
+    "ctc_compression": lambda: ["none", *COMPRESSIONS],
+}
+
+
+class TableFlags(FairseqDataclass):
+    """Flags whose choices are those that the tables have when the command line is parsed: entries may be added by then."""
+
+    def _get_type(self, attribute_name: str) -> Any:
+        return ChoiceEnum(CHOICES[attribute_name]()) if attribute_name in CHOICES else super()._get_type(attribute_name)
+
+
+def own_flags(table: Mapping[str, Any]) -> Iterable[type]:
+    """The dataclasses of flags that single entries of a table read."""
+    return dict.fromkeys(entry.flags for entry in table.values() if entry.flags is not None)
 
 
 @dataclass
-class EncoderConfig(FairseqDataclass):
-    encoder: ENCODERS = field(
-        default="transformer", metadata={"help": "layers above the convolutional subsampler; none = the decoder reads it directly"}
-    )
+class EncoderFlags(TableFlags):
+    encoder: str = field(default="transformer", metadata={"help": "layers above the subsampling; none = the decoder reads its states directly"})
     encoder_layers: int = field(default=12, metadata={"help": "number of encoder layers"})
     encoder_embed_dim: int = field(default=512, metadata={"help": "channels of the speech states"})
     encoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "inner channels of a feed-forward network"})
@@ -23,15 +47,7 @@ class EncoderConfig(FairseqDataclass):
     conv_kernel_sizes: str = field(
         default="5,5", metadata={"help": "kernel of each subsampling convolution, separated by commas; each halves the time"}
     )
-    depthwise_conv_kernel_size: int = field(default=31, metadata={"help": "kernel of the Conformer's convolution, in states; odd"})
-    legacy_batch_norm: bool = field(
-        default=False,
-        metadata={
-            "help": "the Conformer's batch norm counts padding in its statistics, and each GPU's alone, as Lam et al. 2025's code: "
-            "results depend on how batches are padded, so for comparison only"
-        },
-    )
-    relative_positions: RELATIVE_POSITIONS = field(
+    relative_positions: str = field(
         default="auto",
         metadata={
             "help": "positions in the encoder's self-attention: xl (Transformer-XL, both directions), rope, "
@@ -45,17 +61,20 @@ class EncoderConfig(FairseqDataclass):
 
 
 @dataclass
-class CTCConfig(FairseqDataclass):
+class EncoderConfig(*own_flags(ENCODER_LAYERS), EncoderFlags):  # type: ignore[misc]  # a base for each entry that has flags
+    pass
+
+
+@dataclass
+class CTCFlags(TableFlags):
     ctc_layer: int = field(default=0, metadata={"help": "encoder layer whose output feeds the CTC head, from 1; 0 = no CTC"})
-    ctc_compression: CTC_COMPRESSIONS = field(
+    ctc_compression: str = field(
         default="none",
         metadata={
-            "help": "merge the CTC layer's states that share a CTC label: mean (avg), weighted by the label's probability, "
-            "or by a softmax over it; fixed = mean of every --ctc-compression-stride states; drop_blanks = avg without blanks, unless "
-            "there is nothing else; merge_blanks = avg with blanks in what follows them, those at the end in what precedes them"
+            "help": "make one of several states of the CTC layer; "
+            + "; ".join(f"{name} = {strategy.help}" for name, strategy in COMPRESSIONS.items())
         },
     )
-    ctc_compression_stride: int = field(default=4, metadata={"help": "states merged into one by --ctc-compression fixed"})
     ctc_compression_max_length: int = field(
         default=0,
         metadata={
@@ -63,6 +82,11 @@ class CTCConfig(FairseqDataclass):
             "until it has as many, each then the (weighted) mean of all its states; 0 = no limit"
         },
     )
+
+
+@dataclass
+class CTCConfig(*own_flags(COMPRESSIONS), CTCFlags):  # type: ignore[misc]
+    pass
 
 
 @dataclass
@@ -93,60 +117,94 @@ class DFPConfig(SpeechToTextConfig):
 
 def check(cfg: SpeechToTextConfig) -> None:
     """Raise ValueError for sizes and options that contradict each other, naming the flags."""
-    encoder_layers = 0 if cfg.encoder == "none" else cfg.encoder_layers
-    for flag, dim, heads in (
+    for name, choices in CHOICES.items():
+        if getattr(cfg, name) not in choices():
+            raise ValueError(f"{flag(name)} must be one of {', '.join(choices())}, but is {getattr(cfg, name)}")
+    check_sizes(cfg)
+    check_encoder(cfg)
+    check_ctc(cfg)
+    for entry in [*ENCODER_LAYERS.values(), *COMPRESSIONS.values()]:
+        entry.check(cfg)
+
+
+def check_sizes(cfg: SpeechToTextConfig) -> None:
+    for part, dim, heads in (
         ("encoder", cfg.encoder_embed_dim, cfg.encoder_attention_heads),
         ("decoder", cfg.decoder_embed_dim, cfg.decoder_attention_heads),
     ):
         if dim < 4 or heads <= 0 or dim % heads or dim % 2:
-            raise ValueError(f"--{flag}-embed-dim must be even and at least 4, and a multiple of --{flag}-attention-heads ({heads}), but is {dim}")
-    if cfg.encoder != "none" and cfg.encoder_layers < 1:
+            raise ValueError(f"--{part}-embed-dim must be even and at least 4, and a multiple of --{part}-attention-heads ({heads}), but is {dim}")
+    if has_encoder_layers(cfg) and cfg.encoder_layers < 1:
         raise ValueError(f"--encoder-layers must be at least 1, but is {cfg.encoder_layers}: for no layers give --encoder none")
     if cfg.decoder_layers < 1:
         raise ValueError(f"--decoder-layers must be at least 1, but is {cfg.decoder_layers}")
-    if cfg.relative_positions == "rope" and cfg.encoder_embed_dim // cfg.encoder_attention_heads % 2:
-        raise ValueError(
-            f"--relative-positions rope turns pairs of channels: --encoder-embed-dim ({cfg.encoder_embed_dim}) divided by "
-            f"--encoder-attention-heads ({cfg.encoder_attention_heads}) must be even"
-        )
     if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
         raise ValueError(f"--decoder-embed-dim must equal --encoder-embed-dim ({cfg.encoder_embed_dim}), but is {cfg.decoder_embed_dim}")
     if cfg.conv_channels <= 0 or cfg.conv_channels % 2:
         raise ValueError(f"--conv-channels must be positive and even, as a gate halves it, but is {cfg.conv_channels}")
-    if not 0 <= cfg.ctc_layer <= encoder_layers:
-        raise ValueError(
-            f"--ctc-layer must be between 0 and --encoder-layers ({encoder_layers} with --encoder {cfg.encoder}), but is {cfg.ctc_layer}"
-        )
+    kernel_sizes(cfg)
+
+
+def check_encoder(cfg: SpeechToTextConfig) -> None:
+    if cfg.relative_positions in ("auto", "none"):
+        return
+    if not has_encoder_layers(cfg):
+        raise ValueError(f"--relative-positions {cfg.relative_positions} needs encoder layers, but --encoder is {cfg.encoder}")
+    if not has_flag_positions(cfg):
+        raise ValueError(f"--relative-positions {cfg.relative_positions}: --encoder {cfg.encoder} has positions of its own: leave it out")
+    SELF_ATTENTIONS[cfg.relative_positions].check(cfg.encoder_embed_dim, cfg.encoder_attention_heads)
+
+
+def check_ctc(cfg: SpeechToTextConfig) -> None:
+    num_layers = num_encoder_layers(cfg)
+    if not 0 <= cfg.ctc_layer <= num_layers:
+        raise ValueError(f"--ctc-layer must be between 0 and --encoder-layers ({num_layers} with --encoder {cfg.encoder}), but is {cfg.ctc_layer}")
     if cfg.ctc_compression != "none" and not cfg.ctc_layer:
-        raise ValueError(f"--ctc-compression {cfg.ctc_compression} needs CTC: give --ctc-layer, from 1 to {encoder_layers}")
-    if cfg.ctc_compression_stride < 1:
-        raise ValueError(f"--ctc-compression-stride must be at least 1, but is {cfg.ctc_compression_stride}")
+        raise ValueError(f"--ctc-compression {cfg.ctc_compression} needs CTC: give --ctc-layer, from 1 to {num_layers}")
     if cfg.ctc_compression_max_length < 0:
         raise ValueError(f"--ctc-compression-max-length must not be negative (0 = no limit), but is {cfg.ctc_compression_max_length}")
     if cfg.ctc_compression_max_length and cfg.ctc_compression == "none":
         raise ValueError(f"--ctc-compression-max-length {cfg.ctc_compression_max_length} limits --ctc-compression, but that is none: give one")
-    if cfg.legacy_batch_norm and cfg.encoder != "conformer":
-        raise ValueError(f"--legacy-batch-norm needs --encoder conformer, as no other has a batch norm, but it is {cfg.encoder}: leave it out")
-    if cfg.encoder == "conformer" and cfg.depthwise_conv_kernel_size % 2 == 0:
-        raise ValueError(f"--depthwise-conv-kernel-size must be odd, but is {cfg.depthwise_conv_kernel_size}")
-    if encoder_layers == 0 and cfg.relative_positions not in ("auto", "none"):
-        raise ValueError(f"--relative-positions {cfg.relative_positions} needs encoder layers, but --encoder is {cfg.encoder}")
-    kernel_sizes(cfg)
 
 
-def kernel_sizes(cfg: EncoderConfig) -> list[int]:
-    """The subsampler's kernel sizes as numbers; ValueError if the flag is no list of odd numbers."""
-    try:
-        sizes = [int(size) for size in cfg.conv_kernel_sizes.split(",")]
-    except ValueError:
-        sizes = [0]
-    if any(size < 1 or size % 2 == 0 for size in sizes):
-        raise ValueError(f"--conv-kernel-sizes must be odd numbers separated by commas, as in 5,5, but is {cfg.conv_kernel_sizes!r}")
-    return sizes
+def flag(name: str) -> str:
+    """`--ctc-layer` of `ctc_layer`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def has_encoder_layers(cfg: EncoderConfig) -> bool:
+    return ENCODER_LAYERS[cfg.encoder].layer is not None
+
+
+def num_encoder_layers(cfg: EncoderConfig) -> int:
+    return cfg.encoder_layers if has_encoder_layers(cfg) else 0
+
+
+def has_flag_positions(cfg: EncoderConfig) -> bool:
+    """Whether the encoder's positions are as --relative-positions says; it may have its own."""
+    return ENCODER_LAYERS[cfg.encoder].positions is FlagPositions
 
 
 def relative_positions(cfg: EncoderConfig) -> str:
-    """The form of positions that `auto` stands for."""
-    if cfg.relative_positions != "auto":
-        return cfg.relative_positions
-    return "xl" if cfg.encoder == "conformer" else "none"
+    """The form of positions that --relative-positions stands for, `auto` resolved."""
+    return ENCODER_LAYERS[cfg.encoder].default_positions if cfg.relative_positions == "auto" else cfg.relative_positions
+
+
+def for_parts(cfg: EncoderConfig) -> EncoderConfig:
+    """The flags as the parts of an encoder get them: `auto` is resolved."""
+    cfg = copy.copy(cfg)
+    cfg.relative_positions = relative_positions(cfg)
+    return cfg
+
+
+def has_effect(name: str, cfg: SpeechToTextConfig) -> bool:
+    """Whether a flag, by its field's name, changes a model with this encoder and compression."""
+    if name in ("encoder_layers", "encoder_ffn_embed_dim", "encoder_attention_heads"):
+        return has_encoder_layers(cfg)
+    if name == "ctc_compression_max_length":
+        return cfg.ctc_compression != "none"
+    for table, chosen in ((ENCODER_LAYERS, cfg.encoder), (COMPRESSIONS, cfg.ctc_compression)):
+        readers = [entry for entry, each in table.items() if each.flags is not None and name in {field.name for field in fields(each.flags)}]
+        if readers:
+            return chosen in readers
+    return True

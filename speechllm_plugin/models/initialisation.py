@@ -3,29 +3,25 @@
 import logging
 from dataclasses import fields
 
+from torch import Tensor
+
 from speechllm_plugin.models import saved_model
-from speechllm_plugin.models.config import CTCConfig, DFPConfig, EncoderConfig, relative_positions
+from speechllm_plugin.models.config import CTCConfig, EncoderConfig, SpeechToTextConfig, flag, has_effect, relative_positions
+from speechllm_plugin.models.registry import architectures
+from speechllm_plugin.models.saved_model import SavedModel
+from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 
 logger = logging.getLogger(__name__)
 
 # Flags that may differ. The rest must not: those of the encoder and of CTC for the encoder, all others for the decoder.
 FREE = {"_name", "dropout", "attention_dropout", "activation_dropout", "share_decoder_input_output_embed", "init_encoder_from", "init_decoder_from"}
 ENCODER_FLAGS = {field.name for config in (EncoderConfig, CTCConfig) for field in fields(config)} - FREE
-FLAGS = {"encoder": ENCODER_FLAGS, "decoder": {field.name for field in fields(DFPConfig)} - ENCODER_FLAGS - FREE}
-
-# Where a flag has an effect; those not named here always have one.
-MATTERS = {
-    **dict.fromkeys(("encoder_layers", "encoder_ffn_embed_dim", "encoder_attention_heads"), lambda cfg: cfg.encoder != "none"),
-    **dict.fromkeys(("depthwise_conv_kernel_size", "legacy_batch_norm"), lambda cfg: cfg.encoder == "conformer"),
-    "ctc_compression_stride": lambda cfg: cfg.ctc_compression == "fixed",
-    "ctc_compression_max_length": lambda cfg: cfg.ctc_compression != "none",
-}
 
 # Of the target vocabulary, which may be another one: these stay as they were drawn.
 DRAWN = ("decoder.embedding.weight", "decoder.output_projection.weight")
 
 
-def initialise(model, cfg, vocabularies: dict) -> None:
+def initialise(model: SpeechToTextModel, cfg: SpeechToTextConfig, vocabularies: dict[str, str]) -> None:
     """Copy encoder and decoder from the checkpoints that the flags name, if any, into a model that was just built.
 
     Args:
@@ -53,28 +49,33 @@ def initialise(model, cfg, vocabularies: dict) -> None:
         logger.info(f"{part}: {len(theirs)} tensors from {path}")
 
 
-def tensors_of(part: str, weights: dict) -> dict:
+def tensors_of(part: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the encoder or decoder that another model of the same flags can take over."""
     return {name: weight for name, weight in weights.items() if name.startswith(f"{part}.") and name not in DRAWN}
 
 
-def differing_flags(part: str, saved, model_type: type, cfg) -> list[str]:
+def differing_flags(part: str, saved: SavedModel, model_type: type, cfg: SpeechToTextConfig) -> list[str]:
     """How many flags of the part differ, and all of them with both values; nothing if they agree."""
-    arch = next(name for name, (type_of_name, _) in saved_model.ARCHITECTURES.items() if type_of_name is model_type)
+    arch = next(name for name, architecture in architectures().items() if architecture.model is model_type)
     theirs, ours = settings(part, saved.arch, saved.cfg), settings(part, arch, cfg)
-    differing = [
-        f"--{name.replace('_', '-')} is {value} there and {ours[name]} here" for name, value in theirs.items() if ours.get(name, value) != value
-    ]
+    differing = [f"{flag(name)} is {value} there and {ours[name]} here" for name, value in theirs.items() if ours.get(name, value) != value]
     return [f"flags that differ: {len(differing)} ({', '.join(differing)})"] if differing else []
 
 
-def settings(part: str, arch: str, cfg) -> dict[str, str]:
+def compared_flags(part: str, config: type[SpeechToTextConfig]) -> set[str]:
+    """The flags of an architecture on which the part's weights depend."""
+    names = {field.name for field in fields(config)} - FREE
+    return names & ENCODER_FLAGS if part == "encoder" else names - ENCODER_FLAGS
+
+
+def settings(part: str, arch: str, cfg: SpeechToTextConfig) -> dict[str, str]:
     """The flags that have an effect on the part, with `auto` resolved."""
-    names = [name for name in sorted(FLAGS[part]) if hasattr(cfg, name) and MATTERS.get(name, lambda cfg: True)(cfg)]
-    values = {"arch": arch, **{name: str(getattr(cfg, name)) for name in names}}
+    names = sorted(compared_flags(part, architectures()[arch].config))
+    values = {"arch": arch, **{name: str(getattr(cfg, name)) for name in names if has_effect(name, cfg)}}
     return {**values, "relative_positions": str(relative_positions(cfg))} if part == "encoder" else values
 
 
-def check_transcript_vocabulary(path, saved, model, digest: str | None) -> None:
+def check_transcript_vocabulary(path: str, saved: SavedModel, model: SpeechToTextModel, digest: str | None) -> None:
     """The labels of a CTC head must mean the same in both."""
     bias = saved.weights.get("encoder.ctc_head.bias")
     if model.encoder.ctc_head is None or bias is None:

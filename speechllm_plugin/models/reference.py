@@ -2,14 +2,18 @@
 
 import re
 from argparse import Namespace
-from types import SimpleNamespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
-from fairseq.data import Dictionary
+from torch import Tensor
 
 from speechllm_plugin.files import checkpoint_file
-from speechllm_plugin.models import saved_model
-from speechllm_plugin.models.saved_model import ARCHITECTURES, SavedModel
+from speechllm_plugin.models import registry, saved_model
+from speechllm_plugin.models.config import SpeechToTextConfig
+from speechllm_plugin.models.saved_model import SavedModel
+from speechllm_plugin.models.speech_to_text import Sizes, SpeechToTextModel
 
 # --arch of the reference -> ours, and the encoder
 REFERENCE_ARCHITECTURES = {
@@ -69,7 +73,7 @@ TRAINING_ONLY_IN_CONFORMER = {
 }
 
 # Old names to new ones, in this order; what matches none of them keeps its name.
-RENAMED = [
+RENAMED: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r"encoder\.subsample\.conv_layers", "encoder.subsampling.convolutions"),
     (r"encoder\.(?:transformer|conformer)_layers", "encoder.layers"),
     (r"encoder\.layer_norm", "encoder.norm"),
@@ -101,7 +105,7 @@ RENAMED = [
 CONSTANTS = re.compile(r"positional_encoding\.pe$|decoder\.version$|embed_positions\._float_tensor$")
 
 
-def load_reference(path):
+def load_reference(path: str | Path) -> SpeechToTextModel:
     """The model of a reference checkpoint, or of what `speechllm import` made of it, in eval mode.
 
     Its dictionary has placeholders for types, as a checkpoint names none.
@@ -114,11 +118,13 @@ def load_reference(path):
     return build(saved_model.parse(checkpoint, path) if checkpoint.get("args") is None else convert(checkpoint, path), path)
 
 
-def build(saved: SavedModel, path):
-    """The model in eval mode, its vocabularies made up."""
-    model_type, _ = ARCHITECTURES[saved.arch]
+def build(saved: SavedModel, path: str | Path) -> SpeechToTextModel:
+    """The model in eval mode, its vocabularies made up, with the sizes that the weights have."""
+    target, features = (size_of(saved, name, path) for name in ("decoder.embedding.weight", "encoder.subsampling.convolutions.0.weight"))
+    num_transcript_types = size_of(saved, "encoder.ctc_head.bias", path)[0] - 1 if saved.cfg.ctc_layer else 0
+    limits = saved.task["max_source_positions"], saved.task["max_target_positions"]
     try:
-        model = model_type.build_model(saved.cfg, placeholder_task(saved, path))
+        model = registry.build(saved.arch, saved.cfg, Sizes(features[1], num_transcript_types, *limits), target[0])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     problems = saved_model.differences(saved.weights, model.state_dict())
@@ -128,32 +134,13 @@ def build(saved: SavedModel, path):
     return model.eval()
 
 
-def placeholder_task(saved: SavedModel, path):
-    """What building a model asks of a task, with the sizes that the weights have."""
-    target, features = (size_of(saved, name, path) for name in ("decoder.embedding.weight", "encoder.subsampling.convolutions.0.weight"))
-    num_labels = size_of(saved, "encoder.ctc_head.bias", path)[0] - 1 if saved.cfg.ctc_layer else 0
-    return SimpleNamespace(
-        target_dictionary=placeholder_dictionary(target[0]),
-        transcript_dictionary=placeholder_dictionary(num_labels) if num_labels else None,
-        data_config=SimpleNamespace(input_feat_per_channel=features[1]),
-        cfg=SimpleNamespace(**saved.task),
-    )
-
-
-def size_of(saved: SavedModel, name: str, path):
+def size_of(saved: SavedModel, name: str, path: str | Path) -> torch.Size:
     if name not in saved.weights:
         raise ValueError(f"{path}: must have the weights {name}, or what they were called in the study's code, but has not")
     return saved.weights[name].shape
 
 
-def placeholder_dictionary(size: int) -> Dictionary:
-    dictionary = Dictionary()
-    for number in range(dictionary.nspecial, size):
-        dictionary.add_symbol(f"type{number}")
-    return dictionary
-
-
-def convert(checkpoint: dict, path) -> SavedModel:
+def convert(checkpoint: dict, path: str | Path) -> SavedModel:
     """A reference checkpoint under our names."""
     args = checkpoint.get("args")
     if not isinstance(args, Namespace):
@@ -170,7 +157,7 @@ def convert(checkpoint: dict, path) -> SavedModel:
     return SavedModel(arch, cfg, weights, task, {})
 
 
-def check_settings(args: dict, path) -> None:
+def check_settings(args: dict[str, Any], path: str | Path) -> None:
     """Raise ValueError for a setting that makes the reference compute what our models do not."""
     dim, encoder = [args["decoder_embed_dim"]], REFERENCE_ARCHITECTURES[args["arch"]][1]
     supported = {**SUPPORTED, "decoder_input_dim": dim, "decoder_output_dim": dim}
@@ -183,7 +170,7 @@ def check_settings(args: dict, path) -> None:
             raise ValueError(f"{path}: {name} must be {' or '.join(map(str, values))}, as only that is implemented here, but is {args[name]}")
 
 
-def read_settings(args: dict, weights: dict):
+def read_settings(args: dict[str, Any], weights: dict[str, Tensor]) -> tuple[str, SpeechToTextConfig]:
     """Our architecture and its flags, for the reference's settings and the converted weights."""
     arch, encoder = REFERENCE_ARCHITECTURES[args["arch"]]
     flags = {name: args[name] for name in SHARED_SETTINGS} | {"encoder": encoder, "encoder_ffn_embed_dim": args["encoder_ffn_embed_dim"]}
@@ -203,18 +190,17 @@ def read_settings(args: dict, weights: dict):
         flags["encoder_ffn_embed_dim"] = args["feed_forward_expansion_factor"] * args["encoder_embed_dim"]
     if arch == "dfp_transformer":
         flags["causal_prefix"] = args["causal_prompt_mask"]
-    _, config_type = ARCHITECTURES[arch]
-    return arch, config_type(**flags)
+    return arch, registry.architectures()[arch].config(**flags)
 
 
-def other_training(args: dict, cfg) -> list[str]:
+def other_training(args: dict[str, Any], cfg: SpeechToTextConfig) -> list[str]:
     """The settings of its training that training here would not repeat, with their values."""
     names = TRAINING_ONLY | (TRAINING_ONLY_IN_CONFORMER if cfg.encoder == "conformer" else {})
     used = {name: {getattr(cfg, flag) for flag in flags} or {0} for name, flags in names.items()}
     return [f"{name} {args[name]}" for name, values in used.items() if name in args and values != {args[name]}]
 
 
-def convert_weights(old: dict) -> dict:
+def convert_weights(old: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights under our names: query, key and value in one matrix, pointwise convolutions as linear layers."""
     new = {}
     for name, weight in old.items():

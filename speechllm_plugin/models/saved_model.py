@@ -1,30 +1,35 @@
 """A model as a checkpoint holds it: architecture, flags and weights; and whether its weights are those of another model."""
 
 from dataclasses import fields
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from fairseq.models import MODEL_DATACLASS_REGISTRY, MODEL_REGISTRY
+from torch import Tensor
 
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.models.config import SpeechToTextConfig
-from speechllm_plugin.models.speech_to_text import SpeechToTextModel
-
-# --arch -> model and its configuration
-ARCHITECTURES = {name: (model, MODEL_DATACLASS_REGISTRY[name]) for name, model in MODEL_REGISTRY.items() if issubclass(model, SpeechToTextModel)}
+from speechllm_plugin.models.registry import architectures
 
 
 class SavedModel(NamedTuple):
-    """Architecture, its flags, weights by name, the task's flags by name, and digests of the vocabularies as far as it has some."""
+    """What a checkpoint says of its model.
+
+    arch:         fairseq-train's --arch.
+    cfg:          flags of the model.
+    weights:      tensors by name.
+    task:         flags of the task by name.
+    vocabularies: digests by name (target, transcript), as far as it has some.
+    """
 
     arch: str
     cfg: SpeechToTextConfig
-    weights: dict
-    task: dict
-    vocabularies: dict
+    weights: dict[str, Tensor]
+    task: dict[str, Any]
+    vocabularies: dict[str, str]
 
 
-def read(path) -> SavedModel:
+def read(path: str | Path) -> SavedModel:
     """The model of a checkpoint that fairseq-train, `speechllm average` or `speechllm import` wrote.
 
     Raises:
@@ -33,22 +38,25 @@ def read(path) -> SavedModel:
     return parse(checkpoint_file.load(path), path)
 
 
-def parse(checkpoint: dict, path) -> SavedModel:
+def parse(checkpoint: dict, path: str | Path) -> SavedModel:
+    """The model of a checkpoint that was read from a file; `path` names it in errors."""
     if checkpoint.get("args") is not None:
         raise ValueError(f"{path}: was made by other code (it has args): if that is the study's, convert it with `speechllm import`")
     cfg = checkpoint.get("cfg") or {}
     flags = cfg.get("model") or {}
     flags = flags if isinstance(flags, dict) else vars(flags)
     arch = flags.get("_name") or flags.get("arch")
-    if arch not in ARCHITECTURES:
-        raise ValueError(f"{path}: must be a checkpoint of {' or '.join(ARCHITECTURES)}, but is of {arch or 'no architecture that it names'}")
-    _, config_type = ARCHITECTURES[arch]
+    known_architectures = architectures()
+    if arch not in known_architectures:
+        expected = " or ".join(known_architectures)
+        raise ValueError(f"{path}: must be a checkpoint of {expected}, but is of {arch or 'no architecture that it names'}")
+    config_type = known_architectures[arch].config
     known = {field.name: flags[field.name] for field in fields(config_type) if field.name in flags}  # what is younger than it has its default
     state = checkpoint.get("task_state") or {}
     return SavedModel(arch, config_type(**known), tensors(checkpoint, path), cfg.get("task") or {}, state.get("vocabularies", {}))
 
 
-def tensors(checkpoint: dict, path) -> dict:
+def tensors(checkpoint: dict, path: str | Path) -> dict[str, Tensor]:
     """The weights, which are tensors by name."""
     for name, weight in checkpoint["model"].items():
         if not torch.is_tensor(weight):
@@ -56,7 +64,7 @@ def tensors(checkpoint: dict, path) -> dict:
     return checkpoint["model"]
 
 
-def differences(theirs: dict, ours: dict) -> list[str]:
+def differences(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> list[str]:
     """What keeps the tensors of a file from being those of the present model: counts and the first names; nothing if they agree."""
     kinds = {
         "only there": [f"{name} {shape(theirs[name])}" for name in theirs if name not in ours],
@@ -70,5 +78,5 @@ def differences(theirs: dict, ours: dict) -> list[str]:
     return [f"tensors {kind}: {len(found)} (first: {found[0]})" for kind, found in kinds.items() if found]
 
 
-def shape(tensor) -> str:
+def shape(tensor: Tensor) -> str:
     return f"({', '.join(map(str, tensor.shape))})"

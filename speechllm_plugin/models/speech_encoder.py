@@ -1,89 +1,71 @@
 """Speech encoder: subsampling, layers, the CTC exit and compression on the way, and the positions of the speech."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
 from fairseq.models import FairseqEncoder
-from torch import nn
+from torch import Tensor, nn
 
-from speechllm_plugin.models.config import kernel_sizes, relative_positions
-from speechllm_plugin.models.conformer import ConformerLayer
-from speechllm_plugin.models.ctc import CTCOutput, Segments, compress
-from speechllm_plugin.models.positions import SinusoidalPositions
-from speechllm_plugin.models.subsampling import Subsampling
-from speechllm_plugin.models.transformer import TransformerLayer
+from speechllm_plugin.models.config import SpeechToTextConfig, for_parts, num_encoder_layers
+from speechllm_plugin.models.cost import Lengths, matmul
+from speechllm_plugin.models.ctc import CTCOutput
+from speechllm_plugin.models.encoders import ENCODER_LAYERS
+from speechllm_plugin.models.encoders.parts import SpeechContext
+from speechllm_plugin.models.merging import Segments, compress
 
 LOGITS_AT_ONCE = 2**24  # of the CTC head, where compression alone needs them: they would be the largest tensor of an encoder
 
 
 class SpeechStates(NamedTuple):
-    """What a decoder reads: states (B, N, C), zero at padding, and padding (B, N); the CTC output, if any and if asked for; the segments of
-    the states before compression, if there was any.
+    """What a decoder reads.
+
+    states:   (B, N, C), zero at padding.
+    padding:  (B, N).
+    ctc:      the CTC output, if there is any and it was asked for.
+    segments: of the states before compression, if there is any.
     """
 
-    states: torch.Tensor
-    padding: torch.Tensor
+    states: Tensor
+    padding: Tensor
     ctc: CTCOutput | None = None
     segments: Segments | None = None
 
 
-class SpeechContext(NamedTuple):
-    """What every layer knows of the utterances: padding (B, S), mask (B, 1, 1, S), lengths (B,), relative positions."""
-
-    padding: torch.Tensor
-    mask: torch.Tensor
-    lengths: torch.Tensor
-    positions: torch.Tensor | None
-
-
-# --encoder -> layer(dim, ffn_dim, num_heads, cfg, positions) and whether a LayerNorm follows the last one
-ENCODER_LAYERS = {"transformer": (TransformerLayer, True), "conformer": (ConformerLayer, False), "none": (None, True)}
-
-
 class SpeechEncoder(FairseqEncoder):
-    """Filterbanks to speech states.
+    """Filterbanks to speech states, by the parts that ENCODER_LAYERS names for --encoder.
 
     Args:
-        cfg: a SpeechToTextConfig.
+        cfg: flags of the model.
         feature_dim: filterbanks per frame.
-        num_transcript_labels: size of the transcript vocabulary without blank; needed with CTC only.
+        num_transcript_types: of the transcript vocabulary, without blank; needed with CTC only.
         max_frames: the longest utterance that fairseq may send here.
     """
 
-    def __init__(self, cfg, feature_dim: int, num_transcript_labels: int, max_frames: int):
+    def __init__(self, cfg: SpeechToTextConfig, feature_dim: int, num_transcript_types: int, max_frames: int):
         super().__init__(None)
-        self.cfg, self.max_frames = cfg, max_frames
-        dim = cfg.encoder_embed_dim
-        layer_type, final_norm = ENCODER_LAYERS[cfg.encoder]
-        form = relative_positions(cfg)
-        self.subsampling = Subsampling(feature_dim, cfg.conv_channels, dim, kernel_sizes(cfg))
-        self.positions = SinusoidalPositions(dim) if form == "none" else None
+        self.cfg, self.max_frames, self.dim = cfg, max_frames, cfg.encoder_embed_dim
+        kind, flags = ENCODER_LAYERS[cfg.encoder], for_parts(cfg)
+        self.subsampling = kind.subsampling(flags, feature_dim)
+        self.positions = kind.positions(flags)
         self.dropout = nn.Dropout(cfg.dropout)
-        self.layers = nn.ModuleList(
-            layer_type(dim, cfg.encoder_ffn_embed_dim, cfg.encoder_attention_heads, cfg, form) for _ in range(cfg.encoder_layers if layer_type else 0)
-        )
-        self.norm = nn.LayerNorm(dim) if final_norm else nn.Identity()
-        self.num_labels = num_transcript_labels + 1  # with the blank
-        self.ctc_head = nn.Linear(dim, self.num_labels) if cfg.ctc_layer else None
+        self.layers = nn.ModuleList(kind.layer(flags) for _ in range(num_encoder_layers(cfg)) if kind.layer is not None)
+        self.norm = nn.LayerNorm(self.dim) if kind.final_norm else nn.Identity()
+        self.num_labels = num_transcript_types + 1  # with the blank
+        self.ctc_head = nn.Linear(self.dim, self.num_labels) if cfg.ctc_layer else None
 
-    def forward(self, src_tokens, src_lengths, with_ctc: bool = True) -> SpeechStates:
-        """Encode filterbanks (B, T, feature_dim) with src_lengths (B,) frames; T may exceed the longest.
+    def forward(self, src_tokens: Tensor, src_lengths: Tensor, with_ctc: bool = True) -> SpeechStates:
+        """The speech states of filterbanks (B, T, feature_dim) with src_lengths (B,) frames; T may exceed the longest.
 
         Without `with_ctc` the CTC logits are computed only where compression needs them, and not returned.
         """
-        dtype = self.subsampling.convolutions[0].weight.dtype
-        x, padding = self.subsampling(src_tokens.to(dtype), src_lengths)
-        x = x * math.sqrt(x.size(-1))
-        if self.positions is not None:
-            x = x + self.positions(0, x.size(1)).to(x.dtype)
-        x = self.dropout(x)
+        x, padding = self.subsampling(src_tokens.to(next(self.parameters()).dtype), src_lengths)
+        x = self.dropout(self.positions(x * math.sqrt(self.dim)))
         context, ctc, segments = self.context(padding), None, None
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, context)
-            if number == self.cfg.ctc_layer and (with_ctc or self.cfg.ctc_compression != "none"):
+            if number == self.cfg.ctc_layer and (with_ctc or self.compresses):
                 ctc = CTCOutput(self.ctc_head(x), context.lengths) if with_ctc else None
-                if self.cfg.ctc_compression != "none":
+                if self.compresses:
                     num_sentences = max(1, LOGITS_AT_ONCE // (x.size(1) * self.num_labels))
                     logits = [ctc.logits] if with_ctc else map(self.ctc_head, x.split(num_sentences))
                     x, padding, segments = compress(x, logits, padding, self.cfg)
@@ -92,22 +74,35 @@ class SpeechEncoder(FairseqEncoder):
         return SpeechStates(self.norm(x).masked_fill(padding[..., None], 0), padding, ctc, segments)
 
     @property
+    def compresses(self) -> bool:
+        return self.cfg.ctc_compression != "none"
+
+    @property
     def frames_per_state(self) -> int:
         """Before compression."""
-        return 2 ** len(self.subsampling.convolutions)
+        return self.subsampling.frames_per_state
 
-    def context(self, padding) -> SpeechContext:
+    def context(self, padding: Tensor) -> SpeechContext:
+        """What the layers know of utterances with this (B, S) padding."""
         keep = ~padding
-        positions = None
-        if self.layers:
-            positions = self.layers[0].self_attn.positions(padding.size(1), self.cfg.encoder_embed_dim, padding.device)
-        return SpeechContext(padding, keep[:, None, None], keep.sum(1), positions)
+        return SpeechContext(padding, keep[:, None, None], keep.sum(1), self.positions.for_layers(padding.size(1), padding.device))
 
-    def forward_torchscript(self, net_input) -> SpeechStates:
+    def flops(self, lengths: Lengths) -> dict[str, int]:
+        """Operations by part. The first `ctc_layer` layers see all states, the others what compression leaves of them."""
+        below, above = self.layers[: self.cfg.ctc_layer], self.layers[self.cfg.ctc_layer :]
+        layers = [layer.flops(lengths.num_states) for layer in below] + [layer.flops(lengths.num_compressed) for layer in above]
+        return {
+            "subsampling": self.subsampling.flops(lengths.num_frames),
+            "encoder_layers": sum(layers),
+            "ctc_head": 0 if self.ctc_head is None else matmul(lengths.num_states, self.dim, self.num_labels),
+        }
+
+    def forward_torchscript(self, net_input: dict[str, Any]) -> SpeechStates:
         """The entry that searches call: decoding does not need the CTC logits."""
         return self(net_input["src_tokens"], net_input["src_lengths"], with_ctc=False)
 
-    def reorder_encoder_out(self, encoder_out: SpeechStates, new_order) -> SpeechStates:
+    def reorder_encoder_out(self, encoder_out: SpeechStates, new_order: Tensor) -> SpeechStates:
+        """The rows of the states in another order, or several times, as fairseq's search asks for them."""
         return SpeechStates(encoder_out.states.index_select(0, new_order), encoder_out.padding.index_select(0, new_order))
 
     def max_positions(self) -> int:

@@ -1,44 +1,81 @@
 """The two architectures, as fairseq sees them: `xattn_transformer` and `dfp_transformer` differ in the decoder's class."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
+from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel, register_model
+from torch import Tensor
 
 from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig, check
 from speechllm_plugin.models.ctc import CTCOutput
 from speechllm_plugin.models.speech_encoder import SpeechEncoder
-from speechllm_plugin.models.text_decoder import CrossAttentionDecoder, PrefixDecoder
+from speechllm_plugin.models.text_decoder import CrossAttentionDecoder, PrefixDecoder, TextDecoder
 
 
 class ModelOutput(NamedTuple):
-    """Logits (B, U, V) of the text, the CTC output if the model has one, and the logits of the second text if there is one.
+    """What a model says of a batch; fairseq's criterions read the first field.
 
-    fairseq's criterions read the first.
+    logits:    (B, U, V) of the text.
+    ctc:       the CTC output, if the model has a CTC head.
+    kd_logits: (B, U, V) of the second text, if there is one.
     """
 
-    logits: torch.Tensor
+    logits: Tensor
     ctc: CTCOutput | None
-    kd_logits: torch.Tensor | None = None
+    kd_logits: Tensor | None = None
+
+
+class Sizes(NamedTuple):
+    """What a model is built for, beside its flags and its target dictionary.
+
+    feature_dim:          filterbanks per frame.
+    num_transcript_types: of the transcript vocabulary, special symbols included; 0 without CTC.
+    max_frames:           the longest utterance that fairseq may send.
+    max_tokens:           the longest text that fairseq may send, and that a search may write.
+    """
+
+    feature_dim: int
+    num_transcript_types: int
+    max_frames: int
+    max_tokens: int
 
 
 class SpeechToTextModel(FairseqEncoderDecoderModel):
-    decoder_type: type
+    """Base of the architectures: a speech encoder and a decoder; one more is a subclass with another `decoder_type`."""
+
+    decoder_type: type[TextDecoder]
+    encoder: SpeechEncoder
+    decoder: TextDecoder
 
     @classmethod
-    def build_model(cls, cfg, task):
-        """Build from the flags; the task gives dictionaries, feature dimension and maximum lengths."""
+    def build_model(cls, cfg: SpeechToTextConfig, task: Any) -> "SpeechToTextModel":
+        """The model that the flags describe; the task gives dictionaries, feature dimension and maximum lengths.
+
+        Raises:
+            ValueError: flags contradict each other or the data.
+        """
         check(cfg)
         if cfg.ctc_layer and task.transcript_dictionary is None:
             raise ValueError(
                 f"--ctc-layer {cfg.ctc_layer} needs transcripts, but {task.data_config_path} names no transcript_vocab_filename: "
                 "prepare the data with transcripts, or train with --ctc-layer 0"
             )
-        num_labels = len(task.transcript_dictionary) if cfg.ctc_layer else 0
-        encoder = SpeechEncoder(cfg, task.data_config.input_feat_per_channel, num_labels, task.cfg.max_source_positions)
-        return cls(encoder, cls.decoder_type(cfg, task.target_dictionary, task.cfg.max_target_positions))
+        num_types = len(task.transcript_dictionary) if cfg.ctc_layer else 0
+        sizes = Sizes(task.data_config.input_feat_per_channel, num_types, task.cfg.max_source_positions, task.cfg.max_target_positions)
+        return cls.build(cfg, task.target_dictionary, sizes)
 
-    def load_state_dict(self, state_dict, *args, **kwargs):
+    @classmethod
+    def build(cls, cfg: SpeechToTextConfig, dictionary: Dictionary, sizes: Sizes) -> "SpeechToTextModel":
+        """The model that the flags describe, for a target dictionary and sizes.
+
+        Raises:
+            ValueError: flags contradict each other.
+        """
+        check(cfg)
+        encoder = SpeechEncoder(cfg, sizes.feature_dim, sizes.num_transcript_types, sizes.max_frames)
+        return cls(encoder, cls.decoder_type(cfg, dictionary, sizes.max_tokens))
+
+    def load_state_dict(self, state_dict: dict, *args: Any, **kwargs: Any) -> Any:
         """As fairseq's; weights of another vocabulary or other sizes are an error of one line."""
         for name, weight, what in (
             ("decoder.embedding.weight", self.decoder.embedding.weight, "target"),
@@ -56,7 +93,9 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
             first = " ".join(str(error).split())[:300]
             raise ValueError(f"the checkpoint is of a model with other flags, give the same: {first}") from error
 
-    def forward(self, src_tokens, src_lengths, prev_output_tokens, kd_prev_output_tokens=None) -> ModelOutput:
+    def forward(
+        self, src_tokens: Tensor, src_lengths: Tensor, prev_output_tokens: Tensor, kd_prev_output_tokens: Tensor | None = None
+    ) -> ModelOutput:
         """Filterbanks (B, T, 80), their lengths (B,), shifted target (B, U) -> logits and CTC output.
 
         A second shifted target of the same speech, of any width, costs no second pass of the encoder.
@@ -68,9 +107,13 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
 
 @register_model("xattn_transformer", dataclass=SpeechToTextConfig)
 class CrossAttentionModel(SpeechToTextModel):
+    """The decoder reads the speech through cross-attention."""
+
     decoder_type = CrossAttentionDecoder
 
 
 @register_model("dfp_transformer", dataclass=DFPConfig)
 class DFPModel(SpeechToTextModel):
+    """The speech stands before the text of the decoder: dense feature prepending."""
+
     decoder_type = PrefixDecoder

@@ -1,47 +1,109 @@
-"""Convolutional subsampler: fewer and wider speech states."""
+"""Subsampling: filterbanks become fewer and wider speech states."""
+
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from speechllm_plugin.models.cost import matmul
+
+Length = TypeVar("Length", int, Tensor)
 
 
-class Subsampling(nn.Module):
+class Subsampling(nn.Module, ABC):
+    """Base of what stands between the filterbanks and the first layer; built as Subsampling(flags, feature_dim).
+
+    Attributes:
+        frames_per_state: frames (10 ms) for which a state stands.
+    """
+
+    frames_per_state: int
+
+    @abstractmethod
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """The (B, S, C) states, zero at padding, and their (B, S) padding.
+
+        Args:
+            features: (B, T, feature_dim); T may exceed the longest utterance, and anything may stand at padding.
+            lengths:  (B,) number of frames.
+        """
+
+    @abstractmethod
+    def num_states(self, num_frames: Length) -> Length:
+        """The number of states of an utterance, or of several."""
+
+    @abstractmethod
+    def flops(self, num_frames: int) -> int:
+        """Operations for one utterance; see models/cost.py for what counts."""
+
+
+class ConvolutionalSubsampling(Subsampling):
     """Conv1d of stride 2 and a gated linear unit, once per kernel size.
 
     Padding is set to zero before each convolution: an utterance's states depend on its own frames only.
     """
 
-    def __init__(self, in_dim: int, conv_channels: int, out_dim: int, kernel_sizes: list[int]):
+    def __init__(self, cfg: Any, feature_dim: int):
         super().__init__()
-        last = len(kernel_sizes) - 1
+        sizes = kernel_sizes(cfg)
+        last = len(sizes) - 1
         self.convolutions = nn.ModuleList(
             nn.Conv1d(
-                in_dim if i == 0 else conv_channels // 2,
-                2 * out_dim if i == last else conv_channels,
+                feature_dim if i == 0 else cfg.conv_channels // 2,
+                2 * cfg.encoder_embed_dim if i == last else cfg.conv_channels,
                 kernel_size,
                 stride=2,
                 padding=kernel_size // 2,
             )
-            for i, kernel_size in enumerate(kernel_sizes)
+            for i, kernel_size in enumerate(sizes)
         )
+        self.frames_per_state = 2 ** len(sizes)
 
-    def forward(self, features, lengths):
-        """Returns (B, S, out_dim) states, zero at padding, and their (B, S) padding.
-
-        Args:
-            features: (B, T, in_dim), T may exceed the longest utterance.
-            lengths:  (B,) number of frames.
-        """
-        x = features.transpose(1, 2)  # (B, in_dim, T)
+    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        x = features.transpose(1, 2)  # (B, feature_dim, T)
         padding = padding_of(lengths, x.size(2))
         x = x.masked_fill(padding[:, None], 0)
         for convolution in self.convolutions:
             x = nn.functional.glu(convolution(x), dim=1)
-            lengths = (lengths + 1) // 2  # odd kernels: ceil(length / 2) windows
+            lengths = windows(lengths)
             padding = padding_of(lengths, x.size(2))
             x = x.masked_fill(padding[:, None], 0)
         return x.transpose(1, 2).contiguous(), padding
 
+    def num_states(self, num_frames: Length) -> Length:
+        for _ in self.convolutions:
+            num_frames = windows(num_frames)
+        return num_frames
 
-def padding_of(lengths, size: int):
-    """(B, size) True from each length on."""
+    def flops(self, num_frames: int) -> int:
+        total = 0
+        for convolution in self.convolutions:
+            num_frames = windows(num_frames)
+            total += matmul(num_frames, convolution.kernel_size[0] * convolution.in_channels, convolution.out_channels)
+        return total
+
+
+def windows(length: Length) -> Length:
+    """The number of windows of stride 2 with an odd kernel: half the length, rounded up."""
+    return (length + 1) // 2
+
+
+def padding_of(lengths: Tensor, size: int) -> Tensor:
+    """The (B, size) padding: True from each length on."""
     return torch.arange(size, device=lengths.device) >= lengths[:, None]
+
+
+def kernel_sizes(cfg: Any) -> list[int]:
+    """The kernels of --conv-kernel-sizes as numbers.
+
+    Raises:
+        ValueError: the flag is no list of odd numbers.
+    """
+    try:
+        sizes = [int(size) for size in cfg.conv_kernel_sizes.split(",")]
+    except ValueError:
+        sizes = [0]
+    if any(size < 1 or size % 2 == 0 for size in sizes):
+        raise ValueError(f"--conv-kernel-sizes must be odd numbers separated by commas, as in 5,5, but is {cfg.conv_kernel_sizes!r}")
+    return sizes

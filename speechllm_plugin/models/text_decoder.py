@@ -2,38 +2,52 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+from fairseq.data import Dictionary
 from fairseq.models import FairseqIncrementalDecoder
-from torch import nn
+from torch import Tensor, nn
 
 from speechllm_plugin.generation.decoder_state import DecoderState
+from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
+from speechllm_plugin.models.cost import matmul
 from speechllm_plugin.models.positions import SinusoidalPositions
-from speechllm_plugin.models.transformer import TransformerLayer
+from speechllm_plugin.models.speech_encoder import SpeechStates
+from speechllm_plugin.models.transformer_layer import TransformerLayer
 
 
 class TextContext(NamedTuple):
-    """What every layer may look at: True where a row may look at a column, broadcast to (B, H, rows, columns)."""
+    """What every layer may look at.
 
-    mask: torch.Tensor
+    mask: True where a row may look at a column, broadcast to (B, H, rows, columns).
+    """
+
+    mask: Tensor
 
 
 class TextDecoder(FairseqIncrementalDecoder):
     """What both decoders share: embedding, positions of the text from its own start, layers, output.
 
     Args:
-        cfg: a SpeechToTextConfig.
-        dictionary: fairseq Dictionary of the target text.
+        cfg: flags of the model.
+        dictionary: of the target text.
         max_tokens: the longest text that fairseq may send here.
+
+    Attributes:
+        cross_attention: whether layers read the speech by cross-attention; otherwise it stands before the text.
+        place_of_speech: where the decoder finds the speech, in the words of `speechllm describe`.
+        speech_mask: which speech a state of the prefix sees, `causal` or `full`; None where the speech is no prefix.
     """
 
     cross_attention: bool
+    place_of_speech: str
+    speech_mask: str | None
 
-    def __init__(self, cfg, dictionary, max_tokens: int):
+    def __init__(self, cfg: SpeechToTextConfig, dictionary: Dictionary, max_tokens: int):
         super().__init__(dictionary)
         self.max_tokens = max_tokens
-        dim, vocabulary_size = cfg.decoder_embed_dim, len(dictionary)
+        self.dim, self.vocabulary_size = dim, vocabulary_size = cfg.decoder_embed_dim, len(dictionary)
         self.embedding = nn.Embedding(vocabulary_size, dim, dictionary.pad())
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         nn.init.zeros_(self.embedding.weight[dictionary.pad()])
@@ -51,12 +65,19 @@ class TextDecoder(FairseqIncrementalDecoder):
         else:
             nn.init.normal_(self.output_projection.weight, std=dim**-0.5)
 
-    def embed(self, tokens, positions):
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """(B, U) or (B, K) tokens -> (B, ., C); the sinusoids of their positions, (U, C) or (1, C), are added."""
         x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim)
         return self.dropout(x + positions.to(x.dtype))
 
-    def forward(self, prev_output_tokens, encoder_out=None, incremental_state: dict | None = None, kd_prev_output_tokens=None, **unused):
+    def forward(
+        self,
+        prev_output_tokens: Tensor,
+        encoder_out: SpeechStates | None = None,
+        incremental_state: dict | None = None,
+        kd_prev_output_tokens: Tensor | None = None,
+        **unused: Any,
+    ) -> tuple[Tensor, dict[str, Any]]:
         """(B, U) tokens and SpeechStates -> (B, U, V) logits, and {"attn": [None]} as fairseq's tools expect.
 
         A second text of the same speech goes through the layers beside the first, neither seeing the other: its logits are "kd_logits".
@@ -76,15 +97,15 @@ class TextDecoder(FairseqIncrementalDecoder):
             logits = self.step(prev_output_tokens[:, column, None], state)
         return logits, {"attn": [None]}
 
-    def decode(self, x, speech, lengths: Sequence[int] = ()):
+    def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         """(B, U, C) embedded text -> (B, U, C), each position knowing the text up to itself and the speech.
 
         `lengths` of the texts that stand one behind the other in x, where these are several.
         """
         raise NotImplementedError
 
-    def attention_to_speech(self, prev_output_tokens, speech, layer: int, heads: Sequence[int] | None = None):
-        """(B, U, N) weights over the speech states, of sum 1, with which a layer predicts the token after each; mean over its heads.
+    def attention_to_speech(self, prev_output_tokens: Tensor, speech: SpeechStates, layer: int, heads: Sequence[int] | None = None) -> Tensor:
+        """The (B, U, N) weights over the speech states, of sum 1, with which a layer predicts the token after each; mean over its heads.
 
         layer, heads: from 0. Before the text, the speech shares its softmax with the text: only the part over the speech counts.
         """
@@ -93,22 +114,22 @@ class TextDecoder(FairseqIncrementalDecoder):
         weights = (weights if heads is None else weights[:, heads]).mean(1)
         return weights / weights.sum(-1, keepdim=True)
 
-    def speech_weights(self, x, speech, layer: int):
-        """(B, H, U, N) with which embedded text (B, U, C) reads the speech in a layer."""
+    def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
+        """The (B, H, U, N) weights with which embedded text (B, U, C) reads the speech in a layer."""
         raise NotImplementedError
 
-    def start(self, speech, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
+    def start(self, speech: SpeechStates, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
         """The state before the first token: keys and values of the speech, once per sentence, for texts of up to `max_tokens`."""
         max_tokens = min(max_tokens or self.max_tokens, self.max_tokens)
         state = DecoderState(speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype)
         self.read_speech(speech, state)
         return state
 
-    def read_speech(self, speech, state: DecoderState):
+    def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
         """Add the keys and values of the speech to the state, layer by layer."""
         raise NotImplementedError
 
-    def step(self, last_tokens, state: DecoderState):
+    def step(self, last_tokens: Tensor, state: DecoderState) -> Tensor:
         """(B, K) newest tokens of K hypotheses per sentence -> (B, K, V) logits of the next; `state` has room for them, and keeps them."""
         x = self.embed(last_tokens, self.positions.table.index_select(0, state.position))
         state.begin_step()
@@ -117,7 +138,7 @@ class TextDecoder(FairseqIncrementalDecoder):
         state.end_step()
         return self.output_projection(self.norm(x))
 
-    def reorder_incremental_state(self, incremental_state, new_order):
+    def reorder_incremental_state(self, incremental_state: dict, new_order: Tensor) -> None:
         """fairseq's search has one row per hypothesis: each is a sentence of its own here."""
         if "state" in incremental_state:
             incremental_state["state"].select(new_order)
@@ -125,41 +146,75 @@ class TextDecoder(FairseqIncrementalDecoder):
     def max_positions(self) -> int:
         return self.max_tokens
 
+    def layer_flops(self, num_states: int, num_tokens: int) -> int:
+        """Operations of all layers for a text whose tokens come at once, after so many speech states."""
+        raise NotImplementedError
+
+    def prefill_flops(self, num_states: int) -> int:
+        """Operations of `start`: what the speech costs before the first token."""
+        raise NotImplementedError
+
+    def step_flops(self, num_states: int, position: int, num_hypotheses: int) -> int:
+        """Operations of `step` at a position, counted from 1, for all hypotheses; each reads the text of all, under a mask."""
+        raise NotImplementedError
+
+    def output_flops(self, num_tokens: int) -> int:
+        """Operations of the output projection."""
+        return matmul(num_tokens, self.dim, self.vocabulary_size)
+
 
 class CrossAttentionDecoder(TextDecoder):
     """The text attends to itself, then to the speech: Vaswani et al. 2017."""
 
     cross_attention = True
+    place_of_speech = "the decoder reads the speech through cross-attention"
+    speech_mask = None
 
-    def decode(self, x, speech, lengths: Sequence[int] = ()):
+    def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         context, mask = TextContext(causal(lengths or [x.size(1)], x.device)), (~speech.padding)[:, None, None]
         for layer in self.layers:
             x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), mask))
         return x
 
-    def speech_weights(self, x, speech, layer: int):
+    def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
         context, mask, last = TextContext(causal([x.size(1)], x.device)), (~speech.padding)[:, None, None], self.layers[layer]
         for below in self.layers[:layer]:
             x = below(x, context, speech=(*below.cross_attn.keys_and_values(speech.states), mask))
         x = x + last.self_attn(last.self_attn_norm(x), context)[0]
         return last.cross_attn.weights(last.cross_attn_norm(x), speech.states, mask)
 
-    def read_speech(self, speech, state):
+    def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
         for layer in self.layers:
             state.add_layer(*layer.cross_attn.keys_and_values(speech.states))
+
+    def layer_flops(self, num_states: int, num_tokens: int) -> int:
+        own = sum(layer.text_flops(num_tokens, num_tokens, num_tokens) + layer.cross_attn.flops(num_tokens, num_states) for layer in self.layers)
+        return own + self.prefill_flops(num_states)
+
+    def prefill_flops(self, num_states: int) -> int:
+        return sum(layer.cross_attn.key_value_flops(num_states) for layer in self.layers)
+
+    def step_flops(self, num_states: int, position: int, num_hypotheses: int) -> int:
+        num_keys = position * num_hypotheses
+        layers = (
+            layer.text_flops(num_hypotheses, num_keys, num_hypotheses) + layer.cross_attn.flops(num_hypotheses, num_states) for layer in self.layers
+        )
+        return sum(layers) + self.output_flops(num_hypotheses)
 
 
 class PrefixDecoder(TextDecoder):
     """The speech stands before the text, and self-attention reads both: dense feature prepending, Lam et al. 2025."""
 
     cross_attention = False
+    place_of_speech = "the speech stands before the text of the decoder"
 
-    def __init__(self, cfg, dictionary, max_tokens: int):
+    def __init__(self, cfg: DFPConfig, dictionary: Dictionary, max_tokens: int):
         super().__init__(cfg, dictionary, max_tokens)
         self.causal_prefix = cfg.causal_prefix
+        self.speech_mask = "causal" if cfg.causal_prefix else "full"
 
-    def prefix_mask(self, padding, lengths: Sequence[int]):
-        """(B, 1, N + U, N + U): text sees the speech and the text up to itself, speech sees speech, nobody sees padding.
+    def prefix_mask(self, padding: Tensor, lengths: Sequence[int]) -> Tensor:
+        """The (B, 1, N + U, N + U) mask: text sees the speech and the text up to itself, speech sees speech, nobody sees padding.
 
         `lengths` of the texts, one behind the other in U; no text sees another.
         """
@@ -171,7 +226,7 @@ class PrefixDecoder(TextDecoder):
         real = nn.functional.pad(~padding, (0, sum(lengths)), value=True)
         return mask & real[:, None, None]
 
-    def decode(self, x, speech, lengths: Sequence[int] = ()):
+    def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         num_states = speech.states.size(1)
         mask = self.prefix_mask(speech.padding, lengths or [x.size(1)])
         x = torch.cat([speech.states, x], dim=1)  # (B, N + U, C)
@@ -179,14 +234,14 @@ class PrefixDecoder(TextDecoder):
             x = layer(x, TextContext(mask))
         return self.layers[-1](x, TextContext(mask[:, :, num_states:]), skip=num_states)  # nobody reads its speech
 
-    def speech_weights(self, x, speech, layer: int):
+    def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
         num_states, mask, last = speech.states.size(1), self.prefix_mask(speech.padding, [x.size(1)]), self.layers[layer]
         x = torch.cat([speech.states, x], dim=1)
         for below in self.layers[:layer]:
             x = below(x, TextContext(mask))
         return last.self_attn.weights(last.self_attn_norm(x), mask)[:, :, num_states:, :num_states]
 
-    def read_speech(self, speech, state):
+    def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
         context, x = TextContext(self.prefix_mask(speech.padding, [])), speech.states
         for layer in self.layers[:-1]:
             x, key, value = layer.prefill(x, context)
@@ -195,7 +250,21 @@ class PrefixDecoder(TextDecoder):
         last = self.layers[-1]  # nobody reads what its speech becomes
         state.add_layer(*last.self_attn.keys_and_values(last.self_attn_norm(x)))
 
+    def layer_flops(self, num_states: int, num_tokens: int) -> int:
+        """The last layer reads the speech, but computes the text only."""
+        both, (*layers, last) = num_states + num_tokens, self.layers
+        return sum(layer.text_flops(both, both, both) for layer in layers) + last.text_flops(num_tokens, both, both)
 
-def causal(lengths: Sequence[int], device):
-    """(sum, sum) of the lengths: True on and below the diagonal, within a block for each of them."""
+    def prefill_flops(self, num_states: int) -> int:
+        *layers, last = self.layers
+        return sum(layer.text_flops(num_states, num_states, num_states) for layer in layers) + last.self_attn.key_value_flops(num_states)
+
+    def step_flops(self, num_states: int, position: int, num_hypotheses: int) -> int:
+        num_keys = num_states + position * num_hypotheses
+        layers = sum(layer.text_flops(num_hypotheses, num_keys, num_hypotheses) for layer in self.layers)
+        return layers + self.output_flops(num_hypotheses)
+
+
+def causal(lengths: Sequence[int], device: torch.device) -> Tensor:
+    """The (sum, sum) mask over the lengths: True on and below the diagonal, within a block for each of them."""
     return torch.block_diag(*(torch.ones(length, length, dtype=torch.bool, device=device).tril() for length in lengths))

@@ -22,7 +22,7 @@ from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.data.teacher import TopKCache
 from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
 from speechllm_plugin.host import configuration, peak_memory
-from speechllm_plugin.models.conformer import MaskedBatchNorm
+from speechllm_plugin.models.batch_norm import MaskedBatchNorm
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 from speechllm_plugin.tasks.joint_decoding import joint_decoding

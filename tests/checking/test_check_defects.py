@@ -1,6 +1,7 @@
 """speechllm check: every check finds the defects that it is for, and none that are not there."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from test_search_of_models import make_searched_model
 from speechllm_plugin.checking.checks import CHECKS
 from speechllm_plugin.generation import beam_search
 from speechllm_plugin.generation.decoder_state import DecoderState
-from speechllm_plugin.models import ctc, text_decoder
-from speechllm_plugin.models.conformer import MaskedBatchNorm
+from speechllm_plugin.models import text_decoder
+from speechllm_plugin.models.batch_norm import MaskedBatchNorm
+from speechllm_plugin.models.compressions import COMPRESSIONS
 
 # What goes wrong -> the checks that see it. Each gets a model and pytest's monkeypatch.
 DEFECTS = {}
@@ -99,13 +101,14 @@ def sentences_get_the_speech_of_others(model, monkeypatch):
 
 @defect("compression")
 def compression_is_another(model, monkeypatch):
-    monkeypatch.setitem(ctc.COMPRESSIONS, "avg", ctc.COMPRESSIONS["fixed"])
+    monkeypatch.setitem(COMPRESSIONS, "avg", replace(COMPRESSIONS["avg"], segments=COMPRESSIONS["fixed"].segments))
 
 
 @defect("compression")
 def states_have_other_weights(model, monkeypatch):
-    average = ctc.COMPRESSIONS["avg"]
-    monkeypatch.setitem(ctc.COMPRESSIONS, "avg", lambda logits, *others: (average(logits, *others)[0], logits.amax(-1).sigmoid()))
+    average = COMPRESSIONS["avg"]
+    others = replace(average, segments=lambda logits, *others: (average.segments(logits, *others)[0], logits.amax(-1).sigmoid()))
+    monkeypatch.setitem(COMPRESSIONS, "avg", others)
 
 
 @defect("bfloat16")

@@ -6,7 +6,8 @@ from tiny_model import make_model, make_speech
 from torch import distributed, multiprocessing, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from speechllm_plugin.models.conformer import ConvolutionModule, LegacyBatchNorm, MaskedBatchNorm
+from speechllm_plugin.models.batch_norm import LegacyBatchNorm, MaskedBatchNorm
+from speechllm_plugin.models.encoders.conformer import ConvolutionModule
 from speechllm_plugin.models.subsampling import padding_of
 
 DIM, LENGTHS = 16, [9, 4, 1]

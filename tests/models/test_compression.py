@@ -9,8 +9,9 @@ from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from speechllm_plugin.checking.slow_compression import slow_compress
-from speechllm_plugin.models.ctc import COMPRESSIONS, compress, greedy_labels, merge_evenly, pool_segments
+from speechllm_plugin.models.compressions import COMPRESSIONS
+from speechllm_plugin.models.ctc import greedy_labels
+from speechllm_plugin.models.merging import compress, merge_evenly, pool_segments, slow_compress
 
 LENGTHS, ONLY_BLANKS = [23, 14, 9, 2, 1], 2  # this row has no other label
 STRIDE = 4
@@ -31,9 +32,12 @@ def make_input(lengths=LENGTHS, width=None, num_labels=4):
     return states, logits, padding
 
 
-def fast_compress(states, logits, padding, compression, stride=STRIDE, max_length=0):
-    names = {"ctc_compression": compression, "ctc_compression_stride": stride, "ctc_compression_max_length": max_length}
-    return compress(states, [logits] if isinstance(logits, torch.Tensor) else logits, padding, SimpleNamespace(**names))[:2]
+def flags_of(compression, stride=STRIDE, max_length=0):
+    return SimpleNamespace(ctc_compression=compression, ctc_compression_stride=stride, ctc_compression_max_length=max_length)
+
+
+def fast_compress(states, logits, padding, *strategy, **settings):
+    return compress(states, [logits] if isinstance(logits, torch.Tensor) else logits, padding, flags_of(*strategy, **settings))[:2]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
@@ -41,7 +45,7 @@ def fast_compress(states, logits, padding, compression, stride=STRIDE, max_lengt
 def test_compression_equals_the_formulas(strategy, width):
     states, logits, padding = make_input(width=width)
     merged, merged_padding = fast_compress(states, logits, padding, *strategy)
-    expected = slow_compress(states, logits, LENGTHS, *strategy)
+    expected = slow_compress(states, logits, LENGTHS, flags_of(*strategy))
     assert (~merged_padding).sum(1).tolist() == [len(rows) for rows in expected]
     assert merged.size(1) == max(len(rows) for rows in expected) < max(LENGTHS)
     for row, rows in enumerate(expected):
@@ -61,7 +65,7 @@ def test_logits_may_come_in_parts_of_the_sentences(strategy):
 def test_half_precision_rounds_the_result_only(strategy, dtype):
     states, logits, padding = (tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in make_input())
     merged, merged_padding = fast_compress(states, logits, padding, *strategy)
-    expected = torch.cat(slow_compress(states.float(), logits.float(), LENGTHS, *strategy))
+    expected = torch.cat(slow_compress(states.float(), logits.float(), LENGTHS, flags_of(*strategy)))
     assert merged.dtype == dtype
     half_a_unit = torch.finfo(dtype).eps / 2
     torch.testing.assert_close(merged[~merged_padding].float(), expected, atol=1e-6, rtol=1.01 * half_a_unit)
@@ -120,7 +124,7 @@ def test_gradients_equal_those_of_the_formulas(strategy):
     fast, slow = states.clone().requires_grad_(), states.clone().requires_grad_()
     logits.requires_grad_()
     merged, merged_padding = fast_compress(fast, logits, padding, *strategy)
-    expected = torch.cat(slow_compress(slow, logits.detach(), LENGTHS, *strategy))
+    expected = torch.cat(slow_compress(slow, logits.detach(), LENGTHS, flags_of(*strategy)))
     factor = torch.randn_like(expected)
     (merged[~merged_padding] * factor).sum().backward()
     (expected * factor).sum().backward()

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny_model import DECODERS, FEW_ENCODERS, make_config, make_model, task
 
-from speechllm_plugin.models.initialisation import FLAGS, initialise
+from speechllm_plugin.models.config import DFPConfig
+from speechllm_plugin.models.initialisation import compared_flags, initialise
 
 DRAWN = {"decoder.embedding.weight", "decoder.output_projection.weight"}
 CONFORMER, TRANSFORMER = ("conformer", "xl", "weighted"), ("transformer", "none", "none")
@@ -120,8 +121,8 @@ def test_a_flag_that_differs_is_named_with_both_values(part, flag, tmp_path):
 
 def test_every_flag_that_is_compared_is_tried_above():
     """A new flag counts as one that must agree, until initialisation.FREE says that it need not."""
-    assert FLAGS["encoder"] == ENCODER_FLAGS.keys() | {"encoder", "ctc_compression_stride"}
-    assert FLAGS["decoder"] == DECODER_FLAGS.keys()
+    assert compared_flags("encoder", DFPConfig) == ENCODER_FLAGS.keys() | {"encoder", "ctc_compression_stride"}
+    assert compared_flags("decoder", DFPConfig) == DECODER_FLAGS.keys()
 
 
 def test_tensors_that_differ_are_counted_and_the_first_named_with_its_shape(tmp_path):

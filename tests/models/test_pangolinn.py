@@ -10,7 +10,6 @@ import itertools
 import torch
 from pangolinn import seq2seq as pangolinn
 from tiny_model import (
-    COMPRESSIONS,
     DIM,
     ENCODERS,
     FEATURE_DIM,
@@ -20,7 +19,7 @@ from tiny_model import (
 from torch import nn
 from torch.nn.functional import one_hot
 
-from speechllm_plugin.checking.slow_compression import slow_segments
+from speechllm_plugin.models.merging import slow_segments
 
 DTYPES = (torch.float32, torch.bfloat16)
 # A length of 27, 24, 16, 13 or 1 frames makes 7, 6, 4, 4 or 1 states, and as pangolinn wants some padding, 6 need more segments than 4.
@@ -60,9 +59,8 @@ class EncoderWrapper(pangolinn.PangolinnSeq2SeqModuleWrapper):
         return self._module(features, lengths).states
 
     def output_sequence_length(self, num_frames):
-        flags = COMPRESSIONS[self.variant[2]]
-        labels = LABELS[: (num_frames + 3) // 4]
-        return len(slow_segments(labels, BLANK, flags["ctc_compression"], STRIDE, flags.get("ctc_compression_max_length", 0)))
+        labels, encoder = LABELS[: (num_frames + 3) // 4], self._module
+        return len(slow_segments(labels, BLANK, encoder.cfg)) if encoder.compresses else len(labels)
 
 
 class SubsamplingWrapper(EncoderWrapper):

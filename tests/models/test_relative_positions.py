@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from speechllm_plugin.models.attention import SELF_ATTENTIONS, rotate
+from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS, rotate
 
 DIM, NUM_HEADS, NUM_STATES = 16, 2, 9
 HEAD_DIM = DIM // NUM_HEADS
@@ -22,7 +22,7 @@ def make_attention(positions):
 
 def make_context(attention, num_states=NUM_STATES, lengths=LENGTHS):
     mask = (torch.arange(num_states) < lengths[:, None])[:, None, None]
-    return SimpleNamespace(mask=mask, lengths=lengths, positions=attention.positions(num_states, DIM, torch.device("cpu")))
+    return SimpleNamespace(mask=mask, lengths=lengths, positions=attention.positions(num_states, DIM, NUM_HEADS, torch.device("cpu")))
 
 
 def sinusoids(lag, dim):

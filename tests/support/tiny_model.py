@@ -11,8 +11,12 @@ import torch
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.speech_dataset import SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
+from speechllm_plugin.models.compressions import COMPRESSIONS as STRATEGIES
 from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
 from speechllm_plugin.models.ctc import CTCOutput
+from speechllm_plugin.models.encoders import ENCODER_LAYERS
+from speechllm_plugin.models.positions import FlagPositions
+from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
 from speechllm_plugin.models.speech_encoder import SpeechStates
 from speechllm_plugin.models.speech_to_text import CrossAttentionModel, DFPModel
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
@@ -43,13 +47,14 @@ DECODERS = {
     "dfp-causal": (DFPModel, DFPConfig, {"causal_prefix": True}),
 }
 # flags of each; the last ones are capped, below the number of segments that these tests' utterances have
-COMPRESSIONS = {name: {"ctc_compression": name} for name in ("none", "avg", "weighted", "softmax", "fixed", "drop_blanks", "merge_blanks")}
+COMPRESSIONS = {name: {"ctc_compression": name} for name in ("none", *STRATEGIES)}
 COMPRESSIONS |= {f"{name}<=3": {"ctc_compression": name, "ctc_compression_max_length": 3} for name in ("weighted", "drop_blanks")}
 # (--encoder, --relative-positions, one of COMPRESSIONS): all that go together
 ENCODERS = [("none", "none", "none")] + [
     (encoder, positions, compression)
-    for encoder in ("transformer", "conformer")
-    for positions in ("none", "xl", "legacy", "rope")
+    for encoder, kind in ENCODER_LAYERS.items()
+    if kind.layer is not None
+    for positions in (SELF_ATTENTIONS if kind.positions is FlagPositions else ["auto"])
     for compression in COMPRESSIONS
 ]
 # one of each, for tests that are long or look at the decoder only

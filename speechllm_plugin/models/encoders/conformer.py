@@ -1,0 +1,92 @@
+"""Conformer encoder (Gulati et al. 2020, arXiv:2005.08100), in the form of Lam et al. 2025: half-step feed-forward networks around
+self-attention and a depthwise convolution, LayerNorm at the end of each layer."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, glu, silu
+
+from speechllm_plugin.models.attention import projection
+from speechllm_plugin.models.batch_norm import LegacyBatchNorm, MaskedBatchNorm
+from speechllm_plugin.models.cost import matmul
+from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer, SpeechContext
+from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
+from speechllm_plugin.models.transformer_layer import FeedForward
+
+
+@dataclass
+class ConformerFlags:
+    """The flags that only the Conformer reads."""
+
+    depthwise_conv_kernel_size: int = field(default=31, metadata={"help": "kernel of the Conformer's convolution, in states; odd"})
+    legacy_batch_norm: bool = field(
+        default=False,
+        metadata={
+            "help": "the Conformer's batch norm counts padding in its statistics, and each GPU's alone, as Lam et al. 2025's code: "
+            "results depend on how batches are padded, so for comparison only"
+        },
+    )
+
+
+def check(cfg: Any) -> None:
+    if cfg.legacy_batch_norm and cfg.encoder != "conformer":
+        raise ValueError(f"--legacy-batch-norm needs --encoder conformer, as no other has a batch norm, but it is {cfg.encoder}: leave it out")
+    if cfg.encoder == "conformer" and cfg.depthwise_conv_kernel_size % 2 == 0:
+        raise ValueError(f"--depthwise-conv-kernel-size must be odd, but is {cfg.depthwise_conv_kernel_size}")
+
+
+class ConformerLayer(EncoderLayer):
+    def __init__(self, cfg: Any):
+        super().__init__()
+        dim, ffn_dim = cfg.encoder_embed_dim, cfg.encoder_ffn_embed_dim
+        self.first_feed_forward = FeedForward(dim, ffn_dim, silu, cfg.dropout, cfg.activation_dropout)
+        self.self_attn_norm = nn.LayerNorm(dim)
+        self.self_attn = SELF_ATTENTIONS[cfg.relative_positions](dim, cfg.encoder_attention_heads, cfg.attention_dropout)
+        self.convolution = ConvolutionModule(dim, cfg.depthwise_conv_kernel_size, cfg.legacy_batch_norm)
+        self.second_feed_forward = FeedForward(dim, ffn_dim, silu, cfg.dropout, cfg.activation_dropout)
+        self.final_norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def forward(self, x: Tensor, context: SpeechContext) -> Tensor:
+        x = x + 0.5 * self.first_feed_forward(x)
+        x = x + self.dropout(self.self_attn(self.self_attn_norm(x), context)[0])
+        x = x + self.dropout(self.convolution(x, context.padding))
+        x = x + 0.5 * self.second_feed_forward(x)
+        return self.final_norm(x)
+
+    def flops(self, num_states: int) -> int:
+        feed_forward = self.first_feed_forward.flops(num_states) + self.second_feed_forward.flops(num_states)
+        return feed_forward + self.self_attn.flops(num_states, num_states, num_states) + self.convolution.flops(num_states)
+
+
+class ConvolutionModule(nn.Module):
+    """Pointwise, gate, depthwise over time, batch norm, SiLU, pointwise. The pointwise ones are linear layers."""
+
+    def __init__(self, dim: int, kernel_size: int, legacy_batch_norm: bool):
+        super().__init__()
+        self.dim, self.kernel_size = dim, kernel_size
+        self.norm = nn.LayerNorm(dim)
+        self.pointwise_in = projection(dim, 2)
+        self.depthwise = nn.Conv1d(dim, dim, kernel_size, padding=kernel_size // 2, groups=dim, bias=False)
+        self.batch_norm = (LegacyBatchNorm if legacy_batch_norm else MaskedBatchNorm)(dim)
+        self.pointwise_out = projection(dim)
+
+    def forward(self, x: Tensor, padding: Tensor) -> Tensor:
+        x = glu(self.pointwise_in(self.norm(x)), dim=-1).masked_fill(padding[..., None], 0)
+        x = self.over_time(x.transpose(1, 2)).transpose(1, 2).contiguous()
+        return self.pointwise_out(silu(self.batch_norm(x, padding)))
+
+    def over_time(self, x: Tensor) -> Tensor:
+        """The depthwise convolution of (B, C, S). On a CPU in two dimensions, for whose layout torch has a kernel that is ten times as fast."""
+        if x.device.type != "cpu":
+            return self.depthwise(x)
+        weight, width = self.depthwise.weight, self.kernel_size // 2
+        return conv2d(x[:, :, None], weight[:, :, None], padding=(0, width), groups=len(weight))[:, :, 0]
+
+    def flops(self, num_states: int) -> int:
+        pointwise = matmul(num_states, self.dim, 2 * self.dim) + matmul(num_states, self.dim, self.dim)
+        return pointwise + matmul(num_states, self.kernel_size, self.dim)
+
+
+CONFORMER = EncoderKind(ConformerLayer, final_norm=False, default_positions="xl", flags=ConformerFlags, check=check)
