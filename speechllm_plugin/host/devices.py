@@ -18,7 +18,7 @@ def existing_device(name: str | None) -> torch.device:
     gpu = re.fullmatch(r"cuda(?::(\d+))?", name)
     number = int(gpu[1] or 0) if gpu else None
     if number is None or number >= torch.cuda.device_count():
-        raise ValueError(f"the device must be cpu, cuda or cuda:N with one of the {torch.cuda.device_count()} GPUs here, but is {name}")
+        raise ValueError(f"--device must be cpu, cuda or cuda:N with one of the {torch.cuda.device_count()} GPUs here, but is {name}")
     return torch.device("cuda", number)
 
 

@@ -94,7 +94,7 @@ def test_what_cannot_be_checked_is_said(trained, data, tmp_path, capsys):
         ((trained.checkpoint, other_words), "its target vocabulary is not the one that the checkpoint was trained with"),
         ((trained.checkpoint, data, "--num-utterances", 1), "--num-utterances must be at least 2, as batches are compared with single ones"),
         ((trained.checkpoint, data, "--out", tmp_path / "out.txt"), "--out must end in .json"),
-        ((trained.checkpoint, data, "--device", "quantum"), "the device must be cpu, cuda or cuda:N with one of the "),
+        ((trained.checkpoint, data, "--device", "quantum"), "--device must be cpu, cuda or cuda:N with one of the "),
     ):
         assert cli.main(["check", str(checkpoint), "--data", str(folder), *map(str, others)]) == 1
         assert message in capsys.readouterr().err.splitlines()[-1]

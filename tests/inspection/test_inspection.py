@@ -184,7 +184,7 @@ def test_what_is_missing_or_damaged_is_said(run):
     shutil.copy(data / "transcript.txt", data / "target.txt")
     with pytest.raises(ValueError, match="its target vocabulary is not the one that the checkpoint was trained with"):
         inspect(run, run / "average.pt", data, "dev", {})
-    with pytest.raises(ValueError, match="the device must be cpu, cuda or cuda:N with one of the "):
+    with pytest.raises(ValueError, match="--device must be cpu, cuda or cuda:N with one of the "):
         inspect(run, run / "average.pt", data, "dev", {}, device="quantum")
 
 
