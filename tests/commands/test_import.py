@@ -11,8 +11,9 @@ import torch
 from fairseq import checkpoint_utils
 from tiny_model import make_speech, make_tokens, task
 
-from speechllm_plugin.commands import average, cli
+from speechllm_plugin.commands import cli
 from speechllm_plugin.describing import model_file
+from speechllm_plugin.files.averaging import average
 from speechllm_plugin.models import saved_model
 from speechllm_plugin.models.reference import load_reference
 
@@ -87,7 +88,7 @@ def test_fairseq_and_averaging_load_it(arch, path):
     assert model.state_dict().keys() == expected.keys()
     for name, weight in model.state_dict().items():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=0)
-    for name, weight in average.average([output, output])["model"].items():
+    for name, weight in average([output, output])["model"].items():
         torch.testing.assert_close(weight, expected[name])
     assert (cfg.criterion._name, cfg.criterion.label_smoothing, cfg.criterion.ctc_weight) == ("ctc_cross_entropy", 0.2, 0.3)
     assert torch.load(output, weights_only=True)["optimizer_history"][-1]["num_updates"] == 1234

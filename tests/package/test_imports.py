@@ -29,8 +29,8 @@ ORDER = [
     "data",
     "models",
     "generation",
-    "text",
     "files",
+    "text",
     "host",
 ]
 # What the order would allow, but what keeps two rooms independent of each other.

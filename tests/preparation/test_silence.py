@@ -16,6 +16,7 @@ from speechllm_plugin.commands import silence
 from speechllm_plugin.data import audio, features, manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.recording import recording_of
+from speechllm_plugin.preparation import silent_split
 
 
 def make(folder, *options):
@@ -101,7 +102,7 @@ def test_every_pair_of_languages_gets_every_kind(tmp_path):
     pairs = [("en", "fr"), ("en", "de"), ("de", "en")]
     rows = make(data_folder_of(tmp_path / "data", pairs), "--num", 9)
     assert sorted({(row.src_lang, row.tgt_lang, row.extra["kind"]) for row in rows}) == sorted(
-        {(*pair, kind) for pair in pairs for kind in silence.KINDS}
+        {(*pair, kind) for pair in pairs for kind in silent_split.SOUNDS}
     )
     joint = make(data_folder_of(tmp_path / "joint", [("en", "de")], transcribe_probability=0.5, prepend_tgt_lang_tag=True), "--num", 6)
     assert {(row.src_lang, row.tgt_lang) for row in joint} == {("en", "de"), ("en", "en")}

@@ -9,7 +9,8 @@ from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from omegaconf import OmegaConf
 
-from speechllm_plugin.commands import average, cli
+from speechllm_plugin.commands import cli
+from speechllm_plugin.files.averaging import average
 
 
 def save(path, value, dtype=torch.float32, **others):
@@ -89,7 +90,7 @@ def test_half_precision_is_averaged_in_float32(tmp_path):
     paths = [tmp_path / "checkpoint1.pt", tmp_path / "checkpoint2.pt"]
     save(paths[0], 2048, dtype=torch.bfloat16)
     save(paths[1], 2050, dtype=torch.float16)
-    mean = average.average(paths)["model"]["layer.weight"]
+    mean = average(paths)["model"]["layer.weight"]
     assert mean.dtype == torch.float32
     torch.testing.assert_close(mean, torch.full((2, 3), 2049.0))  # float16 has no 2049
 
@@ -157,7 +158,7 @@ def test_unreadable_checkpoints_are_errors_that_name_the_file(run_folder, capsys
 
 def test_options_in_a_namespace_are_kept(tmp_path):
     save(tmp_path / "checkpoint1.pt", 1, args=argparse.Namespace(task="speech_to_text"))
-    assert average.average([tmp_path / "checkpoint1.pt"])["args"].task == "speech_to_text"
+    assert average([tmp_path / "checkpoint1.pt"])["args"].task == "speech_to_text"
     torch.load(tmp_path / "checkpoint1.pt", weights_only=True)  # and stay loadable in this process
 
 
