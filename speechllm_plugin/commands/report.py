@@ -8,12 +8,12 @@ from pathlib import Path
 from speechllm_plugin.files.atomic import check_writable, replacing
 from speechllm_plugin.reporting.analysis import analyse
 from speechllm_plugin.reporting.figures.palette import MOST_SYSTEMS
-from speechllm_plugin.reporting.metric_choice import COMET, RECOGNITION, TRANSLATION
+from speechllm_plugin.reporting.metric_choice import RECOGNITION, TRANSLATION
 from speechllm_plugin.reporting.options import Options
 from speechllm_plugin.reporting.results import Settings
 from speechllm_plugin.reporting.runs import read_study
 from speechllm_plugin.reporting.tables.table import latex, markdown
-from speechllm_plugin.scoring.metrics import METRICS
+from speechllm_plugin.scoring.metrics import COMET, METRICS
 
 FORMATS = {"md": markdown, "tex": latex}
 

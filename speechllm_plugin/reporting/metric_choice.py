@@ -2,12 +2,10 @@
 
 from speechllm_plugin.reporting.options import Options
 from speechllm_plugin.reporting.study import Study
-from speechllm_plugin.scoring import comet
-from speechllm_plugin.scoring.metrics import METRICS, Metric
+from speechllm_plugin.scoring.metrics import Metric, chosen
 
 RECOGNITION = ("wer_normalised", "wer", "cer_normalised", "cer")
 TRANSLATION = ("bleu", "chrf", "ter")
-COMET = "comet"
 
 
 def chosen_metrics(study: Study, options: Options) -> list[Metric]:
@@ -18,4 +16,4 @@ def chosen_metrics(study: Study, options: Options) -> list[Metric]:
     """
     names = options.metrics or (RECOGNITION if study.is_recognition else TRANSLATION)
     sources = [utterance.src_text for utterance in study.utterances]
-    return [METRICS[name] if name != COMET else comet.metric(sources) for name in dict.fromkeys(names)]
+    return chosen(names, sources)

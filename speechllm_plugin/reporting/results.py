@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speechllm_plugin.scoring import significance
+from speechllm_plugin.scoring.group_mean import formula_of_groups, statistics_of_groups
 from speechllm_plugin.scoring.measures import Measure
 from speechllm_plugin.scoring.metrics import Metric
 from speechllm_plugin.scoring.share import share
@@ -84,12 +85,8 @@ def of_measures(measures: Sequence[Sequence[Measure]]) -> Quantity:
 
 def mean_over(groups: Sequence[np.ndarray], quantity: Quantity) -> Quantity:
     """The mean of a quantity over groups of sentences (languages), each of which counts the same. groups: (N,) bool each, none empty."""
-    masks = np.stack(groups, axis=-1)[:, :, None]  # (N, groups, 1)
-    statistics = [(each[:, :, None] * masks).reshape(*each.shape[:2], -1) for each in quantity.statistics]
-
-    def formula(sums):
-        return quantity.formula(sums.reshape(*sums.shape[:-1], len(groups), -1)).mean(axis=-1)
-
+    statistics = [statistics_of_groups(each, groups) for each in quantity.statistics]
+    formula = formula_of_groups(quantity.formula, len(groups))
     return quantity._replace(heading=f"{quantity.heading}, mean", formula=formula, statistics=statistics)
 
 

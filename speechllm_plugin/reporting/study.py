@@ -7,7 +7,7 @@ import numpy as np
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.outputs.logs import DecodingLog, TrainingLog
-from speechllm_plugin.scoring.dimensions import durations
+from speechllm_plugin.scoring.dimensions.duration import durations
 
 SILENCE = "silence"  # the split without speech
 

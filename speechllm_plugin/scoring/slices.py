@@ -1,4 +1,4 @@
-"""Slices of a test set: the rows whose speaker, length, words ... have a property in common. dimensions.py has the properties."""
+"""Slices of a test set: the rows whose speaker, length, words ... have a property in common. `dimensions` has the properties."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechllm_plugin.scoring.dimensions import DIMENSIONS, EMPTY, UNKNOWN, Context, Dimension, FactsMissing, Values, column
+from speechllm_plugin.scoring.dimension import EMPTY, UNKNOWN, Context, Dimension, FactsMissing, Values, column
+from speechllm_plugin.scoring.dimensions import DIMENSIONS
 from speechllm_plugin.scoring.speakers import join_speakers, read_native
 
 __all__ = ["DIMENSIONS", "Context", "Dimension", "FactsMissing", "Slice", "Values", "join_speakers", "left_out", "read_native", "slices_of"]

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import sacrebleu.metrics
 
-from speechllm_plugin.scoring import comet, metrics, wer
-from speechllm_plugin.scoring.metrics import METRICS
+from speechllm_plugin.scoring.metrics import METRICS, comet, error_rates, ter
 from speechllm_plugin.text.normalisation import normalise
 
 SACREBLEU = {"bleu": sacrebleu.metrics.BLEU, "chrf": sacrebleu.metrics.CHRF, "ter": sacrebleu.metrics.TER}
@@ -57,11 +56,11 @@ def unknown(texts):
     ],
 )
 def test_word_edits_are_counted(hypothesis, reference, num_edits):
-    assert wer.word_edits([hypothesis], [reference]).tolist() == [[num_edits, len(reference.split())]]
+    assert error_rates.word_edits([hypothesis], [reference]).tolist() == [[num_edits, len(reference.split())]]
 
 
 def test_characters_are_counted_with_the_spaces_between_words():
-    assert wer.character_edits([" ab  cd ", "abcd"], ["ab cd", "ab cd"]).tolist() == [[0, 5], [1, 5]]
+    assert error_rates.character_edits([" ab  cd ", "abcd"], ["ab cd", "ab cd"]).tolist() == [[0, 5], [1, 5]]
 
 
 def test_distances_equal_the_textbooks_also_for_long_sentences():
@@ -69,7 +68,7 @@ def test_distances_equal_the_textbooks_also_for_long_sentences():
     for length in (1, 7, 63, 64, 65, 700):
         reference = generator.choices("abc", k=length)
         hypothesis = [unit for unit in reference if generator.random() < 0.8] + generator.choices("abcd", k=3)
-        assert wer.word_edits([" ".join(hypothesis)], [" ".join(reference)])[0, 0] == slow_distance(hypothesis, reference)
+        assert error_rates.word_edits([" ".join(hypothesis)], [" ".join(reference)])[0, 0] == slow_distance(hypothesis, reference)
 
 
 def test_error_rates_are_of_the_corpus_not_means_of_sentences():
@@ -87,7 +86,7 @@ def test_insertions_count_where_single_references_are_empty():
 def test_there_is_no_score_without_reference_text(name):
     assert np.isnan(METRICS[name].score(["a b", "c"], ["", " "], ["", ""]))
     assert np.isnan(METRICS[name].score([], [], []))
-    with pytest.raises(ValueError, match="2 hypotheses, 1 references and 2 languages"):
+    with pytest.raises(ValueError, match="2 hypotheses, 1 references, 2 languages"):
         METRICS[name].statistics(["a", "b"], ["a"], ["", ""])
 
 
@@ -161,11 +160,11 @@ def test_a_missing_tokenizer_says_what_to_install(language, library):
 
 
 def test_ter_of_a_pair_is_computed_once():
-    metrics._ter_of_pair.cache_clear()
+    ter.edits_of_pair.cache_clear()
     hypotheses, references = random_texts(3)
     first = METRICS["ter"].statistics(hypotheses, references, unknown(references))
     again = METRICS["ter"].statistics(hypotheses[:-1] + ["another one"], references, unknown(references))
-    assert metrics._ter_of_pair.cache_info().misses == len({*zip(hypotheses, references), ("another one", references[-1])})
+    assert ter.edits_of_pair.cache_info().misses == len({*zip(hypotheses, references), ("another one", references[-1])})
     assert (first[:-1] == again[:-1]).all()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speechllm_plugin.scoring.metrics import Metric
+from speechllm_plugin.scoring.metric import Metric
 from speechllm_plugin.scoring.share import share
 
 DEFAULT_MODEL = "Unbabel/wmt22-comet-da"
@@ -57,7 +57,7 @@ def metric(sources: Sequence[str], model: str = DEFAULT_MODEL) -> Metric:
 
 def _package():
     try:
-        import comet as package  # of unbabel-comet, not this file
+        import comet as package  # of unbabel-comet
     except ImportError as error:
         raise ValueError(f"{TO_INSTALL} ({error})") from error
     return package

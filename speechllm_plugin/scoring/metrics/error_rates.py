@@ -1,11 +1,13 @@
-"""Statistics per sentence of word and character error rates; the rate of a corpus is the `share` of their sums."""
+"""Word and character error rates, each of the texts as they are and of the normalised ones: edits in a hundred words of the references."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from speechllm_plugin.scoring.metric import Metric, checked
+from speechllm_plugin.scoring.share import share
 from speechllm_plugin.text.normalisation import normalise, normaliser_signature
 
 
@@ -33,6 +35,31 @@ def signature(unit: str, languages: Sequence[str] | None = None) -> str:
     return f"nrefs:1|{text}|unit:{unit}|version:rapidfuzz-{version('rapidfuzz')}"
 
 
-def _edits(hypotheses, references):
+def _edits(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> np.ndarray:
     counts = [(Levenshtein.distance(hypothesis, reference), len(reference)) for hypothesis, reference in zip(hypotheses, references, strict=True)]
     return np.array(counts, dtype=np.float64).reshape(-1, 2)
+
+
+def _error_rate(name: str, unit: str, edits: Callable[[Sequence[str], Sequence[str]], np.ndarray]) -> tuple[Metric, Metric]:
+    def as_they_are(hypotheses, references, languages):
+        return edits(hypotheses, references)
+
+    def of_normalised(hypotheses, references, languages):
+        return edits(normalised(hypotheses, languages), normalised(references, languages))
+
+    return (
+        Metric(name, name.upper(), True, checked(as_they_are), share, lambda languages: signature(unit)),
+        Metric(
+            f"{name}_normalised",
+            f"{name.upper()} norm.",
+            True,
+            checked(of_normalised),
+            share,
+            lambda languages: signature(unit, languages),
+            choice=name,
+        ),
+    )
+
+
+WER, WER_NORMALISED = _error_rate("wer", "word", word_edits)
+CER, CER_NORMALISED = _error_rate("cer", "character", character_edits)
