@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-pytest_plugins = ["shared_folder", "command_runs"]
+pytest_plugins = ["shared_folder", "command_runs", "tagged_data"]
 torch.set_num_threads(1)
 
 

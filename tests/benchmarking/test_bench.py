@@ -8,8 +8,8 @@ import pytest
 import torch
 from commands import ROOT
 from fairseq.sequence_generator import SequenceGenerator
-from test_beam_search_rules import assert_same_n_best
-from test_search_of_models import make_sample, make_searched_model
+from searched_models import make_sample, make_searched_model
+from searches import assert_same_n_best
 from tiny_model import DECODERS, FEW_ENCODERS, task
 
 from speechllm_plugin.benchmarking import measured_tables, plot

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_languages import folder, load, model_of  # noqa: F401
-from test_search_of_models import make_searched_model
-from tiny_model import DECODERS, FEW_ENCODERS, make_data, make_model, task
+from checked_models import COMPRESSED, make_subject, statuses
+from searched_models import make_searched_model
+from tagged_data import load, model_of
+from tiny_model import DECODERS, FEW_ENCODERS, make_model
 
 from speechllm_plugin.checking import outcome_table
 from speechllm_plugin.checking.checks import CHECKS, check
@@ -16,18 +17,8 @@ from speechllm_plugin.checking.reading import ROUNDING, Reading, distance
 from speechllm_plugin.checking.subject import Subject, spread
 from speechllm_plugin.tasks.manifest_task import ManifestTask
 
-LENGTHS = [57, 40, 1]
-COMPRESSED = ("conformer", "xl", "avg")
 SOUND = [("conformer", "legacy", "drop_blanks<=3"), ("transformer", "rope", "merge_blanks"), COMPRESSED]
 SOUND = [*zip(SOUND, DECODERS), *zip(FEW_ENCODERS, DECODERS)]
-
-
-def make_subject(model):
-    return Subject(model, task(), make_data(LENGTHS), range(len(LENGTHS)))
-
-
-def statuses(subject, names=CHECKS):
-    return {name: check(subject, name).outcome.status for name in names}
 
 
 @pytest.mark.parametrize(("encoder", "decoder"), SOUND, ids=str)
@@ -62,19 +53,19 @@ def test_borders_that_bfloat16_moves_are_told_and_no_failure():
     assert outcome.status == "pass" and "borders of CTC compression move in 2 of 3 utterances" in outcome.note
 
 
-def make_tagged_subject(folder):  # noqa: F811
-    task, data = load(folder)
+def make_tagged_subject(tagged_folder):
+    task, data = load(tagged_folder)
     return Subject(model_of(task), task, data, spread(np.arange(len(data)), data.num_frames, 4))
 
 
-def test_sound_multilingual_models_pass(folder):  # noqa: F811
-    found = statuses(make_tagged_subject(folder), ["tags", "search", "fairseq", "cache", "batch"])
+def test_sound_multilingual_models_pass(tagged_folder):
+    found = statuses(make_tagged_subject(tagged_folder), ["tags", "search", "fairseq", "cache", "batch"])
     assert set(found.values()) == {"pass"}
 
 
 @pytest.mark.parametrize("fault", ["first in hypotheses", "in printed texts", "read by the decoder", "in targets"])
-def test_misplaced_tags_are_seen(folder, monkeypatch, fault):  # noqa: F811
-    subject = make_tagged_subject(folder)
+def test_misplaced_tags_are_seen(tagged_folder, monkeypatch, fault):
+    subject = make_tagged_subject(tagged_folder)
     task = subject.task
     build, collate = task.build_generator, subject.dataset.collater
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from test_check import COMPRESSED, make_subject, statuses
-from test_search_of_models import make_searched_model
+from checked_models import COMPRESSED, make_subject, statuses
+from searched_models import make_searched_model
 
 from speechllm_plugin.checking.checks import CHECKS
 from speechllm_plugin.generation import beam_search

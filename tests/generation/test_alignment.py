@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 from commands import MODELS, generate, hypotheses, last_line, succeeded, train
-from test_beam_search_rules import beam_search
-from test_search_of_models import LENGTHS, make_sample, make_searched_model
+from searched_models import LENGTHS, make_sample, make_searched_model
+from searches import beam_search
 from tiny_model import COMPRESSIONS, FEW_ENCODERS, make_model, make_speech, make_tokens, task
 
 from speechllm_plugin.generation.speech_alignment import Alignment, over_frames, over_states

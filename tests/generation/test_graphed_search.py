@@ -8,8 +8,8 @@ from contextlib import nullcontext
 
 import pytest
 import torch
-from test_beam_search_rules import beam_search, random_prefix
-from test_search_of_models import make_sample, make_searched_model
+from searched_models import GRAPHED_OPTIONS, make_sample, make_searched_model
+from searches import beam_search, random_prefix
 from tiny_model import DECODERS, task
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -66,17 +66,6 @@ class RecordedStep:
         self.forget()
 
 
-OPTIONS = {
-    "beam 1": {"beam_size": 1},
-    "beam 20": {"beam_size": 20},
-    "n-grams": {"beam_size": 5, "no_repeat_ngram_size": 2},
-    "length": {"beam_size": 5, "min_len": 6, "max_len_b": 9},
-    "two rooms": {"beam_size": 3, "min_len": 68, "max_len_b": 80, "no_repeat_ngram_size": 3},
-    "no text": {"beam_size": 3, "min_len": 0, "max_len_b": 0},
-    "temperature": {"beam_size": 5, "temperature": 1.5, "unk_penalty": -2.0},
-}
-
-
 def compare(models, sample, options, **generate_options):
     """The recording's n-best lists, which are those of the search without one; and how often it recorded and played."""
     options = {"max_len_b": 15, **options}
@@ -90,7 +79,7 @@ def compare(models, sample, options, **generate_options):
     return graphed.graphed_step
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", GRAPHED_OPTIONS.values(), ids=GRAPHED_OPTIONS)
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_recorded_step_decodes_as_the_search(decoder, options):
     step = compare([make_searched_model(decoder, ("conformer", "xl", "avg"))], make_sample(), options)

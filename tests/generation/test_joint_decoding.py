@@ -3,28 +3,14 @@
 import pytest
 import torch
 from commands import MODELS, generate, hypotheses, last_line, speechllm, succeeded, train
-from test_beam_search_rules import beam_search
-from test_search_of_models import LENGTHS, make_sample, make_searched_model
-from tiny_model import NUM_SPECIAL, NUM_TARGET_WORDS, NUM_TRANSCRIPT_WORDS, task
+from searched_models import LENGTHS, joint_search, make_labels, make_sample, make_searched_model
+from tiny_model import NUM_SPECIAL, NUM_TRANSCRIPT_WORDS, task
 
-from speechllm_plugin.generation.ctc_prefix import SILENT, JointDecoding
+from speechllm_plugin.generation.ctc_prefix import SILENT
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.text_codec import TextCodec
 
 ENCODERS = [("transformer", "none", "none"), ("conformer", "xl", "avg")]
-NUM_LABELS = NUM_SPECIAL + NUM_TRANSCRIPT_WORDS
-
-
-def make_labels():
-    """Target tokens share the few labels; the last one is not spoken."""
-    words = NUM_SPECIAL + torch.arange(NUM_TARGET_WORDS) % NUM_TRANSCRIPT_WORDS
-    return torch.cat([torch.arange(NUM_SPECIAL), words.index_fill(0, torch.tensor(NUM_TARGET_WORDS - 1), SILENT)])
-
-
-def search(model, weight, sample=None, prefix=None, labels=None, **options):
-    joint = JointDecoding(weight, make_labels() if labels is None else labels) if weight else None
-    options = {"beam_size": 5, "max_len_b": 8, "normalize_scores": False, "joint": joint, **options}
-    return beam_search([model], task().target_dictionary, **options).generate(None, sample or make_sample(), prefix)
 
 
 def scores_of_its_own(model, sample, row, tokens):
@@ -35,7 +21,8 @@ def scores_of_its_own(model, sample, row, tokens):
     labels = make_labels()[tokens[:-1]]
     labels = labels[labels != SILENT]
     log_probs = output.ctc.logits[0].log_softmax(-1)[:, None]
-    loss = torch.nn.functional.ctc_loss(log_probs, labels[None], output.ctc.lengths.tolist(), [len(labels)], blank=NUM_LABELS, reduction="sum")
+    blank = NUM_SPECIAL + NUM_TRANSCRIPT_WORDS
+    loss = torch.nn.functional.ctc_loss(log_probs, labels[None], output.ctc.lengths.tolist(), [len(labels)], blank=blank, reduction="sum")
     return decoder.item(), -loss.item()
 
 
@@ -44,7 +31,7 @@ def scores_of_its_own(model, sample, row, tokens):
 @torch.no_grad()
 def test_a_hypothesis_has_the_scores_of_both(decoder, encoder):
     model, sample, weight, num_compared = make_searched_model(decoder, encoder), make_sample(), 0.4, 0
-    for row, best in enumerate(search(model, weight, sample)):
+    for row, best in enumerate(joint_search(model, weight, sample)):
         for hypothesis in best:
             by_decoder, by_ctc = scores_of_its_own(model, sample, row, hypothesis["tokens"])
             if by_ctc > -1e4:  # more labels than states: impossible, but finite here
@@ -57,7 +44,8 @@ def test_a_hypothesis_has_the_scores_of_both(decoder, encoder):
 def test_the_weight_goes_from_the_decoders_texts_to_those_of_ctc(decoder):
     model, sample = make_searched_model(decoder), make_sample()
     alone, hardly, mostly = (
-        [[hypothesis["tokens"].tolist() for hypothesis in hypotheses] for hypotheses in search(model, weight, sample)] for weight in (0, 1e-9, 0.95)
+        [[hypothesis["tokens"].tolist() for hypothesis in hypotheses] for hypotheses in joint_search(model, weight, sample)]
+        for weight in (0, 1e-9, 0.95)
     )
     assert hardly == alone and mostly[0] != alone[0]
 
@@ -66,16 +54,16 @@ def test_the_weight_goes_from_the_decoders_texts_to_those_of_ctc(decoder):
 def test_texts_do_not_depend_on_batch_neighbours(decoder):
     model, sample = make_searched_model(decoder, ENCODERS[1]), make_sample()
     features, lengths = sample["net_input"].values()
-    for row, (length, together) in enumerate(zip(LENGTHS, search(model, 0.3, sample))):
+    for row, (length, together) in enumerate(zip(LENGTHS, joint_search(model, 0.3, sample))):
         one = slice(row, row + 1)
-        (alone,) = search(model, 0.3, {"net_input": {"src_tokens": features[one, :length], "src_lengths": lengths[one]}})
+        (alone,) = joint_search(model, 0.3, {"net_input": {"src_tokens": features[one, :length], "src_lengths": lengths[one]}})
         assert [hypothesis["tokens"].tolist() for hypothesis in together] == [hypothesis["tokens"].tolist() for hypothesis in alone]
 
 
 def test_forced_prefixes_and_rules_hold():
     model = make_searched_model("dfp")
     prefix = torch.tensor([[33, 5]] * 3 + [[33, 2]])  # a tag and a word; in one sentence the end
-    n_best = search(model, 0.3, prefix=prefix, no_repeat_ngram_size=2, min_len=4)
+    n_best = joint_search(model, 0.3, prefix=prefix, no_repeat_ngram_size=2, min_len=4)
     for forced, best in zip(prefix.tolist(), n_best):
         assert all(hypothesis["tokens"].tolist()[:2] == forced for hypothesis in best)
         assert all(len(hypothesis["tokens"]) > 4 or forced[1] == 2 for hypothesis in best)

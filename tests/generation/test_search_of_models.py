@@ -1,37 +1,9 @@
 """Both models under BeamSearch: fairseq's n-best lists, and the speech stored once per sentence whatever the beam."""
 
-import math
-
 import pytest
-import torch
-from test_beam_search_rules import beam_search, compare, random_prefix
-from tiny_model import DECODERS, FEW_ENCODERS, make_model, make_speech, task
-
-LENGTHS = [57, 40, 22, 1]
-OPTIONS = {
-    "len_penalty 0": {"len_penalty": 0.0},
-    "len_penalty 2": {"len_penalty": 2.0},
-    "unnormalised": {"normalize_scores": False},
-    "without unk": {"unk_penalty": math.inf},
-    "with unk": {"unk_penalty": -2.0},
-    "min_len": {"min_len": 6},
-    "max_len": {"max_len_a": 0.05, "max_len_b": 2},
-    "temperature": {"temperature": 1.5},
-    "n-grams": {"no_repeat_ngram_size": 2},
-}
-
-
-def make_searched_model(decoder, encoder=("transformer", "none", "none")):
-    """Ends its texts after a few tokens, at another length in each hypothesis: the end is always among the likely tokens."""
-    model = make_model(decoder, encoder)
-    with torch.no_grad():
-        bias = model.decoder.norm.bias
-        model.decoder.output_projection.weight[task().target_dictionary.eos()] = 4 * bias / bias.square().sum()
-    return model
-
-
-def make_sample(lengths=LENGTHS):
-    return {"net_input": dict(zip(("src_tokens", "src_lengths"), make_speech(lengths)))}
+from searched_models import LENGTHS, SEARCH_OPTIONS, make_sample, make_searched_model
+from searches import beam_search, compare, random_prefix
+from tiny_model import DECODERS, FEW_ENCODERS, make_model, task
 
 
 def compare_with_fairseq(model, options, sample=None, **generate_options):
@@ -53,7 +25,7 @@ def test_n_best_lists_equal_fairseqs(decoder, beam_size):
 
 @pytest.mark.parametrize("beam_size", [1, 5])
 @pytest.mark.parametrize("decoder", ["xattn", "dfp"])
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", SEARCH_OPTIONS.values(), ids=SEARCH_OPTIONS)
 def test_options_act_as_in_fairseq(options, decoder, beam_size):
     compare_with_fairseq(make_searched_model(decoder), {"beam_size": beam_size, **options})
 

@@ -2,15 +2,13 @@
 
 import pytest
 import torch
-from test_beam_search_rules import beam_search, fairseq_generator, random_prefix
-from test_graphed_search import OPTIONS as GRAPHED_OPTIONS
-from test_joint_decoding import search as joint_search
-from test_search_of_models import LENGTHS, OPTIONS, make_sample, make_searched_model
+from searched_models import GRAPHED_OPTIONS, LENGTHS, SEARCH_OPTIONS, joint_search, make_sample, make_searched_model
+from searches import beam_search, fairseq_generator, random_prefix
 from tiny_model import DECODERS, FEW_ENCODERS, task
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
-ALL_OPTIONS = {**OPTIONS, **GRAPHED_OPTIONS, **{f"beam {beam}": {"beam_size": beam} for beam in (1, 2, 5, 13, 20)}}
+ALL_OPTIONS = {**SEARCH_OPTIONS, **GRAPHED_OPTIONS, **{f"beam {beam}": {"beam_size": beam} for beam in (1, 2, 5, 13, 20)}}
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from fairseq.dataclass.configs import FairseqConfig
 from omegaconf import OmegaConf
-from test_languages import folder, make_task, model_of  # noqa: F401
+from tagged_data import make_task, model_of
 from tiny_model import make_config, make_data, make_model, task
 
 from speechllm_plugin.generation.speech_alignment import over_frames, over_states
@@ -71,8 +71,8 @@ def test_long_pictures_are_narrowed_by_means():
     np.testing.assert_allclose(3 * narrow.weights.sum(1), 1, atol=1e-4)
 
 
-def test_pictures_have_the_tag_that_the_search_forces(folder):  # noqa: F811
-    tagged = make_task(folder)
+def test_pictures_have_the_tag_that_the_search_forces(tagged_folder):
+    tagged = make_task(tagged_folder)
     pictures = attention_pictures(model_of(tagged), tagged, "dev", {0: "un deux", 1: ""})
     assert pictures[0].tokens == ["<lang:fr>", "un", "deux", "</s>"]
     assert pictures[1].tokens == ["<lang:de>", "</s>"]  # nothing was recognised
@@ -104,13 +104,13 @@ def save_checkpoint(path, model, task, cfg):
 
 
 @pytest.fixture
-def run(folder):  # noqa: F811
+def run(tagged_folder):
     """A run folder with a checkpoint of a model that compresses; its data is the folder above."""
-    (folder / "run").mkdir()
-    tagged, cfg = make_task(folder), make_config("dfp", COMPRESSED)
+    (tagged_folder / "run").mkdir()
+    tagged, cfg = make_task(tagged_folder), make_config("dfp", COMPRESSED)
     model = tagged.build_model(OmegaConf.structured(make_config("dfp", COMPRESSED, _name="dfp_transformer")))
-    save_checkpoint(folder / "run" / "average.pt", model, tagged, cfg)
-    return folder / "run"
+    save_checkpoint(tagged_folder / "run" / "average.pt", model, tagged, cfg)
+    return tagged_folder / "run"
 
 
 def watched(monkeypatch):

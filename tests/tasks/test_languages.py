@@ -10,53 +10,20 @@ import torch
 from fairseq.criterions.label_smoothed_cross_entropy import (
     LabelSmoothedCrossEntropyCriterion,
 )
-from omegaconf import OmegaConf
-from tiny_model import FEATURE_DIM, SIZES, batch_of, make_model
+from tagged_data import WORDS, load, make_task, model_of
+from tiny_model import FEATURE_DIM, batch_of, make_model
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.row_dataset import repeated_rows, temperature_repeats
 from speechllm_plugin.data.speech_texts import drawn
-from speechllm_plugin.models.config import DFPConfig
-from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 PAD, EOS = 1, 2
-WORDS = {"en": ["one", "two", "three"], "de": ["eins", "zwei", "drei"], "fr": ["un", "deux", "trois"]}
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Utterances of 9 to 30 frames with translations into German and French, and a configuration that wants tags."""
-    (tmp_path / "target.txt").write_text("".join(f"{word} 1\n" for word in ["<lang:de>", "<lang:en>", "<lang:fr>", *sum(WORDS.values(), [])]))
-    (tmp_path / "transcript.txt").write_text("".join(f"{word} 1\n" for word in WORDS["en"]))
-    rng, rows = np.random.default_rng(0), []
-    for number in range(40):
-        language, numbers = ("de", "fr")[number % 4 == 0], rng.integers(0, 3, rng.integers(1, 4))
-        np.save(tmp_path / f"{number}.npy", rng.standard_normal((int(rng.integers(9, 30)), FEATURE_DIM)).astype(np.float32))
-        source, target = (" ".join(WORDS[lang][word] for word in numbers) for lang in ("en", language))
-        n_frames = len(np.load(tmp_path / f"{number}.npy"))
-        rows.append(manifest.Utterance(f"u{number}", f"{number}.npy", n_frames, target, "", source, "en", language))
-    for split in ("train", "dev"):
-        manifest.write(tmp_path / f"{split}.tsv", rows)
-    return tmp_path
-
-
-def make_task(folder, **settings):
-    values = {"vocab_filename": "target.txt", "transcript_vocab_filename": "transcript.txt", "input_feat_per_channel": FEATURE_DIM}
-    values |= {"prepend_tgt_lang_tag": "true", **settings}
-    (folder / "config.yaml").write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
-    return SpeechLLMSpeechToTextTask(SpeechToTextTaskConfig(data=str(folder), seed=1))
-
-
-def load(folder, split="dev", **settings):
-    task = make_task(folder, **settings)
-    task.load_dataset(split, combine=split == "train")
-    return task, task.datasets[split]
-
-
-def test_the_decoder_reads_the_tag_and_no_loss_counts_it(folder):
-    task, data = load(folder)
-    _, untagged = load(folder, prepend_tgt_lang_tag="false")
+def test_the_decoder_reads_the_tag_and_no_loss_counts_it(tagged_folder):
+    task, data = load(tagged_folder)
+    _, untagged = load(tagged_folder, prepend_tgt_lang_tag="false")
     batch, plain = batch_of(data, [3, 4, 5]), batch_of(untagged, [3, 4, 5])
     tags = [task.target_dictionary.index(f"<lang:{'fr' if row % 4 == 0 else 'de'}>") for row in batch["id"].tolist()]
     assert batch["tag"].tolist() == tags and batch["net_input"]["prev_output_tokens"][:, 1].tolist() == tags
@@ -67,8 +34,8 @@ def test_the_decoder_reads_the_tag_and_no_loss_counts_it(folder):
 
 
 @pytest.mark.parametrize("ours", [True, False])
-def test_losses_are_those_of_the_positions_after_the_tag(folder, ours):
-    task, data = load(folder)
+def test_losses_are_those_of_the_positions_after_the_tag(tagged_folder, ours):
+    task, data = load(tagged_folder)
     batch = batch_of(data, [1, 4, 6])
     logits = torch.randn(3, batch["target"].size(1), len(task.target_dictionary))
     model = torch.nn.Module()
@@ -82,16 +49,6 @@ def test_losses_are_those_of_the_positions_after_the_tag(folder, ours):
     expected, _, _ = criterion(model, shifted)
     torch.testing.assert_close(loss, expected)
     assert sample_size == (batch["target"] != PAD).sum()
-
-
-def model_of(task):
-    config = DFPConfig(_name="dfp_transformer", **{**SIZES, "encoder": "transformer", "ctc_layer": 1})
-    torch.manual_seed(1)
-    model = task.build_model(OmegaConf.structured(config))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model.eval()
 
 
 def decode(task, model, batch, **options):
@@ -111,8 +68,8 @@ def decode(task, model, batch, **options):
 
 
 @pytest.mark.parametrize("options", [{}, {"prefix_size": 1}, {"prefix_size": 2}, {"sampling": True}], ids=str)
-def test_every_hypothesis_begins_with_the_tag_of_its_row(folder, options):
-    task, data = load(folder)
+def test_every_hypothesis_begins_with_the_tag_of_its_row(tagged_folder, options):
+    task, data = load(tagged_folder)
     batch = batch_of(data, [3, 4, 5])
     generator, n_best = decode(task, model_of(task), batch, **options)
     for row, hypotheses in enumerate(n_best):
@@ -124,27 +81,27 @@ def test_every_hypothesis_begins_with_the_tag_of_its_row(folder, options):
     assert (batch["target"][:, 0] == PAD).all()
 
 
-def test_the_configuration_names_the_language_where_nothing_else_does(folder):
-    task = make_task(folder, tgt_lang="fr")
+def test_the_configuration_names_the_language_where_nothing_else_does(tagged_folder):
+    task = make_task(tagged_folder, tgt_lang="fr")
     lengths = [20, 11]
     data = task.build_dataset_for_inference([np.random.randn(length, FEATURE_DIM).astype(np.float32) for length in lengths], lengths)
     batch = {"net_input": batch_of(data)["net_input"]}  # as fairseq-interactive hands it on
     _, n_best = decode(task, model_of(task), batch)
     assert {int(hypothesis["tokens"][0]) for hypotheses in n_best for hypothesis in hypotheses} == {task.target.tag("fr")}
     with pytest.raises(ValueError, match="fairseq-interactive: a tag needs its language: .* name tgt_lang in .*config.yaml"):
-        task = make_task(folder)
+        task = make_task(tagged_folder)
         decode(task, model_of(task), batch)
 
 
-def test_a_language_without_a_tag_is_named(folder):
-    rows = manifest.read(folder / "dev.tsv")
-    manifest.write(folder / "dev.tsv", [*rows[:2], manifest.Utterance("x", "0.npy", rows[0].n_frames, "uno", "", "one", "en", "es")])
+def test_a_language_without_a_tag_is_named(tagged_folder):
+    rows = manifest.read(tagged_folder / "dev.tsv")
+    manifest.write(tagged_folder / "dev.tsv", [*rows[:2], manifest.Utterance("x", "0.npy", rows[0].n_frames, "uno", "", "one", "en", "es")])
     with pytest.raises(ValueError, match="utterance x: the tag <lang:es> of its language is not in target.txt"):
-        load(folder)
+        load(tagged_folder)
 
 
-def test_the_task_of_an_utterance_depends_on_seed_epoch_and_id_alone(folder):
-    task, data = load(folder, "train", transcribe_probability=0.25)
+def test_the_task_of_an_utterance_depends_on_seed_epoch_and_id_alone(tagged_folder):
+    task, data = load(tagged_folder, "train", transcribe_probability=0.25)
     names = {task.target.tag(language): language for language in WORDS}
 
     def languages(data):
@@ -162,13 +119,13 @@ def test_the_task_of_an_utterance_depends_on_seed_epoch_and_id_alone(folder):
     assert seen[0] != seen[1] != seen[2]
     transcribed = np.mean([language == "en" for drawn_languages in seen for language in drawn_languages.values()])
     assert 0.1 < transcribed < 0.45
-    _, again = load(folder, "train", transcribe_probability=0.25)  # a resumed run, or another rank, with other rows around
+    _, again = load(tagged_folder, "train", transcribe_probability=0.25)  # a resumed run, or another rank, with other rows around
     again.set_epoch(2)
     assert languages(again) == seen[1]
-    _, other_seed = load(folder, "train", transcribe_probability=0.25)
+    _, other_seed = load(tagged_folder, "train", transcribe_probability=0.25)
     other_seed.seed = 5
     assert languages(other_seed) != seen[0]
-    _, validation = load(folder, "dev", transcribe_probability=0.25)
+    _, validation = load(tagged_folder, "dev", transcribe_probability=0.25)
     assert "en" not in languages(validation).values()
 
 
@@ -201,8 +158,10 @@ def test_temperature_gives_every_language_its_share(alpha):
     np.testing.assert_allclose(np.mean(counts, axis=0)[languages == "de-en"].mean(), repeats[0], atol=0.02)
 
 
-def test_repeated_rows_are_batched_augmented_apart_and_drawn_anew_each_epoch(folder):
-    task, data = load(folder, "train", sampling_alpha=0.01, transforms='{"_train": ["specaugment"]}', specaugment="{freq_mask_N: 2, freq_mask_F: 6}")
+def test_repeated_rows_are_batched_augmented_apart_and_drawn_anew_each_epoch(tagged_folder):
+    task, data = load(
+        tagged_folder, "train", sampling_alpha=0.01, transforms='{"_train": ["specaugment"]}', specaugment="{freq_mask_N: 2, freq_mask_F: 6}"
+    )
     epochs = []
     for seed in (1, 2):
         np.random.seed(seed)
@@ -222,18 +181,18 @@ def test_repeated_rows_are_batched_augmented_apart_and_drawn_anew_each_epoch(fol
     assert batch["id"].tolist() == [second] * 2
 
 
-def test_training_goes_on_only_with_the_vocabularies_of_the_checkpoint(folder):
-    task = make_task(folder)
+def test_training_goes_on_only_with_the_vocabularies_of_the_checkpoint(tagged_folder):
+    task = make_task(tagged_folder)
     state = task.state_dict()
     task.load_state_dict(state)
     task.load_state_dict({})
-    (folder / "transcript.txt").write_text("three 1\ntwo 1\none 1\n")
+    (tagged_folder / "transcript.txt").write_text("three 1\ntwo 1\none 1\n")
     with pytest.raises(ValueError, match="its transcript vocabulary is not the one that the checkpoint was trained with"):
-        make_task(folder).load_state_dict(state)
+        make_task(tagged_folder).load_state_dict(state)
 
 
-def test_a_dummy_batch_counts_in_no_statistics(folder):
-    task = make_task(folder)
+def test_a_dummy_batch_counts_in_no_statistics(tagged_folder):
+    task = make_task(tagged_folder)
     model = make_model("dfp", ("conformer", "xl", "none"))
     norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm1d)]
     seen = []
