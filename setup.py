@@ -27,6 +27,7 @@ EXTRAS = {
     "bench": ["matplotlib>=3.8"],  # speechllm bench --plot; wheels
     "report": ["matplotlib>=3.8", "jinja2>=3.1"],  # speechllm report: charts and the page, which escapes all texts; wheels
     "asian": ["sacrebleu[ja,ko]>=2.4"],  # BLEU of Japanese and Korean, whose words need a dictionary to be told apart
+    "slurm": ["submitit>=1.5"],  # recipes/study.sh --slurm
     "demo": ["espeakng-loader>=0.2.4"],  # espeak-ng and its voices in one wheel: speech without a download of recordings
     # pangolinn: behaviour suites for padding and causality; xdist: tests on several cores
     "test": ["pytest>=8", "pytest-xdist>=3.6", "pangolinn>=0.0.1"],

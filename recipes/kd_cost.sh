@@ -13,10 +13,10 @@ shift $(($# > 0))
 
 source "$recipes/environment.sh"
 source "$recipes/pipeline.sh"
-source "$recipes/experiment.sh"
 source "$training"
 for model in "${models[@]}"; do
-  use_model "$model"
+  words=$(experiments model-args "$model" "$training")
+  mapfile -t MODEL_ARGS <<<"$words"
   printf '%s ' "$(basename "$model" .sh)"
   python3 "$recipes/kd_cost.py" "$data" "${plugin_args[@]}" "${optimizer_args[@]}" "${MODEL_ARGS[@]}" "${TRAINING_ARGS[@]}" "$@"
 done

@@ -14,8 +14,9 @@
 #   summary SPLIT OUT...                     the table (parameters, scores, speeds) and where every file went
 # With dry_run=1 the stages print the commands that they would run, and how much training is to be expected.
 set -euo pipefail
-dry_run=${dry_run:-}
+dry_run=${dry_run:-} expected_frames=${expected_frames:-0}  # frames of a training set that a dry run does not find, if they are known
 SCORE_ARGS=() SILENCE_ARGS=() REPORT_ARGS=()
+declare -A VOCAB_SIZE=()  # of training files for recipes/study.sh
 
 pipeline_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 speechllm=(python3 -m speechllm_plugin.commands.cli)
@@ -27,6 +28,11 @@ optimizer_args=(
   --log-format json --log-interval 50
 )
 decoding_args=(--beam 5 --no-repeat-ngram-size 5 --unkpen 10000)
+
+# experiments COMMAND...: what is planned and tabulated in Python.
+experiments() {
+  python3 -m speechllm_plugin.experiments "$@"
+}
 
 prepare() {
   local data=$1
@@ -63,7 +69,7 @@ train() {
 
 # show_validations COMMAND...: its output goes to run_stage's log; the console (3) sees a short line per validation.
 show_validations() {
-  "$@" 2>&1 | python3 "$pipeline_root/recipes/show_validations.py"
+  "$@" 2>&1 | experiments show-validations
 }
 
 average() {
@@ -122,7 +128,7 @@ run_pipeline() {
 }
 
 summary() {
-  python3 "$pipeline_root/recipes/summary.py" "$@"
+  experiments summary "$@"
 }
 
 # run_stage NAME PRODUCT LOG STAMP OPTIONS [INPUT...] -- COMMAND...
@@ -143,7 +149,7 @@ run_stage() {
     printf '          $'
     printf ' %q' "$@"
     printf '\n'
-    [[ $name != train ]] || expected_work "$2"
+    [[ $name != train ]] || echo "          # $(experiments expected-work "$2" "$expected_frames" "${TRAINING_ARGS[@]}")"
     return
   fi
   rm -f "$stamp"
@@ -155,36 +161,6 @@ run_stage() {
   fi
   echo "$options" >"$stamp"
   echo "          done in $((SECONDS - start)) s"
-}
-
-# expected_work DATA: the bounds that TRAINING_ARGS set on one GPU, added up in expected_total; frames are 10 ms.
-expected_total=(0 0 0)  # trainings, updates, frames
-expected_work() {
-  local frames='' updates per_update work
-  updates=$(last_value --max-update) per_update=$(($(last_value --max-tokens) * $(last_value --update-freq 1)))
-  [[ ! -e $1/train.tsv ]] || frames=$(awk -F'\t' 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "n_frames") column = i; next } { sum += $column } END { print sum }' "$1/train.tsv")
-  frames=${frames:-$(expected_frames "$1")}
-  work="at most $(grouped "$updates") updates of up to $(grouped "$per_update") frames on one GPU"
-  ((!${frames:-0})) || work+=", $((updates * (frames < per_update ? frames : per_update) / frames)) times the $(grouped "$frames") of the training set"
-  echo "          # $work"
-  ((!${frames:-0} || frames > per_update)) || per_update=$frames
-  expected_total=($((expected_total[0] + 1)) $((expected_total[1] + updates)) $((expected_total[2] + updates * per_update)))
-}
-
-grouped() {
-  sed -E ':again; s/([0-9])([0-9]{3})($|,)/\1,\2\3/; t again' <<<"$1"
-}
-
-# expected_frames DATA: what is known of a training set before it is prepared; the caller may define this anew.
-expected_frames() { :; }
-
-# last_value FLAG [DEFAULT]: the value that fairseq-train takes from TRAINING_ARGS.
-last_value() {
-  local index value=${2:-}
-  for index in "${!TRAINING_ARGS[@]}"; do
-    [[ ${TRAINING_ARGS[index]} != "$1" ]] || value=${TRAINING_ARGS[index + 1]}
-  done
-  echo "$value"
 }
 
 is_done() {  # PRODUCT STAMP OPTIONS [INPUT...]

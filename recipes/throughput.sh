@@ -15,8 +15,8 @@ source "$recipes/pipeline.sh"
 source "$recipes/training/paper.sh"
 data=$out/data
 [[ -e $data/config.yaml ]] || python3 "$recipes/synthetic_data.py" "$data"
-echo "| model | training arguments | frames/s | hours for 100,000 updates | GPU GiB in training | decoding sentences/s |
-|---|---|---|---|---|---|" >"$out/throughput.md"
+mkdir -p "$out"
+experiments throughput >"$out/throughput.md"
 for model in "${models[@]}"; do
   source "$model"
   name=$(basename "$model" .sh)
@@ -26,18 +26,6 @@ for model in "${models[@]}"; do
   fairseq-generate "$data" --path "$out/$name/checkpoint_last.pt" --gen-subset dev "${plugin_args[@]}" "${decoding_args[@]}" --max-tokens 80000 \
     --min-len 25 --max-len-b 25 >>"$log" 2>&1
   rm -r "${out:?}/$name"
-  python3 - "$log" "$name" "$*" >>"$out/throughput.md" <<'PY'
-import json, re, statistics, sys
-
-path, name, arguments = sys.argv[1:]
-log = open(path, encoding="utf-8").read()
-steps = [json.loads(line) for line in re.findall(r"train_inner \| (\{.*\})", log)]
-speeds = [float(step["frames_per_second"]) for step in steps]  # of ten updates each, the first ones warming up
-total = re.search(r"total memory = ([\d.]+) GB", log)
-memory = f"{float(total[1]) - min(float(step['gb_free']) for step in steps):.1f}" if total else "-"
-speed = statistics.median(speeds[len(speeds) // 2 :])
-decoding = re.findall(r"([\d.]+) sentences/s", log)[-1]
-print(f"| {name} | {arguments or 'float32'} | {speed:,.0f} | {100_000 * 320_000 / speed / 3600:,.0f} | {memory} | {float(decoding):.1f} |")
-PY
+  experiments throughput "$log" "$name" "$*" >>"$out/throughput.md"
   tail -n 1 "$out/throughput.md"
 done

@@ -22,8 +22,7 @@
 #   --silence               decode a test set without speech as well (`speechllm silence`)
 #   FAIRSEQ_TRAIN_ARGUMENT  replaces or adds to the training file's, as in: -- --init-encoder-from ASR/average.pt
 set -euo pipefail
-corpus=covost2 recipes=$(cd "$(dirname "$0")/.." && pwd)
-source "$recipes/run_one.sh"
-parse_arguments "SOURCES TARGETS MODEL_FILE" "$@"
-source_lang=${positional[0]} targets=${positional[1]} model=${positional[2]}
-run_one
+recipes=$(cd "$(dirname "$0")/.." && pwd)
+source "$recipes/help.sh"
+source "$recipes/environment.sh"
+exec python3 -m speechllm_plugin.experiments run covost2 "$@"

@@ -23,8 +23,7 @@
 #   --silence               decode a test set without speech as well (`speechllm silence`)
 #   FAIRSEQ_TRAIN_ARGUMENT  replaces or adds to the training file's, as in: -- --init-encoder-from ASR/average.pt
 set -euo pipefail
-corpus=mustc recipes=$(cd "$(dirname "$0")/.." && pwd)
-source "$recipes/run_one.sh"
-parse_arguments "LANGUAGES MODEL_FILE" "$@"
-targets=${positional[0]} model=${positional[1]}
-run_one
+recipes=$(cd "$(dirname "$0")/.." && pwd)
+source "$recipes/help.sh"
+source "$recipes/environment.sh"
+exec python3 -m speechllm_plugin.experiments run mustc "$@"

@@ -4,7 +4,7 @@ import json
 import re
 import statistics
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 QUANTITIES = {"loss": "Loss", "nll_loss": "NLL", "ctc_loss": "CTC loss"}
 TRAIN = "train"
@@ -17,6 +17,10 @@ _PEAK_MEMORY = re.compile(r"peak memory: process ([\d,]+) MiB(?:, GPU ([\d,]+) M
 _COMMAND = "$ fairseq-generate "
 _DATA_FOLDER = re.compile(rf"^{re.escape(_COMMAND)}(.+?) --", re.MULTILINE)
 _SPEED, _NO_UPDATE = "frames_per_second", -1
+_STEPS = "train_inner"  # what fairseq calls its lines between the ends of epochs
+_TOTAL_MEMORY = re.compile(r"total memory = ([\d.]+) GB")
+VALIDATION = "dev"  # the validation set of the recipes
+_VALIDATED = re.compile(rf'"{VALIDATION}_(\w+)": "([^"]*)')
 
 
 class Curve(NamedTuple):
@@ -56,10 +60,17 @@ class DecodingLog(NamedTuple):
     @property
     def seconds(self) -> float | None:
         """From the speed, as fairseq rounds seconds to tenths."""
-        return self.num_sentences / self.sentences_per_second if self.sentences_per_second else None
+        return self.num_sentences / self.sentences_per_second if self.num_sentences and self.sentences_per_second else None
 
 
-def read_training(path) -> TrainingLog | None:
+class Throughput(NamedTuple):
+    """Of a training. frames_per_second: the median over the second half of its lines; gpu_gibibytes: at most, None without a GPU."""
+
+    frames_per_second: float
+    gpu_gibibytes: float | None
+
+
+def read_training(path: Path | str) -> TrainingLog | None:
     """The TrainingLog of a file with fairseq's JSON lines (--log-format json); None where there is no file.
 
     Where a training was resumed or begun anew, what it had logged from the update on where it goes on does not count.
@@ -67,9 +78,10 @@ def read_training(path) -> TrainingLog | None:
     text = _text(path)
     if text is None:
         return None
-    points, num_damaged = {}, 0
+    points: dict[tuple[str, str], dict[int, float]] = {}
+    num_damaged = 0
     for name, line in _JSON_LINE.findall(text):
-        if name == "train_inner":  # between the epochs
+        if name == _STEPS:
             continue
         try:
             values = json.loads(line)
@@ -86,7 +98,7 @@ def read_training(path) -> TrainingLog | None:
     return TrainingLog(curves, _whole(_last(_PARAMETERS, text)), statistics.median(speeds) if speeds else None, num_damaged)
 
 
-def read_decoding(path) -> DecodingLog | None:
+def read_decoding(path: Path | str) -> DecodingLog | None:
     """The DecodingLog of a file, of the last command in it; None where there is no file."""
     text = _text(path)
     if text is None:
@@ -106,20 +118,44 @@ def read_decoding(path) -> DecodingLog | None:
     )
 
 
-def _text(path):
+def read_throughput(path: Path | str) -> Throughput:
+    """The Throughput of a training, whose first lines are warming up.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has no line between the ends of epochs.
+    """
+    text = _text(path)
+    if text is None:
+        raise FileNotFoundError(f"{path}: no such log")
+    steps = [json.loads(line) for name, line in _JSON_LINE.findall(text) if name == _STEPS]
+    if not steps:
+        raise ValueError(f"{path}: no update was logged; train longer, or with a smaller --log-interval")
+    speeds = [float(step[_SPEED]) for step in steps]
+    total = _TOTAL_MEMORY.search(text)
+    gibibytes = float(total[1]) - min(float(step["gb_free"]) for step in steps) if total else None
+    return Throughput(statistics.median(speeds[len(speeds) // 2 :]), gibibytes)
+
+
+def validation(line: str) -> dict[str, str]:
+    """What a line of fairseq-train says of a validation, by quantity; nothing for any other line, or where it is damaged."""
+    return dict(_VALIDATED.findall(line)) if f'"{VALIDATION}_num_updates"' in line else {}
+
+
+def _text(path: Path | str) -> str | None:
     # Only ASCII lines are looked for; what else a program printed need not be UTF-8.
     path = Path(path)
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None
 
 
-def _last(pattern, text):
+def _last(pattern: re.Pattern[str], text: str) -> Any:
     matches = pattern.findall(text)
     return matches[-1] if matches else None
 
 
-def _whole(text):
+def _whole(text: str | None) -> int | None:
     return int(text.replace(",", "")) if text else None
 
 
-def _number(text):
+def _number(text: str | None) -> float | None:
     return float(text.replace(",", "")) if text else None

@@ -30,6 +30,8 @@ class Corpus:
     multilingual_vocab_size: pieces of a target vocabulary for several languages.
     transcript_vocab_size: pieces of the transcript vocabulary.
     training_file: file of recipes/training that experiments use.
+    into: the language that experiments translate into, if they differ in the languages that they translate from; None: in those they translate into.
+    study_tasks: what recipes/study.sh trains where --tasks is not given.
     rows_name_languages: the languages stand in the rows; the flags may be left out.
     """
 
@@ -43,6 +45,8 @@ class Corpus:
     multilingual_vocab_size: int
     transcript_vocab_size: int
     training_file: str = "paper.sh"
+    into: str | None = None
+    study_tasks: tuple[str, ...] = ("asr", "st-multi")
     rows_name_languages: bool = False
 
     def recognises(self, root: str | Path) -> bool:
@@ -61,6 +65,7 @@ CORPORA = {
         directions=mustc.directions,
         splits=("train", "dev", "tst-COMMON"),
         test_split="tst-COMMON",
+        study_tasks=("asr", "st-es", "st-de", "st-multi"),
         **MUSTC_SIZES,
     ),
     "covost2": Corpus(
@@ -71,6 +76,7 @@ CORPORA = {
         splits=("train", "dev", "test"),
         test_split="test",
         training_file="paper_covost2.sh",
+        into="en",
         **COVOST2_SIZES,
     ),
     "tsv": Corpus(

@@ -56,7 +56,7 @@ MAY_IMPORT_FAIRSEQ = {
     "distillation.fairseq_teacher",
 }
 # Neither fairseq nor torch, also not through what they import.
-LIGHT = {"commands.cli", "commands.translate", "files.atomic", "scoring", "data.manifest", "outputs", "preparation", "text"}
+LIGHT = {"commands.cli", "commands.translate", "experiments", "files.atomic", "scoring", "data.manifest", "outputs", "preparation", "text"}
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "misc"}
 
 

@@ -162,13 +162,13 @@ def test_a_condition_needs_a_column(corpus, tmp_path, capsys):
 @pytest.mark.end_to_end
 def test_recipes_pass_values_with_spaces(corpus, tmp_path):
     training = tmp_path / "training.sh"
-    training.write_text("PREPARE_ARGS=(--workers 1 --features online) TRAINING_ARGS=() GENERATION_ARGS=() AVERAGE_LAST=1\ntrain() { exit 0; }\n")
+    training.write_text("PREPARE_ARGS=(--workers 1 --features online) TRAINING_ARGS=(--max-update nothing-is-trained) AVERAGE_LAST=1\n")
     options = ["--root", corpus.root, "--training", training, "--out", tmp_path / "out", "--vocab-size", 9, "--transcript-vocab-size", 9]
     conditions = ["--hold-out", GREEK, "--hold-out", "age=age 0"]
     process = bash(
         ROOT / "recipes/covost2/run.sh", *options, *conditions, "en", "de", ROOT / "recipes/models/row1_xattn_transformer.sh", cwd=tmp_path
     )
-    assert process.returncode == 0, process.stderr
+    assert process.returncode == 1 and "pipeline: error: train: failed" in process.stderr, process.stderr
     assert f"train: held out 3 of 8 rows: {GREEK}\n" in process.stdout and "train: held out 3 of 8 rows: age=age 0\n" in process.stdout
     assert accents(manifests_in(tmp_path / "out/st-en-de/data")["train"]) == {"scotland": 2}
 

@@ -1,0 +1,30 @@
+"""`python3 -m speechllm_plugin.experiments COMMAND ARGUMENT...`: what the files in recipes call."""
+
+import importlib
+import sys
+
+# command: module with main(arguments)
+COMMANDS = {
+    "run": "run_one",
+    "study": "study",
+    "summary": "summary_table",
+    "model-args": "training_file",
+    "expected-work": "expected_work",
+    "show-validations": "validations",
+    "throughput": "throughput",
+}
+
+
+def main(command: str, *arguments: str) -> None:
+    module = importlib.import_module(f"speechllm_plugin.experiments.{COMMANDS[command]}")
+    try:
+        module.main(*arguments)
+    except (ValueError, OSError) as error:
+        print(f"{command}: error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell that was interrupted
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

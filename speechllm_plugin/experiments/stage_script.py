@@ -1,0 +1,38 @@
+"""Stages of recipes/pipeline.sh in the order in which an experiment runs them, as a shell script."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+class StageScript:
+    """Lines of bash: the arrays that the stages read, and their calls. A stage that fails ends the script with its message."""
+
+    def __init__(self, dry_run: bool | None = None):
+        """dry_run: whether the stages only print their commands; None where the environment says it."""
+        self.lines = [] if dry_run is None else [f"dry_run={'1' if dry_run else ''}"]
+        self.lines += [f"source {shlex.quote(str(RECIPES / name))}" for name in ("pipeline.sh", "distillation.sh")]
+
+    def set(self, name: str, value: int | list[str]) -> None:
+        self.lines.append(f"{name}={value}" if isinstance(value, int) else f"{name}=({shlex.join(value)})")
+
+    def call(self, stage: str, *words: str | Path | int) -> None:
+        self.lines.append(shlex.join([stage, *map(str, words)]))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+    def run(self, **settings: Any) -> subprocess.CompletedProcess:
+        """The ended process; settings as of subprocess.run."""
+        sys.stdout.flush()
+        return subprocess.run(["bash", "-euo", "pipefail", "-c", str(self)], **settings)
+
+
+def visible_gpus() -> int:
+    """The GPUs that torch sees. It is asked in a process of its own: loading it takes seconds and memory that this one does not need."""
+    command = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
+    return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)

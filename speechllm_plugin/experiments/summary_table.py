@@ -1,0 +1,58 @@
+"""The table that ends a recipe: parameters, scores and speeds of finished experiments, and where their files are."""
+
+import json
+from pathlib import Path
+
+from speechllm_plugin.files import text_table
+from speechllm_plugin.outputs import logs
+
+COUNTED_METRICS = {"wer": "WER", "wer_normalised": "WER norm.", "cer": "CER", "bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
+SPEEDS = ("training frames/s", "decoding sentences/s")
+NOT_KNOWN = "-"  # not scored with this metric, or not logged: fairseq's own criterions do not count frames
+FILES = {
+    "training log": "train.log",
+    "checkpoints": "checkpoints",
+    "averaged model": "average.pt",
+    "hypotheses": "generate-{split}.txt",
+    "scores": "score-{split}.json",
+}
+
+
+def cells_of(out: Path, split: str) -> dict[str, str]:
+    """One experiment's cells, by heading.
+
+    Raises:
+        FileNotFoundError: it has not been scored.
+        ValueError: its training has not ended an epoch, or its logs lack the number of parameters or the speed of decoding.
+    """
+    metrics = json.loads((out / f"score-{split}.json").read_text(encoding="utf-8"))["metrics"]
+    training, decoding = logs.read_training(out / "train.log"), logs.read_decoding(out / f"generate-{split}.log")
+    if training is None or training.num_parameters is None:
+        raise ValueError(f"{out / 'train.log'}: does not say how many parameters the model has; train again")
+    if (logs.TRAIN, "loss") not in training.curves:
+        raise ValueError(f"{out / 'train.log'}: no epoch is complete; train longer")
+    if decoding is None or decoding.sentences_per_second is None:
+        raise ValueError(f"{out / f'generate-{split}.log'}: does not say how fast was decoded; decode again")
+    return {
+        "experiment": str(Path(*out.parts[-2:])),
+        "parameters": f"{training.num_parameters:,}",
+        **{heading: f"{metrics[name]['score']:.2f}" for name, heading in COUNTED_METRICS.items() if name in metrics},
+        SPEEDS[0]: f"{training.frames_per_second:,.0f}" if training.frames_per_second else NOT_KNOWN,
+        SPEEDS[1]: f"{decoding.sentences_per_second:.1f}",
+    }
+
+
+def table(experiments: list[dict[str, str]]) -> list[str]:
+    """Aligned lines; metrics are those of any experiment, in the order of COUNTED_METRICS."""
+    metrics = [heading for heading in COUNTED_METRICS.values() if any(heading in cells for cells in experiments)]
+    headings = ["experiment", "parameters", *metrics, *SPEEDS]
+    return text_table.aligned(headings, [[cells.get(heading, NOT_KNOWN) for heading in headings] for cells in experiments])
+
+
+def main(split: str, *folders: str) -> None:
+    outs = [Path(folder) for folder in folders]
+    print(f"\n{split}", *table([cells_of(out, split) for out in outs]), "", sep="\n")
+    for out in outs:
+        print(out)
+        for what, name in FILES.items():
+            print(f"  {what:<15} {out / name.format(split=split)}")

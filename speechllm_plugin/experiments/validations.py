@@ -1,0 +1,21 @@
+"""The output of fairseq-train passed on line by line, with a short line per validation for the console (file descriptor 3)."""
+
+import io
+import os
+import sys
+
+from speechllm_plugin.outputs.logs import validation
+
+NAMES = {"num_updates": "update", "loss": "loss", "accuracy": "accuracy", "ctc_wer": "ctc_wer"}
+
+
+def main() -> None:
+    for stream in (sys.stdin, sys.stdout):
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(errors="surrogateescape", line_buffering=True)  # what a program prints need not be UTF-8
+    with os.fdopen(3, "w", buffering=1) as console:
+        for line in sys.stdin:
+            sys.stdout.write(line)
+            values = validation(line)
+            if values:
+                print("          dev", *(f" {shown} {values[name]}" for name, shown in NAMES.items() if name in values), file=console)

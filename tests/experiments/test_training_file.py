@@ -1,0 +1,108 @@
+"""What training files make of model files, of GPUs and of the work to expect, before any command runs."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from speechllm_plugin.experiments import expected_work, training_file
+from speechllm_plugin.experiments.expected_work import Work
+from speechllm_plugin.experiments.training_file import last_value
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A training file of this text."""
+
+    def run(text):
+        path = tmp_path / "training.sh"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return run
+
+
+@pytest.mark.parametrize(("training", "frames"), [("paper.sh", 320_000), ("paper_covost2.sh", 256_000)])
+@pytest.mark.parametrize("gpus", [1, 2, 4, 8])
+def test_an_update_has_the_papers_frames_on_any_number_of_gpus(training, frames, gpus):
+    arguments = training_file.read(RECIPES / "training" / training).training_args_on(gpus)
+    assert gpus * int(last_value(arguments, "--max-tokens")) * int(last_value(arguments, "--update-freq")) == frames
+
+
+def test_a_number_of_gpus_that_would_change_the_batch_is_refused():
+    with pytest.raises(ValueError, match="--update-freq 8 cannot be shared among 3 GPUs"):
+        training_file.read(RECIPES / "training/paper.sh").training_args_on(3)
+
+
+@pytest.mark.parametrize(("row", "expected"), [("row5.1_*", (4, 3, 2)), ("row3_*", (None, None, 6)), ("row6_*", (None, None, 11))])
+def test_a_training_file_can_divide_the_layers_of_a_model(row, expected, write, capsys):
+    path = write("LAYERS_DIVIDED_BY=3 SIZE_ARGS=(--dropout 0) AVERAGE_LAST=1")
+    (model_file,) = (RECIPES / "models").glob(f"{row}.sh")
+    words = training_file.read(path).model_args(model_file)
+    for flag, value in zip(("--encoder-layers", "--ctc-layer", "--decoder-layers"), expected):
+        assert (flag in words) == (value is not None) and (value is None or int(last_value(words, flag)) == value)
+    assert last_value(words, "--dropout") == "0"
+    training_file.main(str(model_file), str(path))
+    assert capsys.readouterr().out.splitlines() == words
+
+
+@pytest.mark.parametrize("path", sorted((RECIPES / "training").glob("*[!r].sh")), ids=lambda path: path.name)
+def test_every_training_file_has_its_settings(path):
+    training = training_file.read(path)
+    assert training.training_args and training.generation_args and training.average_last == 5 and training.teacher_args
+    assert all(isinstance(value, str) for value in training.vocab_size.values())
+
+
+ERRORS = {
+    "AVERAGE_LAST=1 TRAINING_ARG=()": "sets TRAINING_ARG, which is none of AVERAGE_LAST PREPARE_ARGS TRAINING_ARGS",
+    "AVERAGE_LAST=1 training_args=()": "sets training_args, which is none of",
+    "AVERAGE_LAST=five": "AVERAGE_LAST must be a whole number, but is five",
+    "AVERAGE_LAST=(1)": r"AVERAGE_LAST must be a number, but is \['1'\]",
+    "AVERAGE_LAST=1 TRAINING_ARGS=--cpu": "TRAINING_ARGS must be an array, but is '--cpu'",
+    "AVERAGE_LAST=1 TRAINING_ARGS=([a]=b)": "TRAINING_ARGS must be an array, but is {'a': 'b'}",
+    "AVERAGE_LAST=1 VOCAB_SIZE=(48)": r"VOCAB_SIZE must be an array with keys, but is \['48'\]",
+    "TRAINING_ARGS=()": "sets no AVERAGE_LAST",
+    "AVERAGE_LAST=1\ntrain() { exit 0; }": ":2: 'train",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), ERRORS.items(), ids=repr)
+def test_what_is_no_setting_is_an_error_that_names_the_file(text, message, write):
+    path = write(text)
+    with pytest.raises(ValueError, match=f"{path}.*{message}"):
+        training_file.read(path)
+
+
+def test_a_command_takes_the_last_value_of_a_flag():
+    assert last_value(["--a", "1", "--b", "--a", "2"], "--a") == "2" and last_value(["--a"], "--a") is None and last_value([], "--a") is None
+
+
+def test_dry_runs_print_commands_and_the_work_to_expect(tmp_path):
+    (tmp_path / "train.tsv").write_text("id\tn_frames\nu1\t900\nu2\t100\n")
+    (tmp_path / "config.yaml").write_text("")
+    script = (
+        f'set -euo pipefail; source "{RECIPES}/pipeline.sh"; dry_run=1; MODEL_ARGS=(--arch x); AVERAGE_LAST=1; '
+        f'TRAINING_ARGS=(--max-tokens 400 --update-freq 2 --max-update 1234567); train "{tmp_path}" out; '
+        f'TRAINING_ARGS+=(--max-tokens 4000); train "{tmp_path}" out; '
+        f'expected_frames=500; TRAINING_ARGS=(--max-tokens 9 --max-update 100); train "{tmp_path}/none" out; TRAINING_ARGS=(); train none out'
+    )
+    process = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert [line.strip() for line in process.stdout.splitlines() if line.strip().startswith("#")] == [
+        "# at most 1,234,567 updates of up to 800 frames on one GPU, 987653 times the 1,000 of the training set",
+        "# at most 1,234,567 updates of up to 8,000 frames on one GPU, 1234567 times the 1,000 of the training set",
+        "# at most 100 updates of up to 9 frames on one GPU, 1 times the 500 of the training set",
+        "# no bound on the work: --max-update and --max-tokens would set one",
+    ]
+    assert process.stdout.count("$ fairseq-train ") == 4 and not Path("out").exists()
+
+
+def test_the_work_of_several_trainings_adds_up(tmp_path):
+    (tmp_path / "train.tsv").write_text("id\tn_frames\nu1\t900\nu2\t100\n")
+    arguments = ["--max-tokens", "400", "--update-freq", "2", "--max-update", "1234567"]
+    works = [expected_work.expected(tmp_path, words) for words in (arguments, [*arguments, "--max-tokens", "4000"])]
+    assert works == [Work(1234567, 800, 1000), Work(1234567, 8000, 1000)]
+    assert sum(work.updates for work in works) == 2_469_134 and sum(work.frames for work in works) == 1234567 * 1800
+    assert expected_work.expected(tmp_path / "none", ["--max-tokens", "9", "--max-update", "2"]).frames == 18
