@@ -23,5 +23,5 @@ def test_gpus_have_numbers(monkeypatch):
 
 @pytest.mark.parametrize("name", ["quantum", "cuda:", "cuda:x", "cpu:0", "mps", ""])
 def test_what_is_no_device_is_an_error(name):
-    with pytest.raises(ValueError, match="the device must be cpu, cuda or cuda:N with one of the "):
+    with pytest.raises(ValueError, match="--device must be cpu, cuda or cuda:N with one of the "):
         existing_device(name)
