@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from speechllm_plugin.reporting.results import Result, Settings, evaluate, of_measures
+from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.scoring.measures import Measure
 
 
@@ -56,7 +57,7 @@ class Measured(NamedTuple):
     def out_of(self) -> str:
         """Out of how many, for all systems; a dash where it depends on the outputs."""
         numbers = {int(number) for statistics in self.result.quantity.statistics for number in statistics[..., 1].sum(axis=1)}
-        return f"{numbers.pop():,}" if len(numbers) == 1 else "–"
+        return f"{numbers.pop():,}" if len(numbers) == 1 else formats.NONE
 
 
 def measured(of_systems: Sequence[Sequence[Sequence[Measure]]], settings: Settings) -> list[Measured]:

@@ -1,4 +1,4 @@
-"""Which utterances a report shows: those that were asked for, where each system loses most, and where two differ most."""
+"""The utterances that a report shows: those that were asked for, where each system loses most, and where two differ most."""
 
 from collections.abc import Sequence
 
@@ -28,10 +28,11 @@ def rows_of_ids(ids: Sequence[str], utterances: Sequence[Utterance]) -> list[int
 
 
 def example_rows(study: Study, scores: Scores, chosen_rows: Sequence[int], options: Options) -> dict[int, str]:
-    """The row of each example -> why it is shown: the utterances that were asked for, then as many as the options want.
+    """The row of each example -> why it is shown.
 
-    These are taken in turn from lists, each from its worst utterance on: the greatest losses of each system, and where the first system loses
-    more than another one, and less. The loss of an utterance is by how much the score of the corpus would be better without it.
+    First the utterances that were asked for, then num_examples others. These are taken in turn from several lists: the greatest losses of each
+    system; where the first system loses more than another one; where it loses less. Each list begins with its worst utterance. The loss of an
+    utterance is by how much the score of the corpus would be better without it.
     """
     reasons = dict.fromkeys(chosen_rows, "chosen")
     quantity, wanted = scores.main, len(chosen_rows) + options.num_examples

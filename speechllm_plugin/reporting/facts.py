@@ -1,4 +1,4 @@
-"""FACTS: what several parts of a report need, and no part shows by itself."""
+"""FACTS: what several parts of a report need, each computed once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -47,7 +47,7 @@ def training_set(study: Study) -> list[Utterance]:
 
 
 def context(study: Study, training_set: list[Utterance], inspections: Inspections, native: dict[str, str]) -> Context:
-    """What the slices are made of."""
+    """The facts that slices are cut by."""
     return Context(
         study.utterances,
         transcript_counts=_word_counts((utterance.src_text, utterance.src_lang) for utterance in training_set),
@@ -63,7 +63,7 @@ def known_languages(study: Study, training_set: list[Utterance]) -> KnownLanguag
 
 
 def _word_counts(texts: Iterable[tuple[str, str]]) -> Counter | None:
-    """None where there are no texts at all. texts: (text, language)."""
+    """How often each word stands in the texts, pairs of (text, language); None where there are no texts at all."""
     filled = [(text, language) for text, language in texts if text.strip()]
     return word_counts(*zip(*filled)) if filled else None
 

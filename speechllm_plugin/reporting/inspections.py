@@ -1,4 +1,4 @@
-"""What only the checkpoints can tell: compression rates, attention."""
+"""Inspections of the systems' checkpoints: compression rates and attention."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class Inspections(NamedTuple):
 
     @property
     def compression_rates(self) -> dict[str, np.ndarray]:
-        """Of the systems that compress."""
+        """System -> (N,) rates, of the systems that compress."""
         return {name: each.compression_rates for name, each in self.inspections.items() if each.compression_rates is not None}
 
 

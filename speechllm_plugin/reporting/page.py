@@ -42,7 +42,8 @@ def render(analysis: Analysis, title: str | None, command: str) -> str:
         command: what made the report, to be shown.
     """
     environment = _environment(analysis.study, command)
-    header, sections = [], {}
+    header: list[str] = []
+    sections: dict[str, Section] = {}
     for name, part in analysis.parts.items():
         if name not in analysis.contents:
             continue

@@ -17,14 +17,19 @@ LEVEL = 0.05
 
 
 class Settings(NamedTuple):
-    """Of the resampling; the same seed gives the same numbers."""
+    """The number of resamples of every test, and the seed: the same seed gives the same numbers."""
 
     num_resamples: int = significance.NUM_RESAMPLES
     seed: int = significance.SEED
 
 
 class Quantity(NamedTuple):
-    """Something to compare: its statistics (M, N, K) of each system, M training seeds, N sentences, and the formula of their sums."""
+    """Something to compare: an error rate, a score, a share.
+
+    heading:    as it stands in a table.
+    formula:    sums of statistics -> values.
+    statistics: (M, N, K) of each system, for M training seeds and N sentences.
+    """
 
     heading: str
     lower_is_better: bool
@@ -36,12 +41,17 @@ class Quantity(NamedTuple):
         return self.statistics[0].shape[1]
 
     def of_rows(self, heading: str, rows: np.ndarray) -> "Quantity":
-        """The same of a part of the sentences: (N,) bool."""
+        """The quantity on some of the sentences. rows: (N,) bool."""
         return self._replace(heading=heading, statistics=[statistics[:, rows] for statistics in self.statistics])
 
 
 class Result(NamedTuple):
-    """A quantity's Interval of each system, Comparison of the first system with each other one (first - other), and its p after Holm."""
+    """What is known of a quantity.
+
+    intervals:   of each system.
+    comparisons: of the first system with each other one, first minus other.
+    adjusted:    p of approximate randomisation after Holm's correction, of each comparison.
+    """
 
     quantity: Quantity
     intervals: list[Interval]
@@ -49,7 +59,7 @@ class Result(NamedTuple):
     adjusted: list[float]
 
     def winner(self, other: int) -> int | None:
-        """0 or `other`: which of the two systems is better with significance after Holm; None where neither is."""
+        """The number of the system that is better with significance after Holm's correction: 0 or `other`; None where neither is."""
         if not self.adjusted[other - 1] < LEVEL:
             return None
         return 0 if (self.comparisons[other - 1].difference < 0) == self.quantity.lower_is_better else other
@@ -62,7 +72,7 @@ def intervals(quantity: Quantity, settings: Settings) -> list[Interval]:
 
 
 def evaluate(quantities: Sequence[Quantity], settings: Settings) -> list[Result]:
-    """Results in order. Holm corrects the approximate randomisation's p-values of all pairs of systems and all quantities together."""
+    """The Result of each quantity. Holm's correction is over all quantities and all pairs of systems together."""
     resampling = {"num_resamples": settings.num_resamples, "num_trials": settings.num_resamples, "seed": settings.seed}
     with _resampling():
         found = [significance.compare_all(quantity.formula, quantity.statistics, **resampling) for quantity in quantities]
@@ -71,13 +81,18 @@ def evaluate(quantities: Sequence[Quantity], settings: Settings) -> list[Result]
 
 
 def of_metric(metric: Metric, hypotheses: Sequence[Sequence[Sequence[str]]], references: Sequence[str], languages: Sequence[str]) -> Quantity:
-    """The Quantity of a metric. hypotheses: of each system, of each of its seeds, N texts."""
+    """The Quantity of a metric.
+
+    Args:
+        hypotheses: of each system, of each of its seeds, N texts.
+        references, languages: of the N sentences.
+    """
     statistics = [np.stack([metric.statistics(texts, references, languages) for texts in seeds]) for seeds in hypotheses]
     return Quantity(metric.heading, metric.lower_is_better, metric.formula, statistics)
 
 
 def of_measures(measures: Sequence[Sequence[Measure]]) -> Quantity:
-    """The Quantity of one measure: of each system, of each of its seeds."""
+    """The Quantity of one measure. measures: of each system, of each of its seeds."""
     first = measures[0][0]
     statistics = [np.stack([measure.statistics for measure in seeds]) for seeds in measures]
     return Quantity(first.heading, first.lower_is_better, share, statistics)
@@ -91,7 +106,7 @@ def mean_over(groups: Sequence[np.ndarray], quantity: Quantity) -> Quantity:
 
 
 def loss_of_sentences(quantity: Quantity, system: int) -> np.ndarray:
-    """(N,) by how many points of the quantity the system would be better without each sentence, mean over its seeds."""
+    """(N,) points of the quantity by which the system would be better without each sentence, mean over its seeds."""
     statistics = quantity.statistics[system]
     total = statistics.sum(axis=1, keepdims=True)
     gain = quantity.formula(total - statistics) - quantity.formula(total)  # (M, N)
@@ -100,7 +115,7 @@ def loss_of_sentences(quantity: Quantity, system: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _resampling() -> Iterator[None]:
-    """Within it, numpy multiplies with one thread, and quantities of as many sentences, one after another, share their resamples.
+    """A context in which numpy multiplies with one thread, and quantities of as many sentences, one after another, share their resamples.
 
     Threads that wait for one another gain nothing here, and on a busy machine double the time.
     """

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechllm_plugin.data import manifest
+from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.outputs import logs
 from speechllm_plugin.outputs.generated_texts import read_in_rows
 from speechllm_plugin.reporting.study import SILENCE, Run, Study, System
@@ -65,7 +66,7 @@ def read_study(arguments: Sequence[str], split: str | None, data: Path | None) -
     return Study(systems, split, first.parent, read[first], silence)
 
 
-def _named_folders(argument):
+def _named_folders(argument: str) -> tuple[str, list[Path]]:
     """The name ("" if none is given) and the folders of `[NAME=]RUN[,RUN...]`."""
     if Path(argument).is_dir():
         return "", [Path(argument)]
@@ -79,7 +80,7 @@ def _named_folders(argument):
     return name, [Path(path) for path in paths]
 
 
-def _distinct_names(named):
+def _distinct_names(named: Sequence[tuple[str, list[Path]]]) -> list[str]:
     """The name of each system in the report.
 
     The name on the command line if there is one; else the last part of its folder; for several folders (seeds) what their last parts have in
@@ -96,7 +97,7 @@ def _distinct_names(named):
     raise ValueError(f"every system needs a name of its own, but two are called {doubled!r}: give names, as in dfp=RUN xattn=RUN")
 
 
-def _only_split(folder):
+def _only_split(folder: Path) -> str:
     splits = sorted(match[1] for match in map(_GENERATED.fullmatch, os.listdir(folder)) if match)
     splits = [split for split in splits if split != SILENCE]
     if not splits:
@@ -106,7 +107,7 @@ def _only_split(folder):
     return splits[0]
 
 
-def _data_folder(folder, split):
+def _data_folder(folder: Path, split: str) -> Path:
     decoding = logs.read_decoding(folder / f"generate-{split}.log")
     places = [*([decoding.data] if decoding and decoding.data else []), folder.parent / "data"]
     for place in places:
@@ -115,7 +116,7 @@ def _data_folder(folder, split):
     raise FileNotFoundError(f"{split}.tsv: neither in {' nor in '.join(map(str, places))}; give the data folder of {folder} with --data")
 
 
-def _check_same(first, expected, other, utterances):
+def _check_same(first: Path, expected: Sequence[Utterance], other: Path, utterances: Sequence[Utterance]) -> None:
     if len(utterances) != len(expected):
         numbers = f"{first} has {len(expected)} rows, {other} has {len(utterances)}"
         raise ValueError(f"the runs decoded different test sets: {numbers}; compare runs of one test set")
@@ -129,7 +130,7 @@ def _check_same(first, expected, other, utterances):
                 )
 
 
-def _read_run(folder, split, path, utterances, silence):
+def _read_run(folder: Path, split: str, path: Path, utterances: list[Utterance], silence: list[Utterance] | None) -> Run:
     training = logs.read_training(folder / "train.log")
     decoding = logs.read_decoding(folder / f"generate-{split}.log")
     hypotheses = read_in_rows([folder / f"generate-{split}.txt"], utterances, path)

@@ -1,1 +1,1 @@
-"""Pictures of a report."""
+"""Figures of a report: charts as SVG."""

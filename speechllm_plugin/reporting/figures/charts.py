@@ -89,7 +89,7 @@ def score_by_duration(names: Sequence[str], heading: str, seconds: Sequence[floa
 
 
 def durations(seconds: np.ndarray) -> Chart:
-    """How many utterances there are of each duration."""
+    """A histogram of the utterances' durations. seconds: (N,)."""
 
     def plot(axes):
         axes.hist(seconds, bins=NUM_HISTOGRAM_BINS, color="#b9c0c9", edgecolor="white", linewidth=0.6)
@@ -119,7 +119,12 @@ def compression_rates(rates: dict[str, np.ndarray], looks: Sequence) -> Chart:
 
 
 def attention(system: str, utterance_id: str, tokens: Sequence[str], weights: np.ndarray, seconds_per_column: float) -> Chart:
-    """Which moments of the speech are read for each token: dark is much. weights: (U, T')."""
+    """A picture of which moments of the speech are read for each token: dark is much.
+
+    Args:
+        tokens:  U of them.
+        weights: (U, T'), T' columns of `seconds_per_column` each.
+    """
     seconds = weights.shape[1] * seconds_per_column
 
     def plot(axes):

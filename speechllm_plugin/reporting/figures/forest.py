@@ -93,15 +93,15 @@ def axis_half_width(results: Sequence[Result], overall: Result | None = None) ->
     return float(min(max(reaches), _TIMES_MEDIAN * np.median(reaches))) * 1.05 if reaches else 1.0
 
 
-def _estimate(result, pair):
-    """Point, low and high."""
+def _estimate(result: Result, pair: int) -> tuple[float, float, float]:
+    """Point, low and high of the difference; of one system (pair 0), of its score."""
     if pair == 0:
         return result.intervals[0][:3]
     comparison = result.comparisons[pair - 1]
     return comparison.difference, comparison.low, comparison.high
 
 
-def _look(result, pair):
+def _look(result: Result, pair: int) -> tuple[str, str, bool]:
     """Colour, marker and whether it is filled: the winner's colour and shape, grey where neither is better; of many systems the other one's."""
     if pair == 0:
         return LOOKS[0].colour, LOOKS[0].marker, True
@@ -126,8 +126,8 @@ def _draw_row(axes, y, estimate, look, left, right):
     axes.plot([shown], [y], marker, color=colour, markersize=6, markerfacecolor=colour if is_filled else "white", markeredgewidth=1.4, zorder=3)
 
 
-def _has_long_names(systems):
-    """Whether both sides' names do not fit above the axis side by side."""
+def _has_long_names(systems: Sequence[str]) -> bool:
+    """Whether the names of two systems are too long to stand side by side above the axis."""
     return len(systems) == 2 and sum(min(len(name), _WIDEST_NAME) for name in systems) > _SHORT_NAMES
 
 
@@ -154,7 +154,7 @@ def _legend(systems):
     ]
 
 
-def _description(heading, systems, shown):
+def _description(heading: str, systems: Sequence[str], shown: Sequence[Row]) -> str:
     what = f"Scores ({heading})" if len(systems) == 1 else f"Differences in {heading}, {systems[0]} minus {formats.enumeration(systems[1:])},"
     parts = []
     for row in shown:

@@ -1,4 +1,4 @@
-"""How each system looks wherever it appears: colours that differ for colour-blind readers too, and shapes that differ without any colour."""
+"""LOOKS: colours that colour-blind readers can tell apart too, and shapes that differ without any colour."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,13 @@ from speechllm_plugin.reporting.tables.formats import enumeration
 
 
 class Look(NamedTuple):
-    """marker: matplotlib's; symbol: the same shape in a text."""
+    """Colour and shape of a system.
+
+    colour:      as HTML writes it.
+    marker:      the shape in matplotlib.
+    symbol:      the same shape in a text.
+    colour_name: for readers who do not see it; likewise shape_name.
+    """
 
     colour: str
     marker: str

@@ -49,7 +49,13 @@ _FONT_FAMILY = re.compile(r" ?font-family: [^;]*;?")
 
 
 class Chart(NamedTuple):
-    """A picture with its title (a line above it), its description (what a person who does not see it is told), and what else stands above it."""
+    """A picture.
+
+    title:       the line above it.
+    description: what a person who does not see it is told.
+    svg:         an element of the page.
+    note:        what else stands in the line above it; "" for nothing.
+    """
 
     title: str
     description: str

@@ -15,7 +15,8 @@ from speechllm_plugin.text.language_identification import KnownLanguages
 def failed(study: Study, known_languages: KnownLanguages, settings: Settings) -> Content:
     """The Breakdown of all failures, and of what is said on the silence set where all runs decoded it."""
     of_systems = [[failures.failures(run.hypotheses, study.utterances, known_languages) for run in system.runs] for system in study.systems]
-    reasons, groups = failures.left_out(known_languages), {}
+    reasons = failures.left_out(known_languages)
+    groups: dict[str, list[Measured]] = {}
     for each in measured(of_systems, settings):
         if each.measure.statistics[:, 1].any():
             groups.setdefault(each.measure.group.capitalize(), []).append(each)

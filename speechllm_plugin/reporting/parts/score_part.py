@@ -70,7 +70,7 @@ def _languages(utterances: Sequence[Utterance]) -> tuple[str, dict[str, np.ndarr
         values = np.array([getattr(utterance, column) for utterance in utterances], dtype=object)
         if len(set(values)) > 1:
             rows = {value: values == value for value in sorted(set(values))}
-            rows = {value: mask for value, mask in rows.items() if any(utterances[row].tgt_text.strip() for row in np.flatnonzero(mask))}
+            rows = {value: mask for value, mask in rows.items() if any(utterances[row].tgt_text.strip() for row in np.flatnonzero(mask).tolist())}
             return column, rows if len(rows) > 1 else {}
     return "", {}
 

@@ -14,7 +14,14 @@ MOST_SECONDS = 60  # of one player: a recording of an hour would make a page tha
 
 
 def data_uri(utterance: Utterance, config: DataConfig | None) -> tuple[str, str]:
-    """(`data:audio/mpeg;base64,...`, ""), or ("", why there is no sound). config: of the utterance's data folder; None where there is none."""
+    """The address of a player's sound, `data:audio/mpeg;base64,...`, and "" or why there is no sound.
+
+    Args:
+        config: of the utterance's data folder; None where there is none.
+
+    Returns:
+        (address, ""), or ("", reason).
+    """
     if config is None:
         return "", "no config.yaml beside the manifest says where the recordings are"
     place = recording_of(utterance, config)

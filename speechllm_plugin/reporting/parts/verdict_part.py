@@ -1,4 +1,4 @@
-"""The outcome of a report in plain words."""
+"""The verdict: the outcome of a report in plain words."""
 
 import math
 from typing import NamedTuple
@@ -8,21 +8,26 @@ from scipy.stats import t
 from speechllm_plugin.reporting.breakdown import Breakdown
 from speechllm_plugin.reporting.part import Content
 from speechllm_plugin.reporting.parts.score_part import Scores
-from speechllm_plugin.reporting.results import LEVEL, Result
+from speechllm_plugin.reporting.results import LEVEL
 from speechllm_plugin.reporting.study import Study
 from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.tables.formats import MINUS
+from speechllm_plugin.scoring.significance import Comparison, Interval
 
 
 class Outcome(NamedTuple):
-    """One sentence, and the numbers behind it."""
+    """The outcome for one pair of systems.
+
+    headline: one sentence.
+    details:  the numbers behind it.
+    """
 
     headline: str
     details: str
 
 
 def verdict(study: Study, scores: Scores, slices: Breakdown) -> Content:
-    """The Outcomes: of each other system, whether it or the first one is better by the main metric; of one system, its score."""
+    """The Outcome for each system but the first: which of the two is better by the main metric. Of one system alone, its score."""
     main, names = scores.results[0], study.names
     if len(names) == 1:
         interval, heading = main.intervals[0], main.quantity.heading
@@ -32,7 +37,7 @@ def verdict(study: Study, scores: Scores, slices: Breakdown) -> Content:
 
 
 def _of_pair(names: list[str], num_seeds: int, other: int, scores: Scores, slices: Breakdown) -> Outcome:
-    main: Result = scores.results[0]
+    main = scores.results[0]
     comparison, heading, winner = main.comparisons[other - 1], main.quantity.heading, main.winner(other)
     if winner is None:
         headline = f"No significant difference in {heading} between {names[0]} and {names[other]}."
@@ -50,8 +55,12 @@ def _of_pair(names: list[str], num_seeds: int, other: int, scores: Scores, slice
     return Outcome(headline, " ".join(sentences))
 
 
-def _seeds(comparison, num_seeds):
-    """The tests draw sentences; how training went, they do not know: that takes a t test over the seeds' differences, of which there are few."""
+def _seeds(comparison: Comparison, num_seeds: int) -> str:
+    """A sentence on what other training seeds would give.
+
+    The tests of significance draw sentences and know nothing of training. Whether other seeds would differ the same way is told by a paired
+    t test over the seeds' differences.
+    """
     if num_seeds == 1:
         return "One training of each: what other seeds would give is unknown."
     deviation = (
@@ -63,8 +72,8 @@ def _seeds(comparison, num_seeds):
     return f"{deviation}, too much to say that models of other seeds would differ the same way: the tests are about these models."
 
 
-def _mean(names, other, scores):
-    """Where there are several languages, the mean over them, in which each counts the same, may tell another story."""
+def _mean(names: list[str], other: int, scores: Scores) -> list[str]:
+    """A sentence on the mean over languages, in which each counts the same: it may tell another story than all sentences together."""
     if not scores.means:
         return []
     mean, heading = scores.means[0], scores.metrics[0].heading
@@ -73,8 +82,8 @@ def _mean(names, other, scores):
     return [f"By the mean of {heading} over languages, {outcome} ({formats.difference(comparison.difference)} points)."]
 
 
-def _other_metrics(names, other, scores):
-    groups = {}
+def _other_metrics(names: list[str], other: int, scores: Scores) -> list[str]:
+    groups: dict[int | None, list[str]] = {}
     for result in scores.results[1:]:
         groups.setdefault(result.winner(other), []).append(result.quantity.heading)
     sentences = []
@@ -84,7 +93,7 @@ def _other_metrics(names, other, scores):
     return sentences
 
 
-def _slices(names, other, slices):
+def _slices(names: list[str], other: int, slices: Breakdown) -> list[str]:
     tested = [row.result for row in slices.filled]
     if not tested:
         return []
@@ -95,7 +104,7 @@ def _slices(names, other, slices):
     return [f"Of {len(tested)} slices, {formats.enumeration(parts)} with significance (Holm, {LEVEL})."]
 
 
-def _range(interval, signed=False):
+def _range(interval: Interval | Comparison, signed: bool = False) -> str:
     if math.isnan(interval.low):
         return "unknown"
     form = formats.difference if signed else formats.number

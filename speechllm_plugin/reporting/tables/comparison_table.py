@@ -1,4 +1,4 @@
-"""Results as a Table: of each system score and interval, of each pair difference, interval and p-values."""
+"""The Table of Results: score and interval of each system; difference, interval and p-values of each pair."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def with_arrow(quantity: Quantity) -> str:
 
 
 def note_on_winners(family: str, num_systems: int) -> str:
-    """What bold means; family: what Holm's correction is over."""
+    """A note on what bold means. family: what Holm's correction is over."""
     pairs = " and all pairs of systems" if num_systems > 2 else ""
     return f"Bold: better, as the p of approximate randomisation is below {LEVEL} after Holm's correction over {family}{pairs}."
 

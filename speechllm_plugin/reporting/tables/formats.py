@@ -1,6 +1,7 @@
-"""Numbers as they stand in the page and in the tables: the same everywhere."""
+"""Numbers as text, the same in the page and in all tables."""
 
 import math
+from collections.abc import Iterable
 
 NONE = "–"
 MINUS = "−"
@@ -42,14 +43,14 @@ def p_equation(value) -> str:
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
-def duration(seconds) -> str:
+def duration(seconds: float) -> str:
     """`3.4 s`, `12 min`, `2.6 h`."""
     if seconds < 120:
         return f"{number(seconds, 1)} s"
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{number(seconds / 3600, 1)} h"
 
 
-def enumeration(words) -> str:
+def enumeration(words: Iterable[str]) -> str:
     """`a, b and c`."""
     words = list(words)
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

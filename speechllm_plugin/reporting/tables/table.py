@@ -16,7 +16,12 @@ _LATEX = {
 
 
 class Column(NamedTuple):
-    """A heading, and the heading over several columns that it stands under; texts are aligned to the left, numbers to the right."""
+    """A column of a Table.
+
+    heading: of the column.
+    group:   heading over this column and its neighbours of the same group; "" for none.
+    is_text: aligned to the left, as texts are; numbers are aligned to the right.
+    """
 
     heading: str
     group: str = ""
@@ -24,17 +29,21 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """strong: to be seen first, as a significant winner."""
+    """A text; strong is set in bold, as a significant winner is."""
 
     text: str
     strong: bool = False
 
 
 class Section(NamedTuple):
-    """Rows under a heading of their own; "" for none. A row's cells are str or Cell."""
+    """Rows under a heading.
+
+    heading: "" for none.
+    rows:    cells, each a str or a Cell.
+    """
 
     heading: str
-    rows: Sequence[Sequence]
+    rows: Sequence[Sequence[str | Cell]]
 
 
 @dataclass(frozen=True)
@@ -57,7 +66,7 @@ class Table:
     @property
     def groups(self) -> list[tuple[str, int]]:
         """The upper headings and the number of columns under each, from the left."""
-        groups = []
+        groups: list[tuple[str, int]] = []
         for column in self.columns:
             if groups and groups[-1][0] == column.group:
                 groups[-1] = (column.group, groups[-1][1] + 1)
@@ -69,7 +78,7 @@ class Table:
     def has_groups(self) -> bool:
         return any(column.group for column in self.columns)
 
-    def cells(self, row) -> list[tuple[Cell, Column]]:
+    def cells(self, row: Sequence[str | Cell]) -> list[tuple[Cell, Column]]:
         return [(cell if isinstance(cell, Cell) else Cell(cell), column) for cell, column in zip(row, self.columns, strict=True)]
 
 
@@ -115,5 +124,5 @@ def latex_text(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in _one_line(text))
 
 
-def _one_line(text):
+def _one_line(text: str) -> str:
     return " ".join(text.split())
