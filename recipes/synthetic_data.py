@@ -10,7 +10,8 @@ import numpy as np
 import yaml
 
 from speechllm_plugin.data import manifest
-from speechllm_plugin.data.features import NUM_BINS, FeatureArchive
+from speechllm_plugin.data.features import NUM_BINS
+from speechllm_plugin.preparation.feature_archive import FeatureArchive
 
 # MuST-C v1.0 en-de: 408 hours in 229,703 utterances of up to 30 s for training, about 3.9 subword tokens a second.
 MEAN_SECONDS, DEVIATION_OF_LOG, TOKENS_PER_SECOND = 6.4, 0.75, 3.9

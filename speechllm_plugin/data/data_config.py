@@ -9,13 +9,6 @@ import yaml
 
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.features import NUM_BINS
-from speechllm_plugin.files.atomic import replacing
-
-# Widths as in the paper; the number of masks as in its scripts. fairseq masks no time where time_mask_p is 0.
-SPECAUGMENT = {"time_warp_W": 0, "freq_mask_N": 2, "freq_mask_F": 27, "time_mask_N": 2, "time_mask_T": 100, "time_mask_p": 1.0}
-TRANSFORMS = {"*": ["utterance_cmvn"], "_train": ["utterance_cmvn", "specaugment"]}
-
-_COMMENT = "# fairseq reads audio_root, speechllm relative_audio_root (from this file on): this folder can be moved.\n"
 
 # fairseq keys that change what a row means and are not implemented here.
 UNSUPPORTED = (
@@ -184,34 +177,3 @@ class DataConfig:
         # fairseq's rule: what exists from the working directory on stays; else what exists beside the config is meant.
         beside = self.path.parent / value
         return beside.as_posix() if not os.path.exists(value) and beside.exists() else value
-
-
-def write(path, *, audio_root, target: str, transcript: str | None, movable: bool, specaugment: dict[str, Any], **settings) -> None:
-    """Write a config that this package's task and fairseq's speech_to_text both read.
-
-    Args:
-        audio_root: folder that the manifests' `audio` values start from.
-        target, transcript: names of the vocabularies beside the config, as vocabulary.train() wrote them; None where there are no transcripts.
-        movable: audio_root is a folder that moves together with the config.
-        specaugment: settings that replace those of SPECAUGMENT.
-        settings: more keys.
-    """
-    path = Path(path)
-    values = {}
-    for prefix, name in (("", target), ("transcript_", transcript)):
-        if name is not None:
-            values[f"{prefix}vocab_filename"] = f"{name}.txt"
-            values[f"{prefix}bpe_tokenizer"] = {"bpe": "sentencepiece", "sentencepiece_model": f"{name}.model"}
-    values |= {
-        "input_channels": 1,
-        "input_feat_per_channel": NUM_BINS,
-        "audio_root": Path(audio_root).absolute().as_posix(),
-        "transforms": TRANSFORMS,
-        "specaugment": {**SPECAUGMENT, **specaugment},
-        **settings,
-    }
-    if movable:
-        values["relative_audio_root"] = Path(os.path.relpath(audio_root, path.parent)).as_posix()
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    with replacing(path) as part:
-        part.write_text(f"{_COMMENT if movable else ''}{text}", encoding="utf-8")

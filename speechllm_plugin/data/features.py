@@ -1,10 +1,9 @@
-"""Filterbanks: computed from audio, stored in archives that fairseq reads too, and normalised."""
+"""Filterbanks: computed from audio, read from archives, and normalised."""
 
 import functools
 import io
 import mmap
 import os
-import zipfile
 
 import kaldi_native_fbank
 import numpy as np
@@ -19,8 +18,6 @@ SHIFT_SAMPLES = audio.SAMPLE_RATE * 10 // 1000
 _INT16_SCALE = np.float32(32768)  # Kaldi computes on 16-bit values
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
 _NPY_PREAMBLE = len(_NPY_MAGIC) + 2  # the magic and the length of the header
-_ZIP_LOCAL_HEADER = 30  # bytes before a member's name
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same features make the same archive
 
 
 def filterbanks(waveform: np.ndarray) -> np.ndarray:
@@ -76,37 +73,6 @@ def read(source: str, root) -> np.ndarray:
             raise ValueError(f"{source}: not a numpy array as numpy.save writes them; make the file again")
         return _read_npy(source, content, 0, len(content))
     return filterbanks(audio.read(source, root))
-
-
-class FeatureArchive:
-    """Writes features into an uncompressed zip, in which fairseq and read() find them by offset and length.
-
-    The file appears under its name when the block ends without an error, complete.
-    """
-
-    def __init__(self, path):
-        self.path = os.fspath(path)
-        self._part = self.path + ".part"
-
-    def __enter__(self):
-        self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED)
-        return self
-
-    def __exit__(self, error, *_):
-        self._zip.close()
-        if error is None:
-            os.replace(self._part, self.path)
-        else:
-            os.remove(self._part)
-
-    def add(self, name: str, features: np.ndarray) -> str:
-        """Store (T, C) features; returns the `audio` value: `archive.zip:byte_offset:num_bytes`, archive without its folder."""
-        member = zipfile.ZipInfo(f"{name}.npy", _ZIP_DATE)
-        content = io.BytesIO()
-        np.save(content, features, allow_pickle=False)
-        self._zip.writestr(member, content.getbuffer())
-        offset = member.header_offset + _ZIP_LOCAL_HEADER + len(member.filename.encode()) + len(member.extra)
-        return f"{os.path.basename(self.path)}:{offset}:{member.file_size}"
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from pathlib import Path
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.manifest import Utterance
 
-COLUMN = "recording"  # that prepare writes where `audio` stands for stored features
+RECORDING_COLUMN = "recording"  # that prepare writes where `audio` stands for stored features
 
 
 def recording_of(utterance: Utterance, config: DataConfig) -> tuple[str, Path] | None:
@@ -18,8 +18,8 @@ def recording_of(utterance: Utterance, config: DataConfig) -> tuple[str, Path] |
         `file` or `file:start_sample:num_samples` (at the file's own rate), and the folder that a relative file starts from. The file
         may have been moved or deleted since: reading it says so.
     """
-    if config.recording_root is not None and utterance.extra.get(COLUMN):
-        return utterance.extra[COLUMN], config.recording_root
+    if config.recording_root is not None and utterance.extra.get(RECORDING_COLUMN):
+        return utterance.extra[RECORDING_COLUMN], config.recording_root
     if ".zip:" in utterance.audio or utterance.audio.endswith(".npy"):
         return None
     return utterance.audio, config.audio_root

@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.preparation.readers import covost2, mustc, own_tsv
+from speechllm_plugin.text.progress import with_progress
 
 TRAIN_SPLIT = "train"
 VALIDATION_SPLIT = "dev"
 TASKS = ("asr", "st", "joint")
-PROGRESS_DELAY_SECONDS = 2  # what takes less shows no progress bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +121,7 @@ def read(name: str, root, splits: Sequence[str], pairs: Sequence[tuple]) -> dict
     """The rows of every split, pair after pair; with several pairs their ids start with the pair, as in en-de_ID."""
     contents = {split: [] for split in splits}
     parts = [(split, pair) for split in splits for pair in pairs]
-    for split, pair in tqdm(parts, desc="texts", unit="file", delay=PROGRESS_DELAY_SECONDS):
+    for split, pair in with_progress(parts, "texts", "file"):
         found = CORPORA[name].read(root, split, *pair)
         if len(pairs) > 1:
             prefix = f"{'-'.join(pair)}_"

@@ -8,6 +8,7 @@ from typing import Any
 from speechllm_plugin.files.digests import digest
 from speechllm_plugin.files.remembered_options import FolderRecord
 from speechllm_plugin.preparation.corpus_row import CorpusRow
+from speechllm_plugin.text.progress import with_progress
 
 
 def fingerprint(rows: Sequence[CorpusRow], root) -> str:
@@ -16,7 +17,7 @@ def fingerprint(rows: Sequence[CorpusRow], root) -> str:
     def parts():
         for row in rows:
             yield repr((row.utterance, row.offset_seconds, row.duration_seconds))
-        for path in sorted({row.utterance.audio for row in rows}):
+        for path in with_progress(sorted({row.utterance.audio for row in rows}), "audio files", "file"):
             state = os.stat(os.path.join(root, path))
             yield f"{path} {state.st_size} {state.st_mtime_ns}"
 

@@ -17,8 +17,7 @@ SPECIAL_IDS = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3}
 _TOO_LARGE = re.compile(r"Vocabulary size too high .* <= (\d+)")
 _TOO_SMALL = re.compile(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)")
 
-
-SUFFIXES = (".model", ".txt")
+VOCABULARY_SUFFIXES = (".model", ".txt")
 
 
 def language_tag(language: str) -> str:
@@ -59,7 +58,7 @@ def train(prefix, texts: Iterable[str], size: int, flag: str, tags: Sequence[str
 
 def copy(source, prefix) -> None:
     """Write the two files of a vocabulary under another prefix, byte for byte."""
-    for suffix in SUFFIXES:
+    for suffix in VOCABULARY_SUFFIXES:
         with replacing(f"{prefix}{suffix}") as part:
             shutil.copyfile(f"{source}{suffix}", part)
 
@@ -71,4 +70,4 @@ def size_of(prefix) -> int:
 
 def digest(prefix) -> str:
     """Equal for equal vocabularies."""
-    return digests.digest(Path(f"{prefix}{suffix}").read_bytes() for suffix in SUFFIXES)
+    return digests.digest(Path(f"{prefix}{suffix}").read_bytes() for suffix in VOCABULARY_SUFFIXES)

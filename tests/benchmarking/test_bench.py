@@ -19,7 +19,8 @@ from speechllm_plugin.benchmarking.stock_decoder import StockModel
 from speechllm_plugin.benchmarking.workload import Workload, noise, sweep
 from speechllm_plugin.commands import bench, cli
 from speechllm_plugin.data import manifest
-from speechllm_plugin.data.features import NUM_BINS, FeatureArchive
+from speechllm_plugin.data.features import NUM_BINS
+from speechllm_plugin.preparation.feature_archive import FeatureArchive
 
 DIM, LAYERS, FRAMES, BATCH, BEAM, TOKENS = 16, 2, 41, 3, 4, 6
 SMALL = (

@@ -9,7 +9,7 @@ import soundfile
 
 from speechllm_plugin.data import features
 from speechllm_plugin.data.augmentation import SpecAugment
-from speechllm_plugin.data.features import FeatureArchive
+from speechllm_plugin.preparation.feature_archive import FeatureArchive
 
 LENGTHS = [1, 399, 400, 559, 560, 561, 16000, 16123]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.data.recording import COLUMN as RECORDING
+from speechllm_plugin.data.recording import RECORDING_COLUMN
 from speechllm_plugin.reporting.options import Options
 from speechllm_plugin.reporting.part import Content
 from speechllm_plugin.reporting.parts import sound
@@ -17,7 +17,7 @@ from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.text.normalisation import normalise
 from speechllm_plugin.text.word_alignment import CORRECT, DELETION, INSERTION, SUBSTITUTION, align
 
-NOT_SHOWN = {RECORDING}  # columns of the manifest that say nothing to a reader
+NOT_SHOWN = {RECORDING_COLUMN}  # columns of the manifest that say nothing to a reader
 EXACT_METRICS = ("wer", "cer", "ter")  # those that compare words as they are written
 
 
