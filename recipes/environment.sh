@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
 # Source this: afterwards python3 and fairseq-* are those of a suitable environment, and PYTHONPATH starts with this clone.
-#   EXTRAS="demo nllb"; source recipes/environment.sh     extras of setup.py that the caller needs as well (default: none)
+#   EXTRAS="demo nllb"; source recipes/environment.sh     extras of pyproject.toml that the caller needs as well (default: none)
 # An active environment that fits is used as it is; else .venv in the repository root is made, completed or taken.
 
 environment_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 environment_log=$environment_root/.venv/setup.log
 
-# Prints the requirements of setup.py that the active python3 does not meet; imports neither torch nor fairseq.
+# Prints the requirements of pyproject.toml that the active python3 does not meet; imports neither torch nor fairseq.
 lacking_requirements() {
-  python3 - "$environment_root/setup.py" "$@" <<'PY'
-import ast, sys
-from importlib.metadata import PackageNotFoundError, version
+  python3 - "$environment_root/pyproject.toml" "$@" <<'PY'
+import sys
 
-names = {target.id: node.value for node in ast.parse(open(sys.argv[1]).read()).body if isinstance(node, ast.Assign) for target in node.targets}
-requirements, extras, from_source = (ast.literal_eval(names[name]) for name in ("REQUIREMENTS", "EXTRAS", "BUILT_FROM_SOURCE"))
 if not (3, 11) <= sys.version_info[:2] < (3, 13):
     sys.exit(print("python>=3.11,<3.13"))
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
+
+with open(sys.argv[1], "rb") as file:
+    declared = tomllib.load(file)
+requirements, extras = declared["project"]["dependencies"], declared["project"]["optional-dependencies"]
+from_source = declared["tool"]["speechllm_plugin"]["built-from-source"]
 try:
     from packaging.requirements import Requirement
 except ModuleNotFoundError:
@@ -78,7 +82,7 @@ install_fairseq() {
 # set_up_environment LACKING: makes, completes or takes .venv. The stamp is written last and names what it was made for, so that a change or an interruption is noticed.
 set_up_environment() {
   local lacking=$1 venv=$environment_root/.venv stamp base pip=(python3 -m pip install -c "$environment_root/constraints.txt")
-  stamp="$environment_root $(cat "$environment_root/constraints.txt" "$environment_root/setup.py" | cksum)"
+  stamp="$environment_root $(cat "$environment_root/constraints.txt" "$environment_root/pyproject.toml" | cksum)"
   if [[ $(cat "$venv/complete" 2>/dev/null) == "$stamp" ]] && "$venv/bin/python3" -c '' 2>/dev/null; then
     source "$venv/bin/activate"
     return

@@ -1,6 +1,7 @@
 """What a user can cause ends a fairseq command with one line instead of a traceback."""
 
 import sys
+import traceback
 from pathlib import Path
 
 from speechllm_plugin.host import stock_command
@@ -13,7 +14,7 @@ def install() -> None:
     """Shorten errors of this package in the fairseq commands; elsewhere (notebooks, tests) nothing changes."""
     if stock_command.name():
         previous = sys.excepthook
-        sys.excepthook = lambda kind, error, traceback: report(error) or previous(kind, error, traceback)
+        sys.excepthook = lambda kind, error, trace: report(error) or previous(kind, error, trace)
 
 
 def report(error: BaseException | None) -> bool:
@@ -34,7 +35,5 @@ def message_for_user(error: BaseException) -> str:
     message = str(error)
     if message.startswith(WORKER_PREFIX):
         return message.strip().splitlines()[-1].partition(": ")[2] if f'File "{PACKAGE}' in message else ""
-    traceback = error.__traceback__
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return message if PACKAGE in Path(traceback.tb_frame.f_code.co_filename).parents else ""
+    *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+    return message if PACKAGE in Path(innermost.f_code.co_filename).parents else ""

@@ -8,9 +8,10 @@ from omegaconf import DictConfig
 SECTIONS_OF_HYPOTHESES = ("generation", "common_eval")
 
 
-def whole(section) -> DictConfig | None:
+def whole(section: object) -> DictConfig | None:
     """The configuration of the command whose section this is; None for options that no command made, as in a notebook."""
-    return section._get_parent() if isinstance(section, DictConfig) else None
+    parent = section._get_parent() if isinstance(section, DictConfig) else None
+    return parent if isinstance(parent, DictConfig) else None
 
 
 def correct(cfg: DictConfig) -> None:

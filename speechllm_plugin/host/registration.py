@@ -6,9 +6,10 @@ Without this hook the order of two imports would decide, and fairseq's message f
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -32,7 +33,7 @@ class _ImportsThatLoadFairseq(MetaPathFinder):
         self._register = register
         self._depth = 0  # imports that are being executed, one within the other
 
-    def find_spec(self, name, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """What the other finders find, with an execution that counts."""
         if name != "fairseq" and not name.startswith(f"{PACKAGE}."):
             return None
@@ -43,7 +44,7 @@ class _ImportsThatLoadFairseq(MetaPathFinder):
             spec.loader.exec_module = lambda module: self._execute(execute, module)  # type: ignore[method-assign]
         return spec
 
-    def _execute(self, execute, module) -> None:
+    def _execute(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
         self._depth += 1
         try:
             execute(module)
