@@ -4,7 +4,7 @@ import importlib
 import sys
 
 # command: module with main(arguments)
-COMMANDS = {
+MODULES = {
     "run": "run_one",
     "study": "study",
     "summary": "summary_table",
@@ -16,7 +16,7 @@ COMMANDS = {
 
 
 def main(command: str, *arguments: str) -> None:
-    module = importlib.import_module(f"speechllm_plugin.experiments.{COMMANDS[command]}")
+    module = importlib.import_module(f"speechllm_plugin.experiments.{MODULES[command]}")
     try:
         module.main(*arguments)
     except (ValueError, OSError) as error:

@@ -5,22 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechllm_plugin.experiments.stage_script import StageScript, visible_gpus
-from speechllm_plugin.experiments.task_data import METRICS
+from speechllm_plugin.experiments.task_data import TASK_METRICS
 
-MODES = ("append", "replace", "kbest", "interpolate", "sequence_kd")
+KD_MODES = ("append", "replace", "kbest", "interpolate", "sequence_kd")
 NLLB = "facebook/nllb-200-3.3B"  # the paper's teacher
 
 
 @dataclass(frozen=True)
 class Distillation:
-    """teacher: own (a text model, trained first), nllb, nllb:MODEL or a file of translations; mode: one of MODES."""
+    """A teacher, and what becomes of its translations.
+
+    teacher: own (a text model, trained first), nllb, nllb:MODEL or a file of translations.
+    mode: one of KD_MODES.
+    """
 
     teacher: str
     mode: str
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ValueError(f"--kd-mode must be {', '.join(MODES[:-1])} or {MODES[-1]}, but is {self.mode}")
+        if self.mode not in KD_MODES:
+            raise ValueError(f"--kd-mode must be {', '.join(KD_MODES[:-1])} or {KD_MODES[-1]}, but is {self.mode}")
         if not (re.fullmatch("own|nllb|nllb:.+", self.teacher) or Path(self.teacher).is_file()):
             raise ValueError(f"--kd must be own, nllb, nllb:MODEL or a file of translations, but is {self.teacher}")
 
@@ -44,12 +48,12 @@ class Distillation:
         return ["--criterion", "sequence_kd", "--kd-weight", "0.5"] if self.mode == "sequence_kd" else []
 
     def distill(self, script: StageScript, folder: Path, split: str, teacher_args: list[str]) -> Path:
-        """Add the stages that make the distilled data of folder/data: the path that they make. An own teacher is scored on the split."""
+        """The folder of distilled data that the stages added here make from folder/data; an own teacher is scored on the split."""
         data, distilled, translations_per_text = folder / "data", folder / f"data-{self.name}", self.translations_per_text
         if self.teacher == "own":
             teacher = folder / "teacher"
             script.set("TEACHER_ARGS", teacher_args)
-            script.call("train_teacher", data, teacher, split, *METRICS["st"])
+            script.call("train_teacher", data, teacher, split, *TASK_METRICS["st"])
             translations: list[str | Path | int] = ["--teacher", teacher / "average.pt", "--beam", 5]
         elif self.pretrained_model:
             texts = folder / "translations" / f"{Path(self.pretrained_model).name}-{translations_per_text}.tsv"

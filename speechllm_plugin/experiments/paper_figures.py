@@ -3,7 +3,7 @@
 import re
 
 # Row: CoVoST2 WER, BLEU; MuST-C WER, BLEU en-es, en-de, en-x; None where the paper has no figure.
-SCORES = {
+PAPER_SCORES = {
     "row1": (23.7, 25.6, 12.1, 26.9, 22.0, 25.1),
     "row2": (24.7, 24.6, 12.4, 26.9, 21.1, 24.6),
     "row3": (26.1, 24.6, 13.2, 27.4, 21.9, 25.3),
@@ -16,7 +16,7 @@ SCORES = {
     "table3_row3": (28.7, None, 13.9, 26.0, 20.1, 24.2),
     "table3_row6": (26.6, None, 14.4, 26.0, 20.2, 25.5),
 }
-SPEEDS = {"row1": 1, "row2": 0.96, "row3": 0.83, "row4": 0.97, "row4.1": 0.98, "row5": 0.94, "row5.1": 0.96, "row6": 0.70}
+PAPER_SPEEDS = {"row1": 1, "row2": 0.96, "row3": 0.83, "row4": 0.97, "row4.1": 0.98, "row5": 0.94, "row5.1": 0.96, "row6": 0.70}
 # Corpus: the languages whose mean the paper reports for a multilingual model; of others it reports the mean over all.
 REPORTED_LANGUAGES = {"covost2": ("ca", "de", "es", "fr")}
 BILINGUAL_MUSTC = {"en-es": 3, "en-de": 4}
@@ -24,13 +24,13 @@ NUM_MUSTC_LANGUAGES = 8
 
 
 def row_of(model: str) -> str | None:
-    """The row of SCORES that a model file of the study stands for: row5.1 for row5.1_dfp_conformer_compressed."""
+    """The row of PAPER_SCORES that a model file of the study stands for: row5.1 for row5.1_dfp_conformer_compressed."""
     match = re.match(r"(table3_)?row[\d.]+", model)
     return match[0] if match else None
 
 
 def column_of(corpus: str, task: str, languages: str) -> int | None:
-    """The place in SCORES of a corpus, a task and languages as in en-de+fr; None where the paper has none."""
+    """The place in PAPER_SCORES of a corpus, a task and languages as in en-de+fr; None where the paper has none."""
     if corpus == "covost2":
         return {"asr": 0, "st": 1 if languages.endswith("-en") else None}.get(task)
     if corpus == "mustc" and task == "st":

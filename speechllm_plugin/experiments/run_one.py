@@ -11,8 +11,9 @@ from speechllm_plugin.experiments.task_data import TaskData
 from speechllm_plugin.experiments.training_file import TrainingFile
 from speechllm_plugin.preparation.corpora import CORPORA, TASKS
 
-OPTIONS = ("--root", "--task", "--training", "--out", "--name", "--source-lang", "--average-last", "--kd", "--kd-mode")
-OPTIONS_OF_PREPARE = (
+RUN_OPTIONS = ("--root", "--task", "--training", "--out", "--name", "--source-lang", "--average-last", "--kd", "--kd-mode")
+# Passed on to `speechllm prepare`, in the order in which they are given.
+PREPARE_OPTIONS = (
     *("--vocab-size", "--transcript-vocab-size", "--transcript-vocab-from", "--features", "--workers", "--sampling-alpha", "--hold-out"),
 )
 
@@ -71,7 +72,7 @@ def read(corpus: str, arguments: list[str]) -> Experiment:
     Raises:
         ValueError: the arguments, the model file or the training file are not as they must be.
     """
-    given = command_line.read(arguments, [*OPTIONS, *OPTIONS_OF_PREPARE], ["--silence"])
+    given = command_line.read(arguments, [*RUN_OPTIONS, *PREPARE_OPTIONS], ["--silence"])
     task, kd = given.last("--task", "st"), given.last("--kd", "")
     training = Path(given.last("--training", str(RECIPES / "training" / CORPORA[corpus].training_file)))
     names = "SOURCES TARGETS MODEL_FILE" if CORPORA[corpus].into else "LANGUAGES MODEL_FILE"
@@ -90,7 +91,7 @@ def read(corpus: str, arguments: list[str]) -> Experiment:
         if not Path(file).is_file():
             raise ValueError(f"{file} is no file")
     settings = training_file.read(training)
-    settings.model_args(Path(model_file))
+    settings.model_args(Path(model_file))  # an error in it is said before anything is prepared
     average_last = given.last("--average-last", str(settings.average_last))
     if not average_last.isdecimal():
         raise ValueError(f"--average-last must be a number, but is {average_last}")
@@ -103,7 +104,7 @@ def read(corpus: str, arguments: list[str]) -> Experiment:
         training=settings,
         average_last=int(average_last),
         distillation=distillation,
-        prepare_args=given.pairs(OPTIONS_OF_PREPARE),
+        prepare_args=given.pairs(PREPARE_OPTIONS),
         train_args=given.after_dashes,
         with_silence="--silence" in given.flags,
     )

@@ -11,9 +11,9 @@ from speechllm_plugin.experiments.task_data import TaskData
 from speechllm_plugin.experiments.training_file import TrainingFile
 from speechllm_plugin.preparation.corpora import CORPORA
 
-OPTIONS = ("--rows", "--tasks", "--seeds", "--training", "--prepare", "--hold-out", "--out", "--jobs", "--stage", "--only", "--slurm")
-FLAGS = ("--dry-run", "--list", "--silence")
-STAGES = ("all", "prepare", "asr", "st", "table")
+STUDY_OPTIONS = ("--rows", "--tasks", "--seeds", "--training", "--prepare", "--hold-out", "--out", "--jobs", "--stage", "--only", "--slurm")
+STUDY_FLAGS = ("--dry-run", "--list", "--silence")
+STUDY_STAGES = ("all", "prepare", "asr", "st", "table")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class StudySettings:
     training: corpus -> its settings; own_settings: name of the file that replaces the paper's.
     prepare_args: more arguments of `speechllm prepare`, after the training file's.
     jobs: experiments at a time.
-    stage: one of STAGES.
+    stage: one of STUDY_STAGES.
     only: the name of one experiment, or "".
     only_list: whether the experiments are named and not run.
     slurm: what jobs ask SLURM for beside the usual (see slurm.resources); None: the study runs here.
@@ -104,11 +104,11 @@ def read(arguments: list[str]) -> StudySettings:
     Raises:
         ValueError: the arguments, the roots or the training file are not as they must be.
     """
-    given = command_line.read(arguments, OPTIONS, FLAGS)
+    given = command_line.read(arguments, STUDY_OPTIONS, STUDY_FLAGS)
     if not given.positional:
         raise ValueError("give the root of a corpus")
     stage, training, jobs = given.last("--stage", "all"), given.last("--training", ""), given.last("--jobs", "1")
-    if stage not in STAGES:
+    if stage not in STUDY_STAGES:
         raise ValueError(f"--stage must be prepare, asr, st or table, but is {stage}")
     if training and not Path(training).is_file():
         raise ValueError(f"--training {training} is no file")

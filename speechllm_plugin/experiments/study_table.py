@@ -11,7 +11,7 @@ from speechllm_plugin.files import text_table
 from speechllm_plugin.outputs import logs
 from speechllm_plugin.preparation.corpora import CORPORA
 
-HEADINGS = {"wer_normalised": "WER", "bleu": "BLEU", "chrf": "chrF"}
+METRIC_HEADINGS = {"wer_normalised": "WER", "bleu": "BLEU", "chrf": "chrF"}
 NONE = "–"
 
 
@@ -31,7 +31,7 @@ class Column(NamedTuple):
     def heading(self) -> str:
         task, _, languages = self.folder.partition("/")[2].partition("-")
         task = "joint asr" if self.split.endswith("_asr") else task
-        return f"{CORPORA[self.corpus].title} {task} {languages} {HEADINGS[self.metric]}"
+        return f"{CORPORA[self.corpus].title} {task} {languages} {METRIC_HEADINGS[self.metric]}"
 
 
 class Study(NamedTuple):
@@ -77,7 +77,7 @@ def cell(study: Study, model: str, column: Column, row: str | None) -> str:
     scores = [score_of(path, column) for path in paths if path.exists()]
     measured = f"{statistics.mean(scores):.1f}" if scores else NONE
     measured += f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
-    figures = paper_figures.SCORES.get(row) if row else None
+    figures = paper_figures.PAPER_SCORES.get(row) if row else None
     figure = figures[column.paper] if figures and column.paper is not None else None
     return measured if figure is None else f"{measured} ({figure})"
 
@@ -131,7 +131,7 @@ def table(study: Study) -> list[str]:
         row = paper_figures.row_of(model) if study.own_settings is None else None
         measured = speeds[model]
         speed = f"{measured / base:.2f}" if base and measured else NONE
-        speed += f" ({paper_figures.SPEEDS[row]})" if row in paper_figures.SPEEDS else ""
+        speed += f" ({paper_figures.PAPER_SPEEDS[row]})" if row in paper_figures.PAPER_SPEEDS else ""
         rows.append([model, parameters(study, model, last), *(cell(study, model, column, row) for column in columns), speed])
     return [*text_table.markdown(headings, rows), "", *(f"* {note}" for note in notes(study, columns))]
 

@@ -7,9 +7,9 @@ from speechllm_plugin.files import text_table
 from speechllm_plugin.outputs import logs
 
 COUNTED_METRICS = {"wer": "WER", "wer_normalised": "WER norm.", "cer": "CER", "bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
-SPEEDS = ("training frames/s", "decoding sentences/s")
+SPEED_HEADINGS = ("training frames/s", "decoding sentences/s")
 NOT_KNOWN = "-"  # not scored with this metric, or not logged: fairseq's own criterions do not count frames
-FILES = {
+FILES_OF_AN_EXPERIMENT = {
     "training log": "train.log",
     "checkpoints": "checkpoints",
     "averaged model": "average.pt",
@@ -37,15 +37,15 @@ def cells_of(out: Path, split: str) -> dict[str, str]:
         "experiment": str(Path(*out.parts[-2:])),
         "parameters": f"{training.num_parameters:,}",
         **{heading: f"{metrics[name]['score']:.2f}" for name, heading in COUNTED_METRICS.items() if name in metrics},
-        SPEEDS[0]: f"{training.frames_per_second:,.0f}" if training.frames_per_second else NOT_KNOWN,
-        SPEEDS[1]: f"{decoding.sentences_per_second:.1f}",
+        SPEED_HEADINGS[0]: f"{training.frames_per_second:,.0f}" if training.frames_per_second else NOT_KNOWN,
+        SPEED_HEADINGS[1]: f"{decoding.sentences_per_second:.1f}",
     }
 
 
 def table(experiments: list[dict[str, str]]) -> list[str]:
     """Aligned lines; metrics are those of any experiment, in the order of COUNTED_METRICS."""
     metrics = [heading for heading in COUNTED_METRICS.values() if any(heading in cells for cells in experiments)]
-    headings = ["experiment", "parameters", *metrics, *SPEEDS]
+    headings = ["experiment", "parameters", *metrics, *SPEED_HEADINGS]
     return text_table.aligned(headings, [[cells.get(heading, NOT_KNOWN) for heading in headings] for cells in experiments])
 
 
@@ -54,5 +54,5 @@ def main(split: str, *folders: str) -> None:
     print(f"\n{split}", *table([cells_of(out, split) for out in outs]), "", sep="\n")
     for out in outs:
         print(out)
-        for what, name in FILES.items():
+        for what, name in FILES_OF_AN_EXPERIMENT.items():
             print(f"  {what:<15} {out / name.format(split=split)}")

@@ -8,13 +8,13 @@ from speechllm_plugin.experiments.stage_script import StageScript
 from speechllm_plugin.preparation.corpora import CORPORA
 
 SPEECHLLM = ("python3", "-m", "speechllm_plugin.commands.cli")
-METRICS = {"asr": ("wer", "cer"), "st": ("bleu", "chrf")}
+TASK_METRICS = {"asr": ("wer", "cer"), "st": ("bleu", "chrf")}
 SILENCE_SPLIT = "silence"  # of `speechllm silence`
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """task is asr, st or joint: one model for both, by tag."""
+    """A corpus, a task (asr, st, or joint: one model for both, by tag) and the languages that are heard and written."""
 
     corpus: str
     task: str
@@ -42,11 +42,10 @@ class TaskData:
         """Add the stages that train a model on the data, average, decode and score it; the script sets its arguments."""
         script.call("train", data, out)
         script.call("average", out)
-        several = "src_lang" if len(self.sources) > 1 else None
-        several = "tgt_lang" if len(self.targets) > 1 else several
-        script.set("SCORE_ARGS", ["--by", several] if several else [])
+        column = "tgt_lang" if len(self.targets) > 1 else "src_lang" if len(self.sources) > 1 else None
+        script.set("SCORE_ARGS", ["--by", column] if column else [])
         for split, task in self.test_splits():
             script.call("generate", data, out, split)
-            script.call("score", data, out, split, *METRICS[task])
+            script.call("score", data, out, split, *TASK_METRICS[task])
         if with_silence:
             script.call("generate", data, out, SILENCE_SPLIT)

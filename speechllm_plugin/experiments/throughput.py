@@ -7,7 +7,7 @@ from speechllm_plugin.outputs import logs
 
 # The study on MuST-C (recipes/training/paper.sh).
 UPDATES, FRAMES_PER_UPDATE = 100_000, 320_000
-HEADINGS = ("model", "training arguments", "frames/s", f"hours for {UPDATES:,} updates", "GPU GiB in training", "decoding sentences/s")
+THROUGHPUT_HEADINGS = ("model", "training arguments", "frames/s", f"hours for {UPDATES:,} updates", "GPU GiB in training", "decoding sentences/s")
 NOT_KNOWN = "-"
 
 
@@ -28,4 +28,4 @@ def main(*arguments: str) -> None:
         log, model, training_arguments = arguments
         print(text_table.markdown_row(cells(Path(log), model, training_arguments)))
     else:
-        print(*text_table.markdown(HEADINGS, []), sep="\n")
+        print(*text_table.markdown(THROUGHPUT_HEADINGS, []), sep="\n")

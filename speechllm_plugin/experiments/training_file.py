@@ -7,8 +7,8 @@ from typing import Any, get_origin
 from speechllm_plugin.describing.model_flags import read_flags
 from speechllm_plugin.files import shell_arrays
 
-WANTED = {int: "a number", list: "an array", dict: "an array with keys"}
-LAYERS = ("--encoder-layers", "--ctc-layer", "--decoder-layers")
+KIND_NAMES = {int: "a number", list: "an array", dict: "an array with keys"}
+LAYER_FLAGS = ("--encoder-layers", "--ctc-layer", "--decoder-layers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,7 @@ class TrainingFile:
         """The flags of a model file, in the sizes of this training file."""
         flags = read_flags(model_file)
         for place, flag in enumerate(flags[:-1]):
-            if flag in LAYERS:
+            if flag in LAYER_FLAGS:
                 flags[place + 1] = str(-(-_whole(model_file, flag, flags[place + 1]) // self.layers_divided_by))
         return flags + self.size_args
 
@@ -52,7 +52,10 @@ class TrainingFile:
         """
         if num_gpus <= 1:
             return self.training_args
-        update_freq = int(last_value(self.training_args, "--update-freq") or 1)
+        text = last_value(self.training_args, "--update-freq") or "1"
+        if not text.isdecimal():
+            raise ValueError(f"--update-freq {text} cannot be shared among {num_gpus} GPUs: it must be one number")
+        update_freq = int(text)
         if update_freq % num_gpus:
             raise ValueError(
                 f"--update-freq {update_freq} cannot be shared among {num_gpus} GPUs: let CUDA_VISIBLE_DEVICES name a number of them that divides it"
@@ -60,7 +63,7 @@ class TrainingFile:
         return [*self.training_args, "--update-freq", str(update_freq // num_gpus)]
 
 
-KINDS: dict[str, type] = {each.name.upper(): get_origin(each.type) or int for each in fields(TrainingFile)}  # int, list or dict
+SETTING_KINDS: dict[str, type] = {each.name.upper(): get_origin(each.type) or int for each in fields(TrainingFile)}  # int, list or dict
 
 
 def read(path: Path) -> TrainingFile:
@@ -72,15 +75,15 @@ def read(path: Path) -> TrainingFile:
     """
     values: dict[str, Any] = {}
     for name, value in shell_arrays.read(path).items():
-        if name not in KINDS:
-            raise ValueError(f"{path}: sets {name}, which is none of {' '.join(KINDS)}")
-        kind = KINDS[name]
+        if name not in SETTING_KINDS:
+            raise ValueError(f"{path}: sets {name}, which is none of {' '.join(SETTING_KINDS)}")
+        kind = SETTING_KINDS[name]
         if kind is int and isinstance(value, str):
             values[name.lower()] = _whole(path, name, value)
         elif kind is not int and (isinstance(value, kind) or value == []):
             values[name.lower()] = value or kind()
         else:
-            raise ValueError(f"{path}: {name} must be {WANTED[kind]}, but is {value!r}")
+            raise ValueError(f"{path}: {name} must be {KIND_NAMES[kind]}, but is {value!r}")
     if "average_last" not in values:
         raise ValueError(f"{path}: sets no AVERAGE_LAST, the number of checkpoints to average; add a line like AVERAGE_LAST=5")
     return TrainingFile(**values)

@@ -6,7 +6,7 @@ import sys
 
 from speechllm_plugin.outputs.logs import validation
 
-NAMES = {"num_updates": "update", "loss": "loss", "accuracy": "accuracy", "ctc_wer": "ctc_wer"}
+SHOWN_QUANTITIES = {"num_updates": "update", "loss": "loss", "accuracy": "accuracy", "ctc_wer": "ctc_wer"}
 
 
 def main() -> None:
@@ -18,4 +18,4 @@ def main() -> None:
             sys.stdout.write(line)
             values = validation(line)
             if values:
-                print("          dev", *(f" {shown} {values[name]}" for name, shown in NAMES.items() if name in values), file=console)
+                print("          dev", *(f" {shown} {values[name]}" for name, shown in SHOWN_QUANTITIES.items() if name in values), file=console)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from speechllm_plugin.distillation.modes import MODES
 from speechllm_plugin.experiments import command_line, run_one, study_settings
-from speechllm_plugin.experiments.distillation_plan import Distillation
+from speechllm_plugin.experiments.distillation_plan import KD_MODES, Distillation
 from speechllm_plugin.experiments.scheduling import run_at_once
 from speechllm_plugin.experiments.stage_script import StageScript
 
@@ -96,6 +97,10 @@ def test_a_student_learns_from_the_translations_of_an_own_teacher(mode, distille
     ]
     (training,) = (line for line in str(script).split("\n") if line.startswith("TRAINING_ARGS="))
     assert training.endswith(f" --seed 1{more})") and "\nTEACHER_ARGS=(--arch transformer " in str(script)
+
+
+def test_modes_are_those_of_distill_and_the_criterion():
+    assert set(KD_MODES) - {"sequence_kd"} <= set(MODES) and all(len(Distillation("own", mode).name) > len("kd-own-") for mode in KD_MODES)
 
 
 def test_teachers_are_known_by_their_names(tmp_path):

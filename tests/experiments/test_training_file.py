@@ -31,6 +31,13 @@ def test_an_update_has_the_papers_frames_on_any_number_of_gpus(training, frames,
     assert gpus * int(last_value(arguments, "--max-tokens")) * int(last_value(arguments, "--update-freq")) == frames
 
 
+def test_updates_that_grow_cannot_be_shared(write):
+    training = training_file.read(write("AVERAGE_LAST=1 TRAINING_ARGS=(--update-freq 2,4)"))
+    assert last_value(training.training_args_on(1), "--update-freq") == "2,4"
+    with pytest.raises(ValueError, match="--update-freq 2,4 cannot be shared among 2 GPUs: it must be one number"):
+        training.training_args_on(2)
+
+
 def test_a_number_of_gpus_that_would_change_the_batch_is_refused():
     with pytest.raises(ValueError, match="--update-freq 8 cannot be shared among 3 GPUs"):
         training_file.read(RECIPES / "training/paper.sh").training_args_on(3)

@@ -1,13 +1,10 @@
 """Parts of a report: what logs say, numbers as text, tables in three notations, pictures, words side by side."""
 
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from speechllm_plugin.outputs import logs
 from speechllm_plugin.reporting.breakdown import Row
 from speechllm_plugin.reporting.figures import svg
 from speechllm_plugin.reporting.figures.forest import axis_half_width, forest
@@ -21,54 +18,9 @@ from speechllm_plugin.scoring.share import share
 SETTINGS = Settings(num_resamples=200)
 
 
-def log_line(name, **values):
-    return f"2026-01-01 10:00:00 | INFO | {name} | {json.dumps({key: str(value) for key, value in values.items()})}\n"
-
-
-def test_curves_are_those_of_the_epochs_and_what_was_gone_back_behind_does_not_count(tmp_path):
-    path = tmp_path / "train.log"
-    path.write_bytes(
-        b"INFO | fairseq_cli.train | {'_name': None}\n\xff\xfe not UTF-8\n"
-        + b"x | INFO | fairseq_cli.train | num. shared model params: 1,236,059 (num. trained: 1,236,059)\n"
-        + log_line("train_inner", epoch=1, loss=9, num_updates=3).encode()
-        + log_line("train", epoch=1, train_loss=5, train_nll_loss=4, train_num_updates=10, train_frames_per_second=100).encode()
-        + log_line("dev", epoch=1, dev_loss=6, dev_ctc_loss=2, dev_num_updates=10).encode()
-        + log_line("train", epoch=2, train_loss=4, train_num_updates=20, train_frames_per_second=300).encode()
-        + b'x | INFO | train | {"epoch": 3, "train_loss": "2"x | INFO | dev | {"epoch": 3}\n'
-        + log_line("train", epoch=1, train_loss=4.5, train_num_updates=10, train_frames_per_second=200).encode()
-    )
-    log = logs.read_training(path)
-    assert log.curves == {
-        ("train", "loss"): ([10], [4.5]),
-        ("train", "nll_loss"): ([10], [4]),
-        ("dev", "loss"): ([10], [6]),
-        ("dev", "ctc_loss"): ([10], [2]),
-    }
-    assert (log.num_parameters, log.frames_per_second, log.validation_subset, log.num_damaged) == (1236059, 200, "dev", 1)
-
-
 def test_a_picture_has_no_control_characters_of_its_texts():
     chart = svg.draw("a\x02title", "text", 100, lambda axes: axes.set_xlabel("mexi\x02can"))
     assert "mexican" in chart.svg
-
-
-def test_the_last_decoding_of_a_log_counts(tmp_path):
-    path = tmp_path / "generate-test.log"
-    path.write_text(
-        "$ fairseq-generate old/data --path a.pt\nTranslated 9 sentences (10 tokens) in 1.0s (9.00 sentences/s, 10.00 tokens/s)\n"
-        "$ fairseq-generate /a folder/data --path a.pt --gen-subset test\n"
-        "INFO:fairseq_cli.generate:Translated 1,000 sentences (11,590 tokens) in 6.5s (153.85 sentences/s, 1783.08 tokens/s)\n"
-        "INFO:x:peak memory: process 812 MiB, GPU 1,234 MiB\n"
-    )
-    log = logs.read_decoding(path)
-    assert (str(log.data), log.num_sentences, log.num_tokens, log.seconds) == ("/a folder/data", 1000, 11590, pytest.approx(6.5, rel=1e-4))
-    assert (log.sentences_per_second, log.tokens_per_second, log.process_mebibytes, log.gpu_mebibytes) == (153.85, 1783.08, 812, 1234)
-    with open(path, "a") as more:
-        more.write("$ fairseq-generate /b --path a.pt --gen-subset test\nkilled\n")
-    assert logs.read_decoding(path) == (Path("/b"), None, None, None, None, None, None)
-    path.write_text("peak memory: process 812 MiB\n")
-    assert logs.read_decoding(path)[1:] == (None, None, None, None, 812, None)
-    assert logs.read_decoding(tmp_path / "none.log") is None and logs.read_training(tmp_path / "none.log") is None
 
 
 @pytest.mark.parametrize(
