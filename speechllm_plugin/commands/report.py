@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from speechllm_plugin.reporting.results import Settings
 from speechllm_plugin.reporting.runs import read_study
 from speechllm_plugin.reporting.tables.table import latex, markdown
 from speechllm_plugin.scoring.metrics import COMET, METRICS
+from speechllm_plugin.text.progress import with_progress
 
 FORMATS = {"md": markdown, "tex": latex}
 
@@ -77,7 +79,7 @@ def run(args):
     )
     from speechllm_plugin.reporting import page
 
-    analysis = analyse(study, options)
+    analysis = analyse(study, options, progress=partial(with_progress, description="report", unit="step"))
     html = page.render(analysis, args.title, shlex.join(["speechllm", *sys.argv[1:]]))
     with replacing(args.out) as temporary:
         temporary.write_text(html, encoding="utf-8")

@@ -1,9 +1,10 @@
-"""The numbers of all parts of a report, each fact and each part computed once."""
+"""What the parts of a report have found, each fact and each part computed once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from speechllm_plugin.reporting.facts import FACTS, given
+from speechllm_plugin.reporting.facts import FACTS, Fact, given
 from speechllm_plugin.reporting.options import Options
 from speechllm_plugin.reporting.part import Content, Part
 from speechllm_plugin.reporting.parts import PARTS
@@ -11,41 +12,23 @@ from speechllm_plugin.reporting.study import Study
 from speechllm_plugin.reporting.tables.table import Table
 
 
+@dataclass(frozen=True)
 class Analysis:
-    """What the parts of a report have found: analysis["scores"] are the numbers of the part `scores`.
+    """All numbers and tables of a report: analysis["scores"] are the numbers of the part `scores`.
 
     study:    with what the options add to its utterances.
-    contents: name of a part -> its Content; parts that are left out of the page are not there.
+    parts:    name -> Part, in the order of the page.
+    contents: name -> Content, of the parts that are not left out of the page.
+    values:   name of a fact -> its value; name of a part -> its numbers, None where it is left out.
     """
 
-    def __init__(self, facts: dict[str, Any], parts: Mapping[str, Part]):
-        self.study: Study = facts["study"]
-        self.parts = parts
-        self.contents: dict[str, Content] = {}
-        self._values = dict(facts)
-        for name in parts:
-            self._compute(name)
+    study: Study
+    parts: Mapping[str, Part]
+    contents: Mapping[str, Content]
+    values: Mapping[str, Any]
 
     def __getitem__(self, name: str) -> Any:
-        """The value of a fact, or the numbers of a part; None for a part that is left out.
-
-        Raises:
-            KeyError: there is no fact or part of this name.
-        """
-        if name not in self._values:
-            self._compute(name)
-        return self._values[name]
-
-    def _compute(self, name: str) -> None:
-        if name in self._values:
-            return
-        entry = self.parts[name] if name in self.parts else FACTS[name]
-        found = entry.compute(**{needed: self[needed] for needed in entry.needs})
-        if isinstance(entry, Part):
-            if found is not None:
-                self.contents[name] = found
-            found = None if found is None else found.numbers
-        self._values[name] = found
+        return self.values[name]
 
     @property
     def tables(self) -> list[Table]:
@@ -54,10 +37,42 @@ class Analysis:
         return [table for part, table in shown if table.name in part.written]
 
 
-def analyse(study: Study, options: Options, parts: Mapping[str, Part] = PARTS) -> Analysis:
+def analyse(study: Study, options: Options, parts: Mapping[str, Part] = PARTS, progress: Callable[[list[str]], Iterable[str]] = iter) -> Analysis:
     """The Analysis of a study.
+
+    Args:
+        parts: what the report shows.
+        progress: is given the names of all facts and parts in the order in which they are computed, and goes through them.
 
     Raises:
         ValueError: an option does not fit the data: an unknown metric, slice or utterance, a table of speakers that lacks some ...
     """
-    return Analysis(given(study, options), parts)
+    values, contents = given(study, options), {}
+    for name in progress(_in_order_of_needs(parts, values)):
+        entry = _entry(name, parts)
+        found = entry.compute(**{needed: values[needed] for needed in entry.needs})
+        if name in parts and found is not None:
+            contents[name] = found
+            found = found.numbers
+        values[name] = found
+    return Analysis(values["study"], parts, contents, values)
+
+
+def _in_order_of_needs(parts: Mapping[str, Part], known: Iterable[str]) -> list[str]:
+    """The parts and the facts that they need, each after what it needs itself; without those that are known."""
+    ordered = dict.fromkeys(known)
+    num_known = len(ordered)
+
+    def add(name):
+        if name not in ordered:
+            for needed in _entry(name, parts).needs:
+                add(needed)
+            ordered[name] = None
+
+    for name in parts:
+        add(name)
+    return list(ordered)[num_known:]
+
+
+def _entry(name: str, parts: Mapping[str, Part]) -> Part | Fact:
+    return parts[name] if name in parts else FACTS[name]

@@ -7,10 +7,12 @@ import pytest
 import synthetic_runs
 
 from speechllm_plugin.commands import cli
+from speechllm_plugin.reporting.analysis import analyse
 from speechllm_plugin.reporting.facts import FACTS, given
 from speechllm_plugin.reporting.options import Options
 from speechllm_plugin.reporting.part import HEADER
 from speechllm_plugin.reporting.parts import PARTS
+from speechllm_plugin.reporting.results import Settings
 from speechllm_plugin.reporting.runs import read_study
 
 MODULE = '''
@@ -87,3 +89,18 @@ def test_parts_need_only_what_there_is_and_stand_within_parts_above(tmp_path):
 def test_no_two_parts_write_the_same_table():
     written = [table for part in PARTS.values() for table in part.written]
     assert len(written) == len(set(written))
+
+
+def test_an_analysis_computes_what_its_parts_need_and_nothing_else(tmp_path):
+    study = read_study([str(run) for run in synthetic_runs.make(tmp_path, utterances=12, training=50)], None, None)
+    steps = []
+
+    def watch(names):
+        for name in names:
+            steps.append(name)
+            yield name
+
+    analysis = analyse(study, Options(settings=Settings(20)), {name: PARTS[name] for name in ("languages", "scores", "speed")}, watch)
+    assert steps == ["metrics", "scores", "languages", "speed"]
+    assert [table.name for table in analysis.tables] == ["scores", "speed"] and list(analysis.contents) == ["scores", "speed"]
+    assert analysis["languages"] is None
