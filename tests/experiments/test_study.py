@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
-from digits import TRAINING, bash, lay_out_digits, needs_real_data
+from digits import bash, lay_out_study, needs_real_data
 
 pytestmark = [pytest.mark.end_to_end, needs_real_data]
 
@@ -28,13 +28,7 @@ echo $RANDOM
 def folder(tmp_path_factory):
     """The spoken digits laid out as MuST-C and as CoVoST2; rows 5.1 and 6 in small."""
     folder = tmp_path_factory.mktemp("study")
-    lay_out_digits("digits-mustc", folder)
-    lay_out_digits("digits-covost", folder)
-    covost = folder / "digits-covost/en/covost_v2.en_de.tsv"
-    header, *rows = covost.read_text().splitlines(keepends=True)
-    train = [row for row in rows if row.endswith("\ttrain\n")]
-    covost.write_text("".join([header, *train[::5], *(row for row in rows if row not in set(train))]))
-    (folder / "training.sh").write_text(TRAINING)
+    lay_out_study(folder)
     return folder
 
 

@@ -36,3 +36,14 @@ def lay_out_digits(layout, folder):
     subprocess.run([sys.executable, Path(DATA, "make_corpora.py"), layout, folder / layout], check=True)
     for path in folder.glob(f"{layout}/en-*/data/train/txt/train.*"):
         path.write_text("".join(path.read_text().splitlines(keepends=True)[::5]))
+
+
+def lay_out_study(folder):
+    """The digits as MuST-C and as CoVoST2, and training.sh, a training of seconds; the same parts as in the whole corpora, and fewer rows."""
+    for layout in ("digits-mustc", "digits-covost"):
+        lay_out_digits(layout, folder)
+    table = folder / "digits-covost/en/covost_v2.en_de.tsv"
+    header, *rows = table.read_text().splitlines(keepends=True)
+    train = [row for row in rows if row.endswith("\ttrain\n")]
+    table.write_text("".join([header, *train[::5], *(row for row in rows if row not in set(train))]))
+    (folder / "training.sh").write_text(TRAINING)
