@@ -97,8 +97,9 @@ def make_model(decoder, variant=("transformer", "none", "none"), **flags):
         for name, buffer in model.named_buffers():
             if name.endswith(("running_mean", "running_var")):
                 buffer.copy_(torch.rand_like(buffer) + 0.5)
-        for convolution in model.encoder.subsampling.convolutions:
-            convolution.weight.mul_(4)
+        for parameter in model.encoder.subsampling.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(4)
         model.decoder.output_projection.weight.mul_(3)
     return model.eval()
 
