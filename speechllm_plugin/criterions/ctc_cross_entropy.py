@@ -1,7 +1,9 @@
 """Label-smoothed cross-entropy of the text and, where the model has a CTC head, CTC of the transcript."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import editdistance
 import torch
@@ -9,9 +11,11 @@ from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from omegaconf import II
+from torch import Tensor
 from torch.nn.functional import ctc_loss, log_softmax
 
-from speechllm_plugin.models.ctc import greedy_labels
+from speechllm_plugin.models.ctc import CTCOutput, greedy_labels
+from speechllm_plugin.models.speech_to_text import ModelOutput
 
 
 @dataclass
@@ -23,14 +27,17 @@ class CTCCrossEntropyConfig(FairseqDataclass):
 
 @register_criterion("ctc_cross_entropy", dataclass=CTCCrossEntropyConfig)
 class CTCCrossEntropy(FairseqCriterion):
-    """Both losses are sums over the batch and are divided by the number of target tokens, with and without CTC."""
+    """The cross-entropy of the text plus --ctc-weight times the CTC loss.
 
-    def __init__(self, task, label_smoothing, ctc_weight, sentence_avg):
+    Both losses are sums over the batch and are divided by the number of target tokens, with and without CTC.
+    """
+
+    def __init__(self, task: Any, label_smoothing: float, ctc_weight: float, sentence_avg: bool):
         super().__init__(task)
         self.label_smoothing, self.ctc_weight, self.sentence_avg = label_smoothing, ctc_weight, sentence_avg
 
-    def forward(self, model, sample):
-        """Returns the loss, its denominator, and what to log: sums, as tensors where they come from the device."""
+    def forward(self, model: Any, sample: dict[str, Any]) -> tuple[Tensor, float, dict[str, Any]]:
+        """The loss of a batch, its denominator, and what to log: sums, as tensors where they come from the device."""
         output = model(**sample["net_input"])
         loss, num_tokens, log = self.text_loss(output, sample, model.training)
         sample_size = sample["nsentences"] if self.sentence_avg else num_tokens
@@ -50,13 +57,13 @@ class CTCCrossEntropy(FairseqCriterion):
         log["loss"] = loss.detach()
         return loss, sample_size, log
 
-    def text_loss(self, output, sample, is_training: bool):
-        """The sum over all tokens, how many these are, and what to log of it."""
+    def text_loss(self, output: ModelOutput, sample: dict[str, Any], is_training: bool) -> tuple[Tensor, float, dict[str, Any]]:
+        """The loss of the text, summed over all tokens, how many these are, and what to log of it."""
         loss, nll_loss = label_smoothed_cross_entropy(output.logits, sample["target"], self.label_smoothing, self.padding_idx)
         return loss, sample["ntokens"], {"nll_loss": nll_loss.detach()}
 
-    def ctc_loss(self, ctc, sample):
-        """Sum over the batch. An utterance with fewer states than CTC needs for its transcript adds nothing."""
+    def ctc_loss(self, ctc: CTCOutput, sample: dict[str, Any]) -> Tensor:
+        """The CTC loss, summed over the batch. An utterance with fewer states than CTC needs for its transcript adds nothing."""
         if "transcript" not in sample:
             raise ValueError("CTC needs transcripts, but the batch has none: the manifest must have src_text")
         return ctc_loss(
@@ -69,7 +76,7 @@ class CTCCrossEntropy(FairseqCriterion):
             zero_infinity=True,
         )
 
-    def ctc_word_errors(self, ctc, sample):
+    def ctc_word_errors(self, ctc: CTCOutput, sample: dict[str, Any]) -> tuple[int, int]:
         """Word edits of the greedy CTC labels against the transcripts, and the number of words in these."""
         errors = words = 0
         hypotheses = greedy_labels(ctc.logits, ctc.lengths, blank=ctc.logits.size(-1) - 1).tolist()
@@ -80,7 +87,7 @@ class CTCCrossEntropy(FairseqCriterion):
         return errors, words
 
     @classmethod
-    def reduce_metrics(cls, logging_outputs) -> None:
+    def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
         """Losses in bits per target token; accuracy and ctc_wer in percent; compression_rate in states before for one after compression."""
         total = {key: sum(log[key] for log in logging_outputs) for key in logging_outputs[0]}
         metrics.log_scalar("loss", total["loss"] / total["sample_size"] / math.log(2), total["sample_size"], round=3)
@@ -101,8 +108,8 @@ class CTCCrossEntropy(FairseqCriterion):
         return True
 
 
-def label_smoothed_cross_entropy(logits, target, label_smoothing: float, pad: int):
-    """Sums over all target tokens, as fairseq defines them, without ever storing log-probabilities.
+def label_smoothed_cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float, pad: int) -> tuple[Tensor, Tensor]:
+    """The smoothed and the plain cross-entropy, summed over all target tokens as fairseq does, without ever storing log-probabilities.
 
     Args:
         logits: (B, U, V).

@@ -10,14 +10,17 @@ Hinton et al. 2015 (arXiv:1503.02531), section 2.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 import torch
 from fairseq.criterions import register_criterion
 from fairseq.logging import metrics
+from torch import Tensor
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy, CTCCrossEntropyConfig, label_smoothed_cross_entropy
+from speechllm_plugin.models.speech_to_text import ModelOutput
 
 
 @dataclass
@@ -46,21 +49,24 @@ class SequenceKDConfig(CTCCrossEntropyConfig):
 
 @register_criterion("sequence_kd", dataclass=SequenceKDConfig)
 class SequenceKD(CTCCrossEntropy):
-    """Attributes that the task asks for: needs_kd_text, whether batches must have a teacher's texts; word_kd_cache, where its
-    probabilities are, or None.
+    """The loss described above.
+
+    Attributes:
+        needs_kd_text: whether batches must have a teacher's texts; the task asks for it.
+        word_kd_cache: folder of the teacher's word probabilities, or None; the task asks for it.
     """
 
     def __init__(
         self,
-        task,
-        label_smoothing,
-        ctc_weight,
-        sentence_avg,
-        kd_weight,
-        kd_label_smoothing,
-        word_kd_weight,
-        word_kd_temperature,
-        word_kd_cache,
+        task: Any,
+        label_smoothing: float,
+        ctc_weight: float,
+        sentence_avg: bool,
+        kd_weight: str,
+        kd_label_smoothing: float | None,
+        word_kd_weight: float,
+        word_kd_temperature: float,
+        word_kd_cache: str | None,
     ):
         super().__init__(task, label_smoothing, ctc_weight, sentence_avg)
         self.schedule = parse_schedule(kd_weight)
@@ -73,7 +79,7 @@ class SequenceKD(CTCCrossEntropy):
     def set_num_updates(self, num_updates: int) -> None:
         self.num_updates = num_updates
 
-    def text_loss(self, output, sample, is_training: bool):
+    def text_loss(self, output: ModelOutput, sample: dict[str, Any], is_training: bool) -> tuple[Tensor, float, dict[str, Any]]:
         loss, num_tokens, log = super().text_loss(output, sample, is_training)
         if not is_training:
             return loss, num_tokens, log
@@ -91,15 +97,16 @@ class SequenceKD(CTCCrossEntropy):
         log["kd_nll_loss"], log["kd_ntokens"], log["kd_weight"] = kd_nll_loss.detach(), sample["kd_ntokens"], share * sample["nsentences"]
         return (1 - share) * loss + share * kd_loss, (1 - share) * num_tokens + share * sample["kd_ntokens"], log
 
-    def word_divergence(self, output, sample):
+    def word_divergence(self, output: ModelOutput, sample: dict[str, Any]) -> Tensor:
+        """The divergence from the teacher's word probabilities, summed over all tokens of the original text."""
         if "teacher_ids" not in sample:
             raise ValueError("--word-kd-weight needs a teacher's word probabilities, but the batch has none: give --word-kd-cache")
         ids, probabilities = sample["teacher_ids"], sample["teacher_probabilities"]
         return top_k_divergence(output.logits, ids, probabilities, sample["target"] != self.padding_idx, self.word_kd_temperature)
 
     @classmethod
-    def reduce_metrics(cls, logging_outputs) -> None:
-        """As of ctc_cross_entropy, with nll_loss that of the original text; losses in bits per token of their text."""
+    def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
+        """The metrics of ctc_cross_entropy, with nll_loss that of the original text; losses in bits per token of their text."""
         super().reduce_metrics(logging_outputs)
         total = {key: sum(log[key] for log in logging_outputs) for key in logging_outputs[0]}
         if "kd_nll_loss" in total:
@@ -109,8 +116,8 @@ class SequenceKD(CTCCrossEntropy):
             metrics.log_scalar("word_kd_loss", total["word_kd_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
 
 
-def top_k_divergence(logits, ids, probabilities, real, temperature: float):
-    """Sum over the positions of temperature^2 * KL(teacher, student), where both have their logits divided by the temperature.
+def top_k_divergence(logits: Tensor, ids: Tensor, probabilities: Tensor, real: Tensor, temperature: float) -> Tensor:
+    """The sum over the positions of temperature^2 * KL(teacher, student), where both have their logits divided by the temperature.
 
     The teacher is known by its k most probable ids, and is taken for certain that it is one of them: what they lack to 1 is spread
     over them in proportion. With k the size of the vocabulary nothing is lacking.
@@ -127,7 +134,13 @@ def top_k_divergence(logits, ids, probabilities, real, temperature: float):
     return temperature**2 * (divergence * real).sum()
 
 
-def check(schedule, kd_label_smoothing, word_kd_weight: float, word_kd_temperature: float, word_kd_cache) -> None:
+def check(
+    schedule: list[tuple[int, float]],
+    kd_label_smoothing: float | None,
+    word_kd_weight: float,
+    word_kd_temperature: float,
+    word_kd_cache: str | None,
+) -> None:
     """Raise ValueError for flags that contradict each other or would do nothing."""
     shares = [share for _, share in schedule]
     if kd_label_smoothing is not None and not 0 <= kd_label_smoothing < 1:

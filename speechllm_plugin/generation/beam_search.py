@@ -8,11 +8,14 @@ Shapes: B sentences   K hypotheses per sentence   C candidates per sentence   U 
 """
 
 import math
+from collections.abc import Iterable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from speechllm_plugin.generation.ctc_prefix import JointDecoding, JointScores
 from speechllm_plugin.generation.cuda_graph import GraphedStep
 from speechllm_plugin.generation.hypotheses import Journal, RunningBeams
 from speechllm_plugin.generation.rules import (
@@ -23,42 +26,7 @@ from speechllm_plugin.generation.rules import (
     copy_first_beam,
     log_probabilities,
 )
-
-# What this search does not serve, of fairseq-generate's options and its generators' arguments, at the values that change nothing.
-NEUTRAL_VALUES = {
-    "constraints": None,
-    "decoding_format": None,
-    "diverse_beam_groups": -1,
-    "diversity_rate": -1.0,
-    "iter_decode_eos_penalty": 0.0,
-    "iter_decode_force_max_iter": False,
-    "iter_decode_max_iter": 10,
-    "iter_decode_with_beam": 1,
-    "iter_decode_with_external_reranker": False,
-    "lm_model": None,
-    "lm_path": None,
-    "match_source_len": False,
-    "prefix_allowed_tokens_fn": None,
-    "print_step": False,
-    "retain_iter_history": False,
-    "sampling": False,
-    "sampling_topk": -1,
-    "sampling_topp": -1.0,
-    "score_reference": False,
-    "search_strategy": None,
-    "tokens_to_suppress": (),
-}
-
-
-def unserved_options(args, **generator_arguments) -> list[str]:
-    """Names of the options set in `args`, or in the arguments meant for a generator, that BeamSearch does not serve."""
-
-    def is_set(name, neutral):
-        values = getattr(args, name, neutral), generator_arguments.get(name, neutral)
-        return any(value is not None and value is not False and value != neutral for value in values)
-
-    return [name for name, neutral in NEUTRAL_VALUES.items() if is_set(name, neutral)]
-
+from speechllm_plugin.generation.speech_alignment import Alignment
 
 # With graphs: steps between two looks at what has finished, since a look waits for the GPU; the largest share of the sentences that goes on
 # without the others, and the positions that the first graph has room for, since another shape needs another graph. Else all of it is free.
@@ -79,27 +47,52 @@ class BeamSearch:
         alignment: an Alignment, to ask the one model which frames it reads; it has `decoder.attention_to_speech`.
     """
 
-    def __init__(self, models, pad, eos, unk, vocab_size, beam_size=1, max_len_a=0, max_len_b=200, max_len=0, min_len=1,
-                 normalize_scores=True, len_penalty=1.0, unk_penalty=0.0, temperature=1.0, no_repeat_ngram_size=0,
-                 symbols_to_strip_from_output=None, joint=None, alignment=None):  # fmt: skip
+    def __init__(
+        self,
+        models: Iterable[Any],
+        pad: int,
+        eos: int,
+        unk: int,
+        vocab_size: int,
+        beam_size: int = 1,
+        max_len_a: float = 0,
+        max_len_b: int = 200,
+        max_len: int = 0,
+        min_len: int = 1,
+        normalize_scores: bool = True,
+        len_penalty: float = 1.0,
+        unk_penalty: float = 0.0,
+        temperature: float = 1.0,
+        no_repeat_ngram_size: int = 0,
+        symbols_to_strip_from_output: Iterable[int] | None = None,
+        joint: JointDecoding | None = None,
+        alignment: Alignment | None = None,
+    ):
         for flag, value in (("--beam", beam_size), ("--temperature", temperature)):
             if value <= 0:
                 raise ValueError(f"{flag} must be positive, but is {value}")
         self.models = list(models)
-        for model in models:
+        for model in self.models:
             model.eval()
         self.pad, self.eos, self.unk, self.vocab_size = pad, eos, unk, vocab_size
         self.beam_size = min(beam_size, vocab_size - 1)  # pad is never chosen
         self.max_len_a, self.max_len_b, self.min_len = max_len_a, max_len_b, min_len
-        self.max_len = max_len or min(model.max_decoder_positions() for model in models)
+        self.max_len = max_len or min(model.max_decoder_positions() for model in self.models)
         self.normalize_scores, self.len_penalty, self.unk_penalty = normalize_scores, len_penalty, unk_penalty
         self.temperature, self.no_repeat_ngram_size = temperature, no_repeat_ngram_size
         self.symbols_to_strip_from_output = {*(symbols_to_strip_from_output or ()), eos}
         self.joint, self.alignment = joint, alignment
-        self.graphed_step = None
+        self.graphed_step: GraphedStep | None = None
 
     @torch.no_grad()
-    def generate(self, models, sample, prefix_tokens=None, constraints=None, bos_token=None) -> list[list[dict[str, Tensor]]]:
+    def generate(
+        self,
+        models: Iterable[Any],
+        sample: dict[str, Any],
+        prefix_tokens: Tensor | None = None,
+        constraints: Tensor | None = None,
+        bos_token: int | None = None,
+    ) -> list[list[dict[str, Tensor]]]:
         """N-best list of every sentence.
 
         Args:
@@ -123,7 +116,7 @@ class BeamSearch:
             journal = Journal(max_len + 1, features.size(0), self.beam_size, device)
             speech = [model.encoder(features, lengths, with_ctc=self.joint is not None) for model in self.models]
             states = [model.decoder.start(each, self.beam_size, max_len + 1) for model, each in zip(self.models, speech)]
-            joint = self.joint and self.joint.start(speech[0].ctc, self.eos, self.beam_size)
+            joint = None if self.joint is None else self.joint.start(speech[0].ctc, self.eos, self.beam_size)
             if self.alignment is None:
                 del speech
             num_steps = self._search(beams, journal, states, joint, max_len)
@@ -145,7 +138,7 @@ class BeamSearch:
             raise ValueError(f"--min-len must be at most the maximum length ({limits}), but is {self.min_len}")
         return max_len
 
-    def _search(self, beams: RunningBeams, journal: Journal, states: list, joint, max_len: int) -> int:
+    def _search(self, beams: RunningBeams, journal: Journal, states: list, joint: JointScores | None, max_len: int) -> int:
         """Advance until all sentences have finished; the number of steps taken."""
         num_forced = min(beams.prefix.size(1), max_len)
         bias = StepBias(self, max_len, num_forced, beams.step.device)
@@ -173,7 +166,16 @@ class BeamSearch:
                         graphed.forget()
         return step + 1
 
-    def _advance(self, beams: RunningBeams, journal: Journal, states: list, joint, bias, is_first=False, is_forced=False) -> None:
+    def _advance(
+        self,
+        beams: RunningBeams,
+        journal: Journal,
+        states: list,
+        joint: JointScores | None,
+        bias: StepBias,
+        is_first: bool = False,
+        is_forced: bool = False,
+    ) -> None:
         """Choose the next token of every hypothesis; sentences that have finished go on without effect."""
         last_tokens = beams.last_tokens()
         scores = log_probabilities([model.decoder.step(last_tokens, state) for model, state in zip(self.models, states)], self.temperature)

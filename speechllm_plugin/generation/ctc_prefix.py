@@ -10,6 +10,7 @@ Shapes: B sentences   K hypotheses per sentence   C candidates per hypothesis   
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,7 +110,7 @@ class JointDecoding:
     weight: float
     labels: Tensor
 
-    def start(self, ctc, eos: int, num_hypotheses: int) -> "JointScores":
+    def start(self, ctc: Any, eos: int, num_hypotheses: int) -> "JointScores":
         """For the CTC output of a batch: logits (B, S, L + 1) and lengths (B,)."""
         scorer = CTCPrefixScorer(ctc.logits, ctc.lengths, self.labels.to(ctc.logits.device), eos, num_hypotheses)
         return JointScores(scorer, self.weight, CANDIDATES_PER_BEAM * num_hypotheses)

@@ -1,5 +1,8 @@
 """A step that repeats from a captured CUDA graph: hundreds of small kernels for one launch."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import torch
 
 
@@ -14,7 +17,7 @@ class GraphedStep:
 
     def __init__(self, device: torch.device):
         self.stream = torch.cuda.Stream(device)
-        self.graphs = []
+        self.graphs: list[torch.cuda.CUDAGraph] = []
         self.is_current = False
         with torch.cuda.device(device):
             self.pool = torch.cuda.graph_pool_handle()
@@ -22,18 +25,18 @@ class GraphedStep:
                 # A pool lives as long as a graph that uses it: this one, so that later graphs find the memory of earlier ones.
                 self.keeper = self.capture(lambda: torch.zeros(1, device=device))
 
-    def on_stream(self):
-        """Context: on the stream of the graphs, after all work submitted before."""
+    def on_stream(self) -> AbstractContextManager:
+        """The context of work on the stream of the graphs, after all work submitted before."""
         self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
         return torch.cuda.stream(self.stream)
 
-    def __call__(self, function) -> None:
+    def __call__(self, function: Callable[[], object]) -> None:
         if not self.is_current:
             self.graphs.append(self.capture(function))
             self.is_current = True
         self.graphs[-1].replay()
 
-    def capture(self, function) -> torch.cuda.CUDAGraph:
+    def capture(self, function: Callable[[], object]) -> torch.cuda.CUDAGraph:
         # torch.cuda.graph would empty the allocator's cache each time, which costs more than the graph saves.
         graph = torch.cuda.CUDAGraph()
         graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")

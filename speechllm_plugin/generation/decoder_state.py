@@ -10,6 +10,7 @@ A step waits for nothing, keeps its shapes and changes its tensors in place: a C
 import math
 
 import torch
+from torch import Tensor
 
 POSITIONS_AT_ONCE = 32  # by which the room for text grows
 KEYS_AT_ONCE = {"cuda": 8}  # of which their number is a multiple: GPUs multiply 16-bit matrices fast whose rows are one of 16 bytes
@@ -27,7 +28,7 @@ class DecoderState:
         dtype: of keys and values.
     """
 
-    def __init__(self, padding, num_hypotheses: int, num_heads: int, prefix: bool, max_tokens: int, dtype: torch.dtype):
+    def __init__(self, padding: Tensor, num_hypotheses: int, num_heads: int, prefix: bool, max_tokens: int, dtype: torch.dtype):
         device = padding.device
         self.num_hypotheses, self.num_heads, self.prefix, self.max_tokens = num_hypotheses, num_heads, prefix, max_tokens
         self.keys_at_once = KEYS_AT_ONCE.get(device.type, 1)
@@ -35,8 +36,8 @@ class DecoderState:
         self.position = torch.zeros(1, dtype=torch.long, device=device)  # of the next token
         self.slot = torch.arange(num_hypotheses, device=device)
         self.own_slot = torch.full((num_hypotheses, num_hypotheses), -math.inf, dtype=dtype, device=device).fill_diagonal_(0)
-        self.speech = []  # per layer key and value (B, H, N, D), with cross-attention
-        self.text = []  # per layer key and value (B, H, M, D): a prefix, then the slots
+        self.speech: list[list[Tensor]] = []  # per layer key and value (B, H, N, D), with cross-attention
+        self.text: list[list[Tensor]] = []  # per layer key and value (B, H, M, D): a prefix, then the slots
         bias = torch.zeros(padding.shape, dtype=dtype, device=device).masked_fill(padding, -math.inf)
         bias = widened(bias, 1, self.rounded(padding.size(1)), -math.inf)
         bias = bias[:, None].repeat(1, num_hypotheses, 1)  # (B, K, N)
@@ -48,7 +49,8 @@ class DecoderState:
         """As many keys, and some that stay hidden."""
         return -(-num_keys // self.keys_at_once) * self.keys_at_once
 
-    def per_head(self, bias):
+    def per_head(self, bias: Tensor) -> Tensor:
+        """(B, K, M) -> (B, H, K, M)."""
         return bias[:, None].repeat(1, self.num_heads, 1, 1)
 
     def size_for(self, num_positions: int) -> int:
@@ -56,7 +58,7 @@ class DecoderState:
         room = -(-num_positions // POSITIONS_AT_ONCE) * POSITIONS_AT_ONCE
         return self.first_slot + self.rounded(self.num_hypotheses * max(num_positions, min(room, self.max_tokens)))
 
-    def add_layer(self, key, value):
+    def add_layer(self, key: Tensor, value: Tensor) -> None:
         """Take the (B, H, N, D) keys and values of the speech in the next layer."""
         speech = [widened(each, 2, self.rounded(each.size(2)), 0) for each in (key, value)]
         if self.prefix:
@@ -65,7 +67,7 @@ class DecoderState:
             self.speech.append(speech)
             self.text.append([each[:, :, :0] for each in speech])
 
-    def reserve(self, num_positions: int):
+    def reserve(self, num_positions: int) -> None:
         """Let the next steps read texts of up to this length, and make room for them."""
         size = self.size_for(num_positions)
         if size > self.bias.size(2):
@@ -75,17 +77,17 @@ class DecoderState:
             self.bias = widened(self.bias, 2, size, -math.inf)
         self.num_positions = num_positions
 
-    def begin_step(self):
+    def begin_step(self) -> None:
         """Give every hypothesis its slot for the next position."""
         self.new_slots = self.first_slot + self.position * self.num_hypotheses + self.slot
         self.bias.index_copy_(2, self.new_slots, self.own_slot.expand(len(self.bias), -1, -1))
         self.num_keys = self.first_slot + self.rounded(self.num_positions * self.num_hypotheses)
         self.text_bias = self.per_head(self.bias[:, :, : self.num_keys])  # (B, H, K, M), for all layers
 
-    def end_step(self):
+    def end_step(self) -> None:
         self.position += 1
 
-    def append(self, layer: int, key_and_value):
+    def append(self, layer: int, key_and_value: Tensor) -> list[Tensor]:
         """Store the keys and values (B, K, 2, H, D) of the newest tokens; returns the two (B, H, M, D) that all hypotheses read.
 
         Numbers that overflow become zero: their hypothesis has no finite score left, and must not reach others by a weight of zero.
@@ -95,21 +97,21 @@ class DecoderState:
             stored.index_copy_(2, self.new_slots, each)
         return [stored[:, :, : self.num_keys] for stored in self.text[layer]]
 
-    def reorder(self, source_beam):
+    def reorder(self, source_beam: Tensor) -> None:
         """Hypothesis k of sentence b continues what was hypothesis source_beam[b, k]."""
         of_text = self.bias[:, :, self.first_slot : self.first_slot + self.num_positions * self.num_hypotheses]
         of_text.copy_(of_text.gather(1, source_beam[:, :, None].expand_as(of_text)))
 
-    def select(self, sentences):
+    def select(self, sentences: Tensor) -> None:
         """Keep the given sentences, a (B',) list of rows, in this order."""
         self.bias = self.bias.index_select(0, sentences)
-        if not self.prefix:
+        if self.speech_bias is not None:
             self.speech_bias = self.speech_bias.index_select(0, sentences)
         for pair in (*self.speech, *self.text):
             pair[:] = [each.index_select(0, sentences) for each in pair]
 
 
-def widened(tensor, dim: int, size: int, value: float):
+def widened(tensor: Tensor, dim: int, size: int, value: float) -> Tensor:
     """The tensor with `value` behind its end in one dimension, up to the size."""
     shape = list(tensor.shape)
     shape[dim] = size

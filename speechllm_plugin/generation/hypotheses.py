@@ -3,6 +3,8 @@
 Shapes: B sentences   K hypotheses per sentence   U longest text without eos   E ended hypotheses.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ class RunningBeams:
     prefix:    (B, P) forced tokens, padded.
     """
 
-    def __init__(self, num_sentences: int, beam_size: int, max_len: int, start_token: int, pad: int, prefix: Tensor | None, device):
+    def __init__(self, num_sentences: int, beam_size: int, max_len: int, start_token: int, pad: int, prefix: Tensor | None, device: torch.device):
         rows = (num_sentences, beam_size)
         self.step = torch.zeros(1, dtype=torch.long, device=device)
         self.sentence = torch.arange(num_sentences, device=device)
@@ -55,7 +57,7 @@ class Journal:
     candidates end and the hypotheses that these continue; `totals` (2, K), the sums of log-probabilities of both.
     """
 
-    def __init__(self, num_steps: int, num_sentences: int, beam_size: int, device):
+    def __init__(self, num_steps: int, num_sentences: int, beam_size: int, device: torch.device):
         self.links = torch.zeros(num_steps, num_sentences, 4, beam_size, dtype=torch.long, device=device)
         self.totals = torch.zeros(num_steps, num_sentences, 2, beam_size, device=device)
 
@@ -64,7 +66,7 @@ class Journal:
         self.links[beams.step, beams.sentence] = torch.stack(links, dim=1)
         self.totals[beams.step, beams.sentence] = torch.stack(totals, dim=1)
 
-    def n_best(self, num_steps: int, eos: int, score) -> list[list[dict[str, Tensor]]]:
+    def n_best(self, num_steps: int, eos: int, score: Callable[[Tensor, Tensor], Tensor]) -> list[list[dict[str, Tensor]]]:
         """Per sentence the first K hypotheses that ended within the steps taken, as fairseq returns them, best first, on the CPU.
 
         `score(total, num_tokens)` makes scores of sums, both (E,).

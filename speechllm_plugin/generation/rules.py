@@ -4,6 +4,7 @@ Shapes: B sentences   K hypotheses per sentence   C candidates per sentence   V 
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ class StepBias:
     pad is impossible always, eos before `min_len`, all but eos at `max_len`; a prefix may be shorter than `min_len`: fairseq's rule.
     """
 
-    def __init__(self, rules, max_len: int, num_forced: int, device):
+    def __init__(self, rules: Any, max_len: int, num_forced: int, device: torch.device):
         bias = torch.zeros(3, rules.vocab_size)
         bias[:, rules.unk] = -rules.unk_penalty
         too_short, free, longest = 0, 1, 2

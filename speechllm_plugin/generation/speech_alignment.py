@@ -5,6 +5,7 @@ Shapes: B sentences   U tokens   N states that the decoder reads   S states befo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ class Alignment:
     layer: int
     heads: Sequence[int] | None = None
 
-    def add(self, n_best: list[list[dict]], model, speech, num_frames: Tensor, start_token: int, pad: int) -> None:
+    def add(self, n_best: list[list[dict]], model: Any, speech: Any, num_frames: Tensor, start_token: int, pad: int) -> None:
         """Give every hypothesis its `attention` (T, U) and `alignment`, as fairseq-generate prints it.
 
         The model reads the finished texts once more, all of the same rank together: the search itself keeps no attention.
@@ -51,7 +52,7 @@ class Alignment:
         return [[f"{weight:.6f}" for weight in of_token] for of_token in weights.tolist()]
 
 
-def over_states(weights: Tensor, segments) -> Tensor:
+def over_states(weights: Tensor, segments: Any) -> Tensor:
     """(B, U, N) -> (B, U, S): what is read of a merged state is divided as the states before are merged in it."""
     if segments is None:
         return weights

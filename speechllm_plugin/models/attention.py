@@ -130,7 +130,8 @@ class CrossAttention(nn.Module):
     def step(self, x: Tensor, state: Any, layer: int) -> Tensor:
         """One new token per hypothesis: x (B, K, C) -> (B, K, C)."""
         query = self.q_proj(x).unflatten(-1, (self.num_heads, -1))  # (B, K, H, D)
-        return self.out_proj(attend_together(query, *state.speech[layer], state.speech_bias))
+        key, value = state.speech[layer]
+        return self.out_proj(attend_together(query, key, value, state.speech_bias))
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, dropout: float, scale: float | None = None) -> Tensor:

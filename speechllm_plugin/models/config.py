@@ -123,8 +123,8 @@ def check(cfg: SpeechToTextConfig) -> None:
     check_sizes(cfg)
     check_encoder(cfg)
     check_ctc(cfg)
-    for entry in [*ENCODER_LAYERS.values(), *COMPRESSIONS.values()]:
-        entry.check(cfg)
+    for check_entry in [entry.check for table in (ENCODER_LAYERS, COMPRESSIONS) for entry in table.values()]:
+        check_entry(cfg)
 
 
 def check_sizes(cfg: SpeechToTextConfig) -> None:

@@ -8,7 +8,7 @@ Every layer states its own operations in a method `flops` beside its forward pas
 that a model on the device `meta` will do.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BACKWARD_FACTOR = 2  # each product has two gradients, one for each of its factors, as large as itself
 
@@ -32,7 +32,7 @@ def attention_products(num_queries: int, num_keys: int, dim: int) -> int:
     return 2 * matmul(num_queries, dim, num_keys)
 
 
-def forward(model, lengths: Lengths) -> dict[str, int]:
+def forward(model: Any, lengths: Lengths) -> dict[str, int]:
     """Operations of a SpeechToTextModel by part: subsampling, encoder_layers, ctc_head, decoder_layers, output_projection."""
     decoder, num_tokens = model.decoder, lengths.num_tokens
     return {
@@ -42,13 +42,13 @@ def forward(model, lengths: Lengths) -> dict[str, int]:
     }
 
 
-def training_step(model, lengths: Lengths) -> dict[str, int]:
+def training_step(model: Any, lengths: Lengths) -> dict[str, int]:
     """Operations of forward and backward by part. The gradients that nobody needs (of the filterbanks and of the sinusoids) count as if they
     were computed."""
     return {part: (1 + BACKWARD_FACTOR) * operations for part, operations in forward(model, lengths).items()}
 
 
-def decoding(model, lengths: Lengths, num_hypotheses: int) -> dict[str, int]:
+def decoding(model: Any, lengths: Lengths, num_hypotheses: int) -> dict[str, int]:
     """Operations of a beam search by part: the encoder, what the speech costs the decoder before the first token (prefill), and the steps, one
     for each token of the text. The CTC head is left out, unless compression asks it.
     """

@@ -40,7 +40,7 @@ SHARED_SETTINGS = [
 ]
 
 # Settings that change what is computed, and their values that mean what our models do. A checkpoint without one is older than it.
-SUPPORTED = {
+SUPPORTED: dict[str, list[Any]] = {
     "activation_fn": ["relu"],
     "adaptive_input": [False, None],
     "adaptive_softmax_cutoff": [None],
@@ -57,14 +57,14 @@ SUPPORTED = {
     "no_scale_embedding": [False],
     "no_token_positional_embeddings": [False],
 }
-SUPPORTED_IN_CONFORMER = {
+SUPPORTED_IN_CONFORMER: dict[str, list[Any]] = {
     "batch_unsafe_relative_shift": [False],
     "conformer_half_step_residual": [True],
     "conv_expansion_factor": [2],
 }
 
 # Settings of training alone -> the flags used instead, which have the same value unless training on is to differ; without a flag, 0.
-TRAINING_ONLY = {"decoder_layerdrop": [], "encoder_layerdrop": [], "quant_noise_pq": []}
+TRAINING_ONLY: dict[str, list[str]] = {"decoder_layerdrop": [], "encoder_layerdrop": [], "quant_noise_pq": []}
 TRAINING_ONLY_IN_CONFORMER = {
     "conformer_attention_dropout": ["attention_dropout"],
     "conformer_conv_dropout": ["dropout"],

@@ -1,7 +1,8 @@
 """Speech encoder: subsampling, layers, the CTC exit and compression on the way, and the positions of the speech."""
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
 
 from fairseq.models import FairseqEncoder
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from speechllm_plugin.models.config import SpeechToTextConfig, for_parts, num_en
 from speechllm_plugin.models.cost import Lengths, matmul
 from speechllm_plugin.models.ctc import CTCOutput
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
-from speechllm_plugin.models.encoders.parts import SpeechContext
+from speechllm_plugin.models.encoders.parts import EncoderLayer, SpeechContext
 from speechllm_plugin.models.merging import Segments, compress
 
 LOGITS_AT_ONCE = 2**24  # of the CTC head, where compression alone needs them: they would be the largest tensor of an encoder
@@ -48,7 +49,8 @@ class SpeechEncoder(FairseqEncoder):
         self.subsampling = kind.subsampling(flags, feature_dim)
         self.positions = kind.positions(flags)
         self.dropout = nn.Dropout(cfg.dropout)
-        self.layers = nn.ModuleList(kind.layer(flags) for _ in range(num_encoder_layers(cfg)) if kind.layer is not None)
+        layers = nn.ModuleList(kind.layer(flags) for _ in range(num_encoder_layers(cfg)) if kind.layer is not None)
+        self.layers = cast(Sequence[EncoderLayer], layers)
         self.norm = nn.LayerNorm(self.dim) if kind.final_norm else nn.Identity()
         self.num_labels = num_transcript_types + 1  # with the blank
         self.ctc_head = nn.Linear(self.dim, self.num_labels) if cfg.ctc_layer else None
@@ -64,10 +66,11 @@ class SpeechEncoder(FairseqEncoder):
         for number, layer in enumerate(self.layers, 1):
             x = layer(x, context)
             if number == self.cfg.ctc_layer and (with_ctc or self.compresses):
+                assert self.ctc_head is not None  # config.check: the CTC layer is there
                 ctc = CTCOutput(self.ctc_head(x), context.lengths) if with_ctc else None
                 if self.compresses:
                     num_sentences = max(1, LOGITS_AT_ONCE // (x.size(1) * self.num_labels))
-                    logits = [ctc.logits] if with_ctc else map(self.ctc_head, x.split(num_sentences))
+                    logits = map(self.ctc_head, x.split(num_sentences)) if ctc is None else [ctc.logits]
                     x, padding, segments = compress(x, logits, padding, self.cfg)
                     context = self.context(padding)
                     ctc = ctc and ctc._replace(compressed_lengths=context.lengths)

@@ -1,7 +1,8 @@
 """Subsampling: filterbanks become fewer and wider speech states."""
 
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class ConvolutionalSubsampling(Subsampling):
         super().__init__()
         sizes = kernel_sizes(cfg)
         last = len(sizes) - 1
-        self.convolutions = nn.ModuleList(
+        convolutions = nn.ModuleList(
             nn.Conv1d(
                 feature_dim if i == 0 else cfg.conv_channels // 2,
                 2 * cfg.encoder_embed_dim if i == last else cfg.conv_channels,
@@ -58,6 +59,7 @@ class ConvolutionalSubsampling(Subsampling):
             )
             for i, kernel_size in enumerate(sizes)
         )
+        self.convolutions = cast(Sequence[nn.Conv1d], convolutions)
         self.frames_per_state = 2 ** len(sizes)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from fairseq.data import Dictionary
@@ -54,10 +54,11 @@ class TextDecoder(FairseqIncrementalDecoder):
         self.num_heads = cfg.decoder_attention_heads
         self.positions = SinusoidalPositions(dim, max_tokens)
         self.dropout = nn.Dropout(cfg.dropout)
-        self.layers = nn.ModuleList(
+        layers = nn.ModuleList(
             TransformerLayer(dim, cfg.decoder_ffn_embed_dim, cfg.decoder_attention_heads, cfg, cross_attention=self.cross_attention)
             for _ in range(cfg.decoder_layers)
         )
+        self.layers = cast(Sequence[TransformerLayer], layers)
         self.norm = nn.LayerNorm(dim)
         self.output_projection = nn.Linear(dim, vocabulary_size, bias=False)
         if cfg.share_decoder_input_output_embed:
@@ -84,12 +85,14 @@ class TextDecoder(FairseqIncrementalDecoder):
         With an incremental state only the logits of the last token, (B, 1, V); the tokens before it were seen or are caught up on.
         """
         if incremental_state is None:
+            assert encoder_out is not None
             texts = [tokens for tokens in (prev_output_tokens, kd_prev_output_tokens) if tokens is not None]
             lengths = [tokens.size(1) for tokens in texts]
             x = torch.cat([self.embed(tokens, self.positions(0, length)) for tokens, length in zip(texts, lengths)], dim=1)
             logits, *others = self.output_projection(self.norm(self.decode(x, encoder_out, lengths))).split(lengths, dim=1)
             return logits, {"attn": [None], "kd_logits": others[0] if others else None}
         if "state" not in incremental_state:
+            assert encoder_out is not None
             incremental_state["state"] = self.start(encoder_out)
         state, num_tokens = incremental_state["state"], prev_output_tokens.size(1)
         for column in range(state.num_positions, num_tokens):

@@ -20,7 +20,8 @@ from speechllm_plugin.data.row_dataset import temperature_repeats
 from speechllm_plugin.data.speech_dataset import SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.data.teacher import TopKCache
-from speechllm_plugin.generation.beam_search import BeamSearch, unserved_options
+from speechllm_plugin.generation.beam_search import BeamSearch
+from speechllm_plugin.generation.unserved import unserved_options
 from speechllm_plugin.host import configuration, peak_memory
 from speechllm_plugin.models.batch_norm import MaskedBatchNorm
 from speechllm_plugin.models.initialisation import initialise

@@ -16,8 +16,8 @@ from recurrent_model import (
 from searches import beam_search, compare, random_prefix
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from speechllm_plugin.generation.beam_search import unserved_options
 from speechllm_plugin.generation.rules import block_repeated_ngrams, log_probabilities
+from speechllm_plugin.generation.unserved import unserved_options
 
 
 @pytest.mark.parametrize("seed", range(60))
