@@ -34,16 +34,21 @@ COLUMNS = [
     ("cache MiB", 9, lambda it: f"{it.cache_bytes / MEBIBYTE:,.1f}"),
 ]
 COLUMNS_BEFORE_ANY_MEASUREMENT = 4
+SEARCH_WIDTH = 10
 
 
 def heading(name_width: int) -> str:
-    return "  ".join([f"{'model':<{name_width}}", f"{'search':<10}", *(f"{title:>{width}}" for title, width, _ in COLUMNS)])
+    return text_table.aligned_row(["model", "search", *(title for title, _, _ in COLUMNS)], _widths(name_width, COLUMNS))
 
 
 def line(measured: Measurement, name_width: int) -> str:
     columns = COLUMNS[:COLUMNS_BEFORE_ANY_MEASUREMENT] if measured.error else COLUMNS
-    cells = [f"{text(measured):>{width}}" for _, width, text in columns]
-    return "  ".join([f"{measured.model:<{name_width}}", f"{measured.search:<10}", *cells, *([measured.error] if measured.error else [])])
+    cells = [measured.model, measured.search, *(text(measured) for _, _, text in columns), *([measured.error] if measured.error else [])]
+    return text_table.aligned_row(cells, _widths(name_width, columns))
+
+
+def _widths(name_width: int, columns: list) -> list[int]:
+    return [-name_width, -SEARCH_WIDTH, *(width for _, width, _ in columns)]
 
 
 def comparison(ours: Measurement, theirs: Measurement, same_texts: float | None) -> dict:

@@ -8,22 +8,18 @@ from pathlib import Path
 from speechllm_plugin.checking.checks import CHECKS, Finding
 from speechllm_plugin.files import text_table
 from speechllm_plugin.files.atomic import replacing
-from speechllm_plugin.files.text_table import bars_escaped
+from speechllm_plugin.files.text_table import aligned_row, bars_escaped
 
-NAME_WIDTH = max(map(len, CHECKS))
+WIDTHS = (-max(map(len, CHECKS)), -6, 9, 6)
 COLUMNS = ("check", "result", "deviation", "bound", "what it means")
 
 
 def heading() -> str:
-    return row(*COLUMNS)
+    return aligned_row(COLUMNS, WIDTHS)
 
 
 def line(finding: Finding) -> str:
-    return row(*cells(finding))
-
-
-def row(name: str, status: str, deviation: str, bound: str, meaning: str) -> str:
-    return f"{name:<{NAME_WIDTH}}  {status:<6}  {deviation:>9}  {bound:>6}  {meaning}"
+    return aligned_row(cells(finding), WIDTHS)
 
 
 def cells(finding: Finding) -> tuple[str, str, str, str, str]:

@@ -8,8 +8,19 @@ _MARKUP = re.compile(r"([\\`*_<>|~]|(?<=\])\()")  # the last: what makes a link
 
 def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with columns two spaces apart, the first aligned to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows)]
-    return ["  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]) for row in (headings, *rows)]
+    first, *others = [max(map(len, column)) for column in zip(headings, *rows)]
+    return [aligned_row(row, [-first, *others]) for row in (headings, *rows)]
+
+
+def aligned_row(cells: Sequence[str], widths: Sequence[int], between: str = "  ") -> str:
+    """One line of a table whose widths are given, as it is printed row by row.
+
+    Args:
+        cells: what has no width, at the end, stays as it is.
+        widths: of the columns, in characters: negative for one aligned to the left, positive for one to the right.
+    """
+    padded = [cell.ljust(-width) if width < 0 else cell.rjust(width) for cell, width in zip(cells, widths)]
+    return between.join([*padded, *cells[len(widths) :]])
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], rules: Sequence[str] | None = None) -> list[str]:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from speechllm_plugin.files.text_table import aligned, bars_escaped, markdown, markup_escaped
+from speechllm_plugin.files.text_table import aligned, aligned_row, bars_escaped, markdown, markup_escaped
 
 
 def num_cells(line):
@@ -15,6 +15,11 @@ def test_a_terminal_shows_columns_below_one_another():
     lines = aligned(["system", "WER"], [["dfp", "10.68"], ["cross-attention", "6.9"]])
     assert lines == ["system             WER", "dfp              10.68", "cross-attention    6.9"]
     assert aligned(["a", "b"], []) == ["a  b"]
+
+
+def test_a_line_has_the_widths_that_are_given():
+    assert aligned_row(["a", "b", "c | d"], [-3, 4]) == "a       b  c | d"
+    assert aligned_row(["long", "b"], [-2, 3, 5], between="") == "long  b"
 
 
 @pytest.mark.parametrize("rules, expected", [(None, "|---|---|"), ([":--", "--:"], "| :-- | --: |")])
