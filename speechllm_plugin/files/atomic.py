@@ -2,11 +2,12 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def replacing(path):
+def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well and vanishes when it does not.
 
     Folders on the way are made. A killed process leaves at most a hidden `.NAME.PID.tmp`, never a partial `path`.
@@ -26,7 +27,7 @@ def replacing(path):
             temporary.unlink(missing_ok=True)
 
 
-def check_writable(flag: str, path) -> None:
+def check_writable(flag: str, path: str | Path) -> None:
     """Raise ValueError for a file that `replacing` could not write, before the work whose result it is to hold."""
     path = Path(path)
     if path.is_dir():

@@ -3,13 +3,14 @@
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from speechllm_plugin.host import safe_loading
 
 
-def load(path):
+def load(path: str | Path) -> dict[str, Any]:
     """A checkpoint's dictionary on the CPU; tensors stay on disk until they are used.
 
     Raises:

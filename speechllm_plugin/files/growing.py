@@ -37,13 +37,13 @@ class GrowingFiles:
             file.close()
 
 
-def write_description(path, description: Mapping[str, Any]) -> None:
+def write_description(path: str | Path, description: Mapping[str, Any]) -> None:
     """Write a description in one move."""
     with replacing(path) as part:
         part.write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def check_description(place, begun: Mapping[str, Any], description: Mapping[str, Any], advice: str) -> None:
+def check_description(place: str | Path, begun: Mapping[str, Any], description: Mapping[str, Any], advice: str) -> None:
     """Check that files were begun with the same description.
 
     Args:

@@ -9,7 +9,7 @@ WITH_OR_WITHOUT_MARK = "utf-8-sig"
 
 
 def rows(
-    path, needed: Sequence[str], *, absent: str, encoding: str = WITH_OR_WITHOUT_MARK, escapechar: str | None = None
+    path: str | Path, needed: Sequence[str], *, absent: str, encoding: str = WITH_OR_WITHOUT_MARK, escapechar: str | None = None
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """The place (FILE:LINE) and the values by column of every row; empty lines are skipped.
 

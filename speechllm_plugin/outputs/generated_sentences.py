@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
 
@@ -78,7 +79,7 @@ def in_rows(sentences: Sequence[Sentence], utterances: Sequence[Utterance]) -> l
     return sorted(sentences, key=lambda sentence: sentence.row)
 
 
-def _sentences(path) -> Iterator[Sentence]:
+def _sentences(path: str | Path) -> Iterator[Sentence]:
     """All sentences of a file, also those without a hypothesis. The lines of a sentence stand together; any other line ends it."""
     sentence = None
     with open(path, encoding="utf-8", newline="\n") as lines:
@@ -120,7 +121,7 @@ def _hypothesis(line: str, place: str) -> tuple[float, str]:
     return score, text
 
 
-def _decoded(lines: Iterable[str], path) -> Iterator[str]:
+def _decoded(lines: Iterable[str], path: str | Path) -> Iterator[str]:
     """The lines of a file that must be UTF-8."""
     try:
         yield from lines

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.outputs.generated_sentences import Sentence, in_rows, read_sentences
@@ -12,7 +13,7 @@ SHARE_OF_SAME_TARGETS = 0.5  # tokenizers lose characters and spaces, never most
 LETTERS_SHOWN = 60
 
 
-def read_in_rows(paths: Sequence, utterances: Sequence[Utterance], manifest) -> list[str]:
+def read_in_rows(paths: Sequence, utterances: Sequence[Utterance], manifest: str | Path) -> list[str]:
     """The best hypothesis of every row, in the manifest's order.
 
     Args:

@@ -40,7 +40,7 @@ class Context:
     compression_rates: np.ndarray | None = None
     native: Mapping[str, str] = field(default_factory=read_native)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.compression_rates is not None and np.shape(self.compression_rates) != (len(self.utterances),):
             raise ValueError(
                 f"there must be one compression rate for each of {len(self.utterances)} rows, but their shape is {np.shape(self.compression_rates)}"

@@ -92,14 +92,14 @@ def loops(words: Sequence[str]) -> set[tuple[str, ...]]:
     return found
 
 
-def _outputs(hypotheses, utterances, known):
+def _outputs(hypotheses: Sequence[str], utterances: Sequence[Utterance], known: KnownLanguages) -> Outputs:
     check_paired(hypotheses=hypotheses, utterances=utterances)
     references, languages = [utterance.tgt_text for utterance in utterances], [utterance.tgt_lang for utterance in utterances]
-    words = [[words_of(text, language) for text, language in zip(texts, languages)] for texts in (hypotheses, references)]
-    return Outputs(hypotheses, references, languages, *words, known)
+    said, needed = ([words_of(text, language) for text, language in zip(texts, languages)] for texts in (hypotheses, references))
+    return Outputs(hypotheses, references, languages, said, needed, known)
 
 
-def _edits(outputs):
+def _edits(outputs: Outputs) -> list[Measure]:
     operations = (INSERTION, DELETION, SUBSTITUTION)
     number = np.zeros((len(outputs.references), len(operations)))
     for row, (reference, hypothesis) in enumerate(zip(outputs.reference_words, outputs.hypothesis_words)):
@@ -124,7 +124,7 @@ def _edits(outputs):
     ]
 
 
-def _repetitions(outputs):
+def _repetitions(outputs: Outputs) -> list[Measure]:
     has_loop = [not loops(hypothesis) <= loops(reference) for hypothesis, reference in zip(outputs.hypothesis_words, outputs.reference_words)]
     return [
         Measure(
@@ -148,7 +148,7 @@ def _repetitions(outputs):
     ]
 
 
-def _repeated_ngrams(sentences):
+def _repeated_ngrams(sentences: Sequence[Sequence[str]]) -> np.ndarray:
     statistics = np.zeros((len(sentences), 2))
     for row, words in enumerate(sentences):
         ngrams = list(zip(*(words[start:] for start in range(WORDS_OF_NGRAM))))
@@ -156,7 +156,7 @@ def _repeated_ngrams(sentences):
     return statistics
 
 
-def _lengths(outputs):
+def _lengths(outputs: Outputs) -> list[Measure]:
     said, needed = outputs.num_hypothesis_words, outputs.num_reference_words
     has_words = needed > 0
     too_long = (said > LENGTH_FACTOR * needed) & (said - needed >= MIN_WORDS_OF_DIFFERENCE)
@@ -172,7 +172,7 @@ def _lengths(outputs):
     ]
 
 
-def _hallucinations(outputs):
+def _hallucinations(outputs: Outputs) -> list[Measure]:
     is_silent = np.array([not reference.strip() for reference in outputs.references], dtype=bool)
     said = outputs.num_hypothesis_words * is_silent
     return [
@@ -195,7 +195,7 @@ def _hallucinations(outputs):
     ]
 
 
-def _languages(outputs):
+def _languages(outputs: Outputs) -> list[Measure]:
     scripts = outputs.known.scripts
     of_known_script = np.array([language in scripts for language in outputs.languages], dtype=bool)
     measures = [
@@ -227,7 +227,7 @@ def _languages(outputs):
     return measures
 
 
-def _in_another_script(texts, outputs):
+def _in_another_script(texts: Sequence[str], outputs: Outputs) -> np.ndarray:
     """(N,) bool: whether most letters of a text are of no script of its language."""
     scripts, failed = outputs.known.scripts, np.zeros(len(texts), dtype=bool)
     for row, (text, language) in enumerate(zip(texts, outputs.languages)):

@@ -1,13 +1,16 @@
 """The mean of a score over groups of sentences (languages, say), in which every group counts the same, whatever its size."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+Numbers = TypeVar("Numbers", float, np.ndarray)
 
-def mean_of_groups(scores: Sequence):
+
+def mean_of_groups(scores: Sequence[Numbers]) -> Numbers:
     """The mean of one score per group; scores are numbers, or arrays of one shape."""
-    return sum(scores) / len(scores)
+    return sum(scores[1:], start=scores[0]) / len(scores)
 
 
 def statistics_of_groups(statistics: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from speechllm_plugin.scoring.share import share
 
@@ -24,7 +25,7 @@ class Measure(NamedTuple):
         return float(share(self.statistics.sum(axis=0)))
 
 
-def counts(count, out_of) -> np.ndarray:
+def counts(count: ArrayLike, out_of: ArrayLike) -> np.ndarray:
     """(N, 2) statistics of a Measure from two sequences of N numbers or truth values."""
     return np.stack([np.asarray(count, dtype=np.float64), np.asarray(out_of, dtype=np.float64)], axis=-1)
 

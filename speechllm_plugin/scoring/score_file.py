@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from speechllm_plugin.files.atomic import replacing
@@ -25,7 +26,7 @@ def of_comparisons(others: Mapping[str, float], found: Mapping[str, Comparison])
     return {name: _known(score=score, **dict(zip(Comparison._fields[:-1], found[name]))) for name, score in others.items()}
 
 
-def write(path, content: Mapping[str, Any]) -> None:
+def write(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write the file in one move."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+Formula = Callable[[np.ndarray], np.ndarray]  # (..., K) sums -> (...) scores
+
 NUM_RESAMPLES = NUM_TRIALS = 10_000
 SEED = 12345
 CONFIDENCE = 0.95
@@ -56,7 +58,7 @@ class Comparison(NamedTuple):
 
 
 def interval(
-    formula: Callable[[np.ndarray], np.ndarray],
+    formula: Formula,
     statistics: np.ndarray,
     num_resamples: int = NUM_RESAMPLES,
     seed: int = SEED,
@@ -84,7 +86,7 @@ def interval(
 
 
 def compare(
-    formula: Callable[[np.ndarray], np.ndarray],
+    formula: Formula,
     first: np.ndarray,
     second: np.ndarray,
     num_resamples: int = NUM_RESAMPLES,
@@ -118,7 +120,7 @@ def compare(
 
 
 def compare_all(
-    formula: Callable[[np.ndarray], np.ndarray],
+    formula: Formula,
     systems: Sequence[np.ndarray],
     num_resamples: int = NUM_RESAMPLES,
     num_trials: int = NUM_TRIALS,
@@ -191,7 +193,7 @@ def exchanges(num_sentences: int, num_trials: int, seed: int) -> Iterator[np.nda
         yield np.unpackbits(words.view(np.uint8), axis=1, count=num_sentences)
 
 
-def _checked(statistics, num_resamples, confidence):
+def _checked(statistics: np.ndarray, num_resamples: int, confidence: float) -> np.ndarray:
     statistics = np.asarray(statistics, dtype=np.float64)
     if statistics.ndim != 3 or not statistics.shape[0]:
         raise ValueError(f"statistics must be (seeds, sentences, statistics) with a seed at least, but are {statistics.shape}")
@@ -202,21 +204,21 @@ def _checked(statistics, num_resamples, confidence):
     return statistics
 
 
-def _of_seeds(formula, statistics):
+def _of_seeds(formula: Formula, statistics: np.ndarray) -> np.ndarray:
     """(M,) scores; nan without sentences, whatever the formula makes of zeros."""
     if not statistics.shape[1]:
         return np.full(len(statistics), np.nan)
     return np.asarray(formula(statistics.sum(1)), dtype=np.float64)
 
 
-def _deviation(scores):
+def _deviation(scores: np.ndarray) -> float:
     return float(np.std(scores, ddof=1)) if len(scores) > 1 else np.nan
 
 
 _kept: dict[tuple, np.ndarray] = {}  # arguments -> what _resamples made of them; one entry at most
 
 
-def _resamples(*arguments):
+def _resamples(*arguments: int) -> np.ndarray:
     """(R, N) uint8: how often each sentence is in each resample. The last is kept: metrics of the same sentences share it."""
     counts = _kept.get(arguments)
     if counts is None:
@@ -225,7 +227,7 @@ def _resamples(*arguments):
     return counts
 
 
-def _drawn(num_sentences, num_resamples, seed):
+def _drawn(num_sentences: int, num_resamples: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     counts = np.empty((num_resamples, num_sentences), dtype=np.uint8)
     for start in range(0, num_resamples, BLOCK):
@@ -239,7 +241,7 @@ def _drawn(num_sentences, num_resamples, seed):
     return counts
 
 
-def _resampled(formula, statistics, num_resamples, seed):
+def _resampled(formula: Formula, statistics: np.ndarray, num_resamples: int, seed: int) -> np.ndarray:
     """(R,) scores of the resamples; none for fewer than two sentences."""
     num_seeds, num_sentences, size = statistics.shape
     if num_sentences < 2:
@@ -250,7 +252,7 @@ def _resampled(formula, statistics, num_resamples, seed):
     return np.concatenate([formula(sums.reshape(-1, num_seeds, size)).mean(1) for sums in blocks])
 
 
-def _telling(resampled, *statistics):
+def _telling(resampled: np.ndarray, *statistics: np.ndarray) -> np.ndarray:
     """The resampled scores that are not nan; none where too few of them or of the sentences say something."""
     informative = np.any([each.any(axis=(0, 2)) for each in statistics], axis=0)
     with_score = resampled[~np.isnan(resampled)]
@@ -258,20 +260,21 @@ def _telling(resampled, *statistics):
     return with_score if enough else with_score[:0]
 
 
-def _percentiles(resampled, observed, confidence):
+def _percentiles(resampled: np.ndarray, observed: float, confidence: float) -> tuple[float, float]:
     """The ends of the interval."""
     if not len(resampled) or np.isnan(observed):
         return np.nan, np.nan
-    return tuple(map(float, np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])))
+    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
-def _p_bootstrap(resampled, difference):
+def _p_bootstrap(resampled: np.ndarray, difference: float) -> float:
     if not len(resampled) or np.isnan(difference):
         return np.nan
     return (_num_as_large(resampled - resampled.mean(), difference) + 1) / (len(resampled) + 1)
 
 
-def _p_randomisation(formula, first, second, difference, num_trials, seed):
+def _p_randomisation(formula: Formula, first: np.ndarray, second: np.ndarray, difference: float, num_trials: int, seed: int) -> float:
     if np.isnan(difference):
         return np.nan
     num_seeds, num_sentences, size = first.shape
@@ -290,5 +293,5 @@ def _p_randomisation(formula, first, second, difference, num_trials, seed):
     return count / num_with_score if is_exact else (count + 1) / (num_with_score + 1)
 
 
-def _num_as_large(differences, observed):
+def _num_as_large(differences: np.ndarray, observed: float) -> int:
     return int(np.count_nonzero(np.abs(differences) >= abs(observed) - TOLERANCE))

@@ -68,7 +68,7 @@ def left_out(context: Context) -> dict[str, str]:
     return reasons
 
 
-def _values(context, name):
+def _values(context: Context, name: str) -> Values:
     if name in DIMENSIONS:
         return DIMENSIONS[name].values(context)
     if name not in context.columns:
@@ -78,11 +78,11 @@ def _values(context, name):
     return column(name)(context)
 
 
-def _ordered(values):
+def _ordered(values: Values) -> list[str]:
     """All values: bins, numbers by size or other texts by the alphabet, and what stands for no value."""
-    others = set(values.of_rows) - {*values.bins, EMPTY, UNKNOWN}
-    if all(NUMBER.fullmatch(value) for value in others):
-        others = sorted(others, key=lambda value: (float(value), value))
+    found = set(values.of_rows) - {*values.bins, EMPTY, UNKNOWN}
+    if all(NUMBER.fullmatch(value) for value in found):
+        others = sorted(found, key=lambda value: (float(value), value))
     else:
-        others = sorted(others, key=lambda value: (value.casefold(), value))
+        others = sorted(found, key=lambda value: (value.casefold(), value))
     return [*values.bins, *others, *(value for value in (UNKNOWN, EMPTY) if value in values.of_rows)]

@@ -1,7 +1,7 @@
 """What is known about speakers beside the manifest: a table of their attributes, and which accents are those of native speakers."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ BETWEEN_ACCENTS = re.compile(r"[|;]|,(?![^(]*\))")
 NUM_SPEAKERS_SHOWN = 5
 
 
-def join_speakers(utterances: Sequence[Utterance], path) -> list[Utterance]:
+def join_speakers(utterances: Sequence[Utterance], path: str | Path) -> list[Utterance]:
     """The utterances with more columns in `extra`: what a table says about the speaker of each.
 
     Args:
@@ -29,7 +29,8 @@ def join_speakers(utterances: Sequence[Utterance], path) -> list[Utterance]:
         FileNotFoundError: there is no such table.
         ValueError: it is not as it should be, names a speaker twice, has a column that the manifest has too, or lacks a speaker.
     """
-    attributes, place_of = {}, {}
+    attributes: dict[str, dict[str, str]] = {}
+    place_of: dict[str, str] = {}
     for place, row in tsv_rows.rows(path, ["speaker"], absent="no such table of speakers; give a TSV with the column speaker and others"):
         speaker = row.pop("speaker")
         if speaker in place_of:
@@ -54,7 +55,7 @@ def join_speakers(utterances: Sequence[Utterance], path) -> list[Utterance]:
     return [replace(utterance, extra=utterance.extra | attributes[utterance.speaker]) for utterance in utterances]
 
 
-def read_native(path=DEFAULT_NATIVE) -> dict[str, str]:
+def read_native(path: str | Path = DEFAULT_NATIVE) -> dict[str, str]:
     """Accent or pattern -> one of GROUPS, in small letters and in the file's order, for `nativeness`.
 
     Args:
@@ -67,7 +68,7 @@ def read_native(path=DEFAULT_NATIVE) -> dict[str, str]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table of accents; copy {DEFAULT_NATIVE} and edit it")
-    native = {}
+    native: dict[str, str] = {}
     for group, accents in _lists(path):
         for accent in accents:
             if not isinstance(accent, str) or not accent.strip():
@@ -92,7 +93,7 @@ def nativeness(accent: str, native: Mapping[str, str], language: str = "") -> st
     return group
 
 
-def _look_up(accent, native, language):
+def _look_up(accent: str, native: Mapping[str, str], language: str) -> str | None:
     names = [f"{language}/{accent}", accent]
     for name in names:
         if name in native:
@@ -105,11 +106,11 @@ def _look_up(accent, native, language):
     return None
 
 
-def _key(accent):
+def _key(accent: str) -> str:
     return " ".join(accent.lower().split())
 
 
-def _lists(path):
+def _lists(path: Path) -> Iterator[tuple[str, list]]:
     """The keys and values of the file, its form checked."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -119,7 +120,7 @@ def _lists(path):
         raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())}); entries with a colon or a star need quotes") from error
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or root is None:
         raise ValueError(f"{path}: must have the keys {', '.join(GROUPS)}, each with a list of accents, but is {values!r}")
     # YAML would silently take the last of two equal keys.
     keys = [key.value for key, _ in root.value]

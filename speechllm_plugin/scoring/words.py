@@ -1,7 +1,7 @@
 """Words that the training texts have often, rarely or never, and how many of them a system finds."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -13,14 +13,14 @@ from speechllm_plugin.text.word_splitting import words_of
 BANDS = (0, 1, 10, 100)
 
 
-def word_counts(texts: Sequence[str], languages: Sequence[str]) -> Counter:
+def word_counts(texts: Sequence[str], languages: Sequence[str]) -> Counter[str]:
     """How often each normalised word stands in the texts (say, all transcripts of a training set).
 
     Args:
         texts, languages: as many of each; "" is an unknown language. A word has one count whatever language it stands in.
     """
     check_paired(texts=texts, languages=languages)
-    counted = Counter()
+    counted: Counter[str] = Counter()
     # A multilingual training set has each transcript once per target language.
     for (text, language), number in Counter(zip(texts, languages)).items():
         for word in words_of(text, language):
@@ -87,7 +87,8 @@ def unseen_words(
 
     Arguments as for `word_recall`.
     """
-    occurrences, hits = Counter(), Counter()
+    occurrences: Counter[str] = Counter()
+    hits: Counter[str] = Counter()
     for _, word, found in _words_of_references(hypotheses, references, languages, by_alignment):
         if not counts.get(word):
             occurrences[word] += 1
@@ -95,7 +96,9 @@ def unseen_words(
     return [(word, occurrences[word], hits[word]) for word in sorted(occurrences, key=lambda word: (-occurrences[word], word))]
 
 
-def _words_of_references(hypotheses, references, languages, by_alignment):
+def _words_of_references(
+    hypotheses: Sequence[str], references: Sequence[str], languages: Sequence[str], by_alignment: bool
+) -> Iterator[tuple[int, str, bool]]:
     """(row, word, whether it was found) of every word of the references."""
     check_paired(hypotheses=hypotheses, references=references, languages=languages)
     for row, (hypothesis, reference, language) in enumerate(zip(hypotheses, references, languages)):
@@ -104,7 +107,7 @@ def _words_of_references(hypotheses, references, languages, by_alignment):
             yield row, word, found
 
 
-def _described(band):
+def _described(band: int) -> tuple[str, str, str]:
     """Name, heading, and how often, of a band."""
     low = BANDS[band]
     if low == 0:

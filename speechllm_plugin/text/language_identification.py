@@ -35,7 +35,8 @@ class LanguageIdentifier:
 
         if len(texts) < 2:
             raise ValueError(f"telling languages apart needs texts in two or more, but there are {' '.join(texts) or 'none'}")
-        selected, labels = [], []
+        selected: list[str] = []
+        labels: list[str] = []
         for language in texts:
             chosen = _even_selection(texts[language], MAX_TEXTS_PER_LANGUAGE)
             selected += map(normalise, chosen)
@@ -58,7 +59,7 @@ class LanguageIdentifier:
         others = self.posteriors(texts)
         index_of = {language: index for index, language in enumerate(self.languages)}
         known = np.array([language in index_of for language in languages], dtype=bool)
-        for row in np.flatnonzero(known):
+        for row in np.flatnonzero(known).tolist():
             others[row, index_of[languages[row]]] = 0
         long_enough = np.array([sum(map(str.isalpha, normalise(text))) >= MIN_LETTERS for text in texts], dtype=bool)
         return known & long_enough & (others.max(axis=1) >= MIN_POSTERIOR)
@@ -80,10 +81,17 @@ class KnownLanguages:
 class Row(Protocol):
     """Two texts and their languages, as a row of a manifest has them."""
 
-    src_text: str
-    src_lang: str
-    tgt_text: str
-    tgt_lang: str
+    @property
+    def src_text(self) -> str: ...
+
+    @property
+    def src_lang(self) -> str: ...
+
+    @property
+    def tgt_text(self) -> str: ...
+
+    @property
+    def tgt_lang(self) -> str: ...
 
 
 def learn(utterances: Sequence[Row], training: Sequence[Row] = ()) -> KnownLanguages:
@@ -93,7 +101,8 @@ def learn(utterances: Sequence[Row], training: Sequence[Row] = ()) -> KnownLangu
         utterances: of the test set.
         training: of the training set; src_text counts as src_lang and tgt_text as tgt_lang. Without any, no language can be told.
     """
-    references, texts = defaultdict(list), defaultdict(dict)
+    references: dict[str, list[str]] = defaultdict(list)
+    texts: dict[str, dict[str, None]] = defaultdict(dict)
     for utterance in utterances:
         references[utterance.tgt_lang].append(utterance.tgt_text)
     for utterance in training:
@@ -112,5 +121,5 @@ def learn(utterances: Sequence[Row], training: Sequence[Row] = ()) -> KnownLangu
     return KnownLanguages(scripts, LanguageIdentifier(named))
 
 
-def _even_selection(texts, size):
-    return [texts[index] for index in np.linspace(0, len(texts) - 1, min(size, len(texts))).round().astype(int)]
+def _even_selection(texts: Sequence[str], size: int) -> list[str]:
+    return [texts[index] for index in np.linspace(0, len(texts) - 1, min(size, len(texts))).round().astype(int).tolist()]

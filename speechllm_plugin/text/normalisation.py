@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from speechllm_plugin.text.language_codes import primary_language
 
@@ -78,9 +78,9 @@ def normaliser_signature(languages: Iterable[str]) -> str:
     return f"norm:{NORMALISER_VERSION}|apostrophe:{'+'.join(names) or 'within'}"
 
 
-def _separate(word, elided):
+def _separate(word: str, elided: Collection[str]) -> list[str]:
     """The parts of a word in a language with elision; a final apostrophe of another word was a quotation mark."""
-    parts = []
+    parts: list[str] = []
     while word:
         start, apostrophe, rest = word.partition("'")
         if not apostrophe or start not in elided:
@@ -90,12 +90,12 @@ def _separate(word, elided):
     return parts
 
 
-def _replacement(text, position, keeps_final):
+def _replacement(text: str, position: int, keeps_final: bool) -> str:
     character = text[position]
     if character == "'" and _in_word(text, position - 1) and (keeps_final or _in_word(text, position + 1)):
         return character
     return " " if unicodedata.category(character)[0] in "PS" else character
 
 
-def _in_word(text, position):
+def _in_word(text: str, position: int) -> bool:
     return 0 <= position < len(text) and unicodedata.category(text[position])[0] in "LNM"

@@ -32,7 +32,7 @@ def align(reference_words: Sequence[str], hypothesis_words: Sequence[str]) -> li
     return pairs
 
 
-def _pairs_of_wrong_words(reference_words, hypothesis_words, references, hypotheses):
+def _pairs_of_wrong_words(reference_words: Sequence[str], hypothesis_words: Sequence[str], references: range, hypotheses: range) -> list[Pair]:
     """Pairs of a stretch without a correct word: as many substitutions as the shorter side has words, and the rest of the longer side.
 
     Whatever words the substitutions take, their number stays the same, so that the alignment stays minimal.
@@ -61,7 +61,7 @@ def _pairs_of_wrong_words(reference_words, hypothesis_words, references, hypothe
     ]
 
 
-def _most_similar_in_order(similarity):
+def _most_similar_in_order(similarity: np.ndarray) -> list[int]:
     """An increasing column for every row, with the greatest sum of similarities. similarity: (rows, columns), rows <= columns."""
     rows, columns = similarity.shape
     best = np.zeros(columns + 1)  # best sum of the rows so far within the first 0, 1 ... columns

@@ -5,6 +5,7 @@ import importlib.metadata
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def metric(sources: Sequence[str], model: str = DEFAULT_MODEL) -> Metric:
     package = _package()
     load = functools.cache(lambda: package.load_from_checkpoint(_checkpoint(package, model)))
 
-    def statistics(hypotheses, references, languages):
+    def statistics(hypotheses: Sequence[str], references: Sequence[str], languages: Sequence[str]) -> np.ndarray:
         if not len(sources) == len(hypotheses) == len(references):
             found = f"{len(hypotheses)} hypotheses and {len(references)} references"
             raise ValueError(f"COMET needs as many texts as there are sources ({len(sources)}), but got {found}")
@@ -55,7 +56,7 @@ def metric(sources: Sequence[str], model: str = DEFAULT_MODEL) -> Metric:
     return Metric("comet", "COMET", False, statistics, share, lambda languages: signature)
 
 
-def _package():
+def _package() -> Any:
     try:
         import comet as package  # of unbabel-comet
     except ImportError as error:
@@ -63,7 +64,7 @@ def _package():
     return package
 
 
-def _checkpoint(package, model):
+def _checkpoint(package: Any, model: str) -> str:
     if not model.endswith(".ckpt"):
         try:
             return package.download_model(model)

@@ -41,10 +41,10 @@ def _edits(hypotheses: Sequence[Sequence[str]], references: Sequence[Sequence[st
 
 
 def _error_rate(name: str, unit: str, edits: Callable[[Sequence[str], Sequence[str]], np.ndarray]) -> tuple[Metric, Metric]:
-    def as_they_are(hypotheses, references, languages):
+    def as_they_are(hypotheses: Sequence[str], references: Sequence[str], languages: Sequence[str]) -> np.ndarray:
         return edits(hypotheses, references)
 
-    def of_normalised(hypotheses, references, languages):
+    def of_normalised(hypotheses: Sequence[str], references: Sequence[str], languages: Sequence[str]) -> np.ndarray:
         return edits(normalised(hypotheses, languages), normalised(references, languages))
 
     return (
