@@ -4,12 +4,11 @@ The teacher is a checkpoint of `--task speechllm_text_to_text` (`--teacher`), or
 of `speechllm translate`, or what fairseq-generate printed). Its translations are joined with the rows by id and source text.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.data_config import DataConfig
-from speechllm_plugin.distillation import data_folder, kd_file, modes, summary, teacher_output
+from speechllm_plugin.distillation import data_folder, modes, summary, teacher_output
 
 # Flags that mean something only together with another one: flag -> which. Their defaults are in DEFAULTS, so that a given flag shows.
 NEEDS = {
@@ -50,12 +49,7 @@ def run(args):
     check_arguments(args)
     config, path = DataConfig.load(Path(args.data) / args.config_yaml), Path(args.data) / f"{args.split}.tsv"
     rows = manifest.read(path)
-    empty = [row.id for row in rows if not row.src_text.strip()]
-    if empty:
-        raise ValueError(
-            f"{path}: a teacher translates src_text, but it is empty in {len(empty):,} of {len(rows):,} rows, the first is {empty[0]!r}: "
-            "fill it in or drop these rows"
-        )
+    teacher_output.check_sources(path, rows)
     if args.word_level is not None:
         store_word_level(args, rows)
         return
@@ -67,7 +61,7 @@ def run(args):
     about = summary.make(rows, used, data=str(args.data), split=args.split, teacher=teacher, mode=args.mode)
     if args.report is not None:
         print(*summary.write(args.report, about))
-    new_rows = modes.apply(args.mode, rows, without_empty(args, rows, used))
+    new_rows = modes.apply(args.mode, rows, modes.filled(rows, used, take_reference=args.empty == "reference"))
     written = data_folder.write(config, args.out, args.split, new_rows, mode.settings, options)
     print(f"{written}: {len(new_rows):,} rows; {summary.summary(about)}")
 
@@ -106,64 +100,41 @@ def number_used(args, available: int) -> int:
 
 def run_teacher(args, rows) -> tuple[list, str]:
     """Translate what is not translated yet, in OUT/teacher/SPLIT.tsv; the hypotheses of every row, and the teacher's name."""
-    from speechllm_plugin.distillation.fairseq_teacher import Teacher  # what reads translations waits for neither torch nor fairseq
+    # What reads translations waits for neither torch nor fairseq.
+    from speechllm_plugin.distillation.checkpoint_teacher import TeacherSearch, translate
 
-    teacher = Teacher.load(args.teacher, args.teacher_data or args.data, cpu=bool(args.cpu), fp16=bool(args.fp16))
+    teacher = load_teacher(args)
     k = args.kbest or modes.MODES[args.mode].default_k or args.beam
-    search = {"beam": args.beam, "lenpen": args.lenpen, "max_len": (args.max_len_a, args.max_len_b)}
-    options = {"beam": args.beam, "lenpen": args.lenpen, "max_len_a": args.max_len_a, "max_len_b": args.max_len_b, "fp16": bool(args.fp16)}
-    description = kd_file.describe(rows, teacher=teacher.name, split=args.split, k=k, options=options)
+    search = TeacherSearch(args.beam, args.lenpen, args.max_len_a, args.max_len_b)
     path = Path(args.out) / "teacher" / f"{args.split}.tsv"
-    with kd_file.Writer(path, description) as writer:
-        teacher.translate(rows, writer, max_tokens=args.max_tokens, **search)
-    return teacher_output.join(path, rows), teacher.name
+    return translate(teacher, rows, path, args.split, k, search, fp16=bool(args.fp16), max_tokens=args.max_tokens), teacher.name
 
 
 def read_teacher(args, rows) -> tuple[list, str]:
     """The hypotheses of every row from files, and whose they are."""
 
     def renderings():
-        from speechllm_plugin.distillation import fairseq_teacher
+        from speechllm_plugin.distillation.fairseq_teacher import open_student
 
-        codec = fairseq_teacher.open_student(args.teacher_data or args.data, args.config_yaml).transcript
+        codec = open_student(args.teacher_data or args.data, args.config_yaml).transcript
         return lambda text: codec.renderings(text) if codec is not None else []
 
-    hypotheses = teacher_output.load(args.teacher_output, rows, renderings)
-    first = args.teacher_output[0]
-    return hypotheses, kd_file.read_description(first)["teacher"] if teacher_output.is_kd_file(first) else Path(first).name
-
-
-def without_empty(args, rows: Sequence[manifest.Utterance], hypotheses):
-    """The hypotheses, with the reference in place of empty ones if --empty says so; training takes no empty text.
-
-    Raises:
-        ValueError: a text is empty, and --empty does not help.
-    """
-    empty = [row.id for row, best in zip(rows, hypotheses) for _, text in best if not text.strip()]
-    if empty and args.empty != "reference":
-        raise ValueError(
-            f"{len(empty):,} of {sum(map(len, hypotheses)):,} translations are empty, the first is of utterance {empty[0]!r}: "
-            "give --empty reference to take tgt_text there, or another teacher"
-        )
-    return [[(score, text if text.strip() else row.tgt_text) for score, text in best] for row, best in zip(rows, hypotheses)]
+    return teacher_output.load(args.teacher_output, rows, renderings), teacher_output.name_of_teacher(args.teacher_output[0])
 
 
 def store_word_level(args, rows) -> None:
     """Write the cache of the split: the K most probable tokens at every position of the rows' targets."""
-    from speechllm_plugin.data.teacher import TopKWriter
-    from speechllm_plugin.distillation import fairseq_teacher
+    from speechllm_plugin.distillation.checkpoint_teacher import store_top_k
 
-    student = fairseq_teacher.open_student(args.data, args.config_yaml)
-    teacher = fairseq_teacher.Teacher.load(args.teacher, args.teacher_data or args.data, cpu=bool(args.cpu), fp16=bool(args.fp16))
-    fairseq_teacher.check_same_targets(teacher, student)
-    num_types = len(student.target_dictionary)
-    if args.word_level > num_types:
-        raise ValueError(f"--word-level must be at most the {num_types:,} types of the target vocabulary, but is {args.word_level}")
-    facts = {"vocabulary": student.target.digest(), "num_types": num_types, "k": args.word_level}
-    writer = TopKWriter(args.out, facts | {"split": args.split, "teacher": teacher.name})
-    teacher.write_top_k(rows, student, writer, max_tokens=args.max_tokens)
-    writer.close()
+    teacher = load_teacher(args)
+    store_top_k(teacher, rows, args.data, args.config_yaml, args.split, args.word_level, args.out, max_tokens=args.max_tokens)
     print(f"{args.out}: the {args.word_level} most probable tokens at every position of {len(rows):,} targets")
+
+
+def load_teacher(args):
+    from speechllm_plugin.distillation.fairseq_teacher import Teacher
+
+    return Teacher.load(args.teacher, args.teacher_data or args.data, cpu=bool(args.cpu), fp16=bool(args.fp16))
 
 
 def _flag(name):

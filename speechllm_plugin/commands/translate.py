@@ -3,12 +3,9 @@
 import argparse
 from pathlib import Path
 
-from tqdm import tqdm
-
 from speechllm_plugin.data import manifest
-from speechllm_plugin.distillation import conversion, kd_file
+from speechllm_plugin.distillation import conversion, kd_file, split_translation
 from speechllm_plugin.distillation.ctranslate2_teacher import COMPUTE_TYPES, CTranslate2Teacher, Search
-from speechllm_plugin.text.listing import first_few
 
 
 def add_arguments(parser):
@@ -43,7 +40,7 @@ def run(args):
         raise ValueError(f"--gpus must not be negative, but is {args.gpus}")
     path = Path(args.data) / f"{args.split}.tsv"
     rows = manifest.read(path)
-    check_rows(path, rows, {"src_lang": args.source_code, "tgt_lang": args.target_code})
+    split_translation.check_rows(path, rows, {"src_lang": args.source_code, "tgt_lang": args.target_code})
     languages = {"source_code": args.source_code, "target_code": args.target_code, "source_prefix": args.source_prefix}
     teacher = CTranslate2Teacher(
         args.model, cache=args.cache or conversion.default_cache(), gpus=args.gpus, compute_type=args.compute_type, **languages
@@ -55,53 +52,11 @@ def run(args):
     teacher.load()
     description = kd_file.describe(rows, teacher=teacher.name, split=args.split, k=args.kbest, options=options)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    with kd_file.Writer(args.out, description) as writer:
-        before = len(writer.done)
-        todo = [source for source in sources if source.row.id not in writer.done]
-        with tqdm(desc=args.split, total=len(rows), initial=before, unit="row") as progress:
-            for block in teacher.translate(batches(todo, args.max_tokens), search):
-                writer.write(block)
-                progress.update(len(block))
+    before = split_translation.translate(teacher, sources, search, args.max_tokens, args.out, description)
     print(
         f"{args.out}: {args.kbest} of {len(rows)} rows each, {before} of them from before; "
         f"{teacher.num_cut_off} of the new hypotheses are cut off at --max-length {args.max_length}"
     )
-
-
-def check_rows(path, rows, given) -> None:
-    """Raise ValueError if rows have nothing to translate or nothing says from what into what.
-
-    given: column -> code that stands for all rows, or None.
-    """
-    for column in ("src_text", "src_lang", "tgt_lang"):
-        empty = [row.id for row in rows if not getattr(row, column).strip()]
-        if empty:
-            raise ValueError(f"{path}: {column} must be filled in, but is empty in {len(empty)} of {len(rows)} rows: {first_few(empty)}")
-    same = [row.id for row in rows if row.src_lang == row.tgt_lang]
-    if same:
-        raise ValueError(
-            f"{path}: tgt_lang must differ from src_lang, but does not in {len(same)} of {len(rows)} rows: {first_few(same)}; "
-            "give the data of a translation task"
-        )
-    for (column, code), flag in zip(given.items(), ("--source-code", "--target-code")):
-        languages = sorted({getattr(row, column) for row in rows})
-        if code is not None and len(languages) > 1:
-            raise ValueError(f"{flag} {code} would stand for all rows, but {path} has {column} {' '.join(languages)}; leave it out")
-
-
-def batches(sources, max_tokens):
-    """Lists of sources, the longest first, so that the most memory is taken at the start.
-
-    Number x longest is at most max_tokens, except that a longer source stands alone.
-    """
-    batch = []
-    for source in sorted(sources, key=lambda source: -len(source.ids)):
-        if batch and (len(batch) + 1) * len(batch[0].ids) > max_tokens:
-            yield batch
-            batch = []
-        batch.append(source)
-    if batch:
-        yield batch
 
 
 def _from_1(text):

@@ -50,6 +50,21 @@ def apply(mode: str, rows: Sequence[Utterance], hypotheses: Sequence[Hypotheses]
     return made
 
 
+def filled(rows: Sequence[Utterance], hypotheses: Sequence[Hypotheses], take_reference: bool) -> list[Hypotheses]:
+    """The hypotheses, with tgt_text in place of empty ones; training takes no empty text.
+
+    Raises:
+        ValueError: a text is empty, and the reference is not to be taken.
+    """
+    empty = [row.id for row, best in zip(rows, hypotheses) for _, text in best if not text.strip()]
+    if empty and not take_reference:
+        raise ValueError(
+            f"{len(empty):,} of {sum(map(len, hypotheses)):,} translations are empty, the first is of utterance {empty[0]!r}: "
+            "give --empty reference to take tgt_text there, or another teacher"
+        )
+    return [[(score, text if text.strip() else row.tgt_text) for score, text in best] for row, best in zip(rows, hypotheses)]
+
+
 def columns(row, hypotheses):
     """The row, and the texts in columns of their own."""
     texts = {HASH_COLUMN: source_hash(row)}

@@ -1,6 +1,7 @@
 """A teacher's translations from files, joined with the rows that they are translations of."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.distillation import kd_file
@@ -53,3 +54,18 @@ def join(path, rows: Sequence[Utterance]) -> list[list[tuple[float, str]]]:
                 "give the file of this split and manifest, or translate again"
             )
     return [translations[row.id][1] for row in rows]
+
+
+def name_of_teacher(path) -> str:
+    """Who made a file of translations: what the KD file says, else the name of the file."""
+    return kd_file.read_description(path)["teacher"] if is_kd_file(path) else Path(path).name
+
+
+def check_sources(path, rows: Sequence[Utterance]) -> None:
+    """Raise ValueError if a row of a manifest has nothing to translate."""
+    empty = [row.id for row in rows if not row.src_text.strip()]
+    if empty:
+        raise ValueError(
+            f"{path}: a teacher translates src_text, but it is empty in {len(empty):,} of {len(rows):,} rows, the first is {empty[0]!r}: "
+            "fill it in or drop these rows"
+        )

@@ -115,8 +115,8 @@ def test_translations_do_not_depend_on_the_batch(max_tokens, nllb, cache, data, 
 
 
 def test_batches_keep_to_the_tokens(nllb, cache, data):
-    from speechllm_plugin.commands.translate import batches
     from speechllm_plugin.distillation.ctranslate2_teacher import CTranslate2Teacher
+    from speechllm_plugin.distillation.split_translation import batches
 
     sources = CTranslate2Teacher(str(nllb), cache=cache).encode(manifest.read(data / "train.tsv"))
     for max_tokens in (1, 14, 20, 1000):
