@@ -8,6 +8,7 @@ from pathlib import Path
 
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.recording import RECORDING_COLUMN
+from speechllm_plugin.files.text_table import aligned_row
 from speechllm_plugin.preparation import config_file, corpora, corpus_check, hold_out, split_files, vocabulary_plan
 from speechllm_plugin.preparation.corpora import CORPORA, TASKS, TRAIN_SPLIT
 from speechllm_plugin.preparation.extraction import SoundReaders
@@ -160,22 +161,22 @@ def print_held_out(held_out, contents):
 
 
 def print_check(root, contents, absent):
-    print(f"\n{root}\n{'manifest':<18}{'rows':>9}{'hours':>9}{'left out':>9}")
+    print(f"\n{root}\n{_line('manifest', 'rows', 'hours', 'left out')}")
     for split, manifests in contents.items():
         for name, rows in manifests.items():
             durations = [row.duration_seconds for row in rows]
             hours = "-" if None in durations else f"{sum(durations) / 3600:.2f}"
-            print(f"{name:<18}{len(rows):>9}{hours:>9}{len(absent[split]):>9}")
+            print(_line(name, len(rows), hours, len(absent[split])))
     print("complete; nothing was written")
 
 
 def print_table(path, contents, facts, vocabularies):
-    print(f"\n{path}\n{'split':<18}{'rows':>9}{'hours':>9}{'dropped':>9}")
+    print(f"\n{path}\n{_line('split', 'rows', 'hours', 'dropped')}")
     for split, fact in facts.items():
-        print(f"{' '.join(contents[split]):<18}{fact['rows']:>9}{fact['hours']:>9.2f}{fact['dropped']:>9}")
+        print(_line(" ".join(contents[split]), fact["rows"], f"{fact['hours']:.2f}", fact["dropped"]))
     for planned in vocabularies:
         tags = f", {len(planned.tags)} language tags among them" if planned.tags else ""
-        print(f"{planned.name:<18}{planned.size:>9} pieces{f', copied from {planned.source}' if planned.source else ''}{tags}")
+        print(f"{_line(planned.name, planned.size)} pieces{f', copied from {planned.source}' if planned.source else ''}{tags}")
 
 
 def positive_number(text: str) -> int:
@@ -224,3 +225,7 @@ def _by_corpus(text_of):
     for name, corpus in CORPORA.items():
         names.setdefault(str(text_of(corpus)), []).append(name)
     return "; ".join(f"{text} ({', '.join(alike)})" for text, alike in names.items())
+
+
+def _line(*cells):
+    return aligned_row([str(cell) for cell in cells], [-18, 9, 9, 9], between="")
