@@ -104,7 +104,7 @@ set_up_environment() {
   environment_step "[2/4] torch and what compiles fairseq" "${pip[@]}" torch numpy cython setuptools wheel || return 1
   environment_step "[3/4] fairseq, compiled here" install_fairseq || return 1
   environment_step "[4/4] speechllm_plugin, its requirements, its extras" \
-    "${pip[@]}" --no-build-isolation -e "${environment_root}[bench,demo,nllb,report,test]" || return 1
+    "${pip[@]}" --no-build-isolation -e "${environment_root}[bench,demo,nllb,report,slurm,test]" || return 1
   echo "$stamp" >"$venv/complete"
 }
 

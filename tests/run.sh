@@ -2,7 +2,7 @@
 # Set up what is missing, then run the tests, the fast ones first:  bash tests/run.sh [pytest arguments, e.g. -k beam, or -n 0 for one process]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-EXTRAS="bench demo nllb report test"
+EXTRAS="bench demo nllb report slurm test"
 source recipes/environment.sh
 
 cores=$(nproc)

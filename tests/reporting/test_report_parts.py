@@ -1,4 +1,4 @@
-"""Parts of a report: what logs say, numbers as text, tables in three notations, pictures, words side by side."""
+"""Parts of a report: numbers as text, tables in three notations, pictures, words side by side."""
 
 import re
 
