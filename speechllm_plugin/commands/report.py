@@ -1,4 +1,4 @@
-"""`speechllm report`: finished runs of the recipes against one another, in one HTML file that needs nothing else."""
+"""`speechllm report`: a comparison of finished runs, in one HTML file that needs nothing else."""
 
 import shlex
 import sys
@@ -29,7 +29,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.html", help="the report")
     parser.add_argument("--tables", type=Path, metavar="DIR", help="all tables as Markdown and LaTeX: scores.md, scores.tex, slices.md ...")
-    parser.add_argument("--title", help="(default: the systems and the split)")
+    parser.add_argument("--title", help="of the page (default: the systems and the split)")
     what = parser.add_argument_group("what is compared")
     what.add_argument("--split", metavar="SPLIT", help="which generate-SPLIT.txt (default: the only one beside generate-silence.txt)")
     what.add_argument("--data", type=Path, metavar="DIR", help="folder of SPLIT.tsv, train.tsv, config.yaml (default: that of the first run's log)")
@@ -41,25 +41,40 @@ def add_arguments(parser):
         help=f"of {' '.join([*METRICS, COMET])}; the first one is that of slices and utterances "
         f"(default: {' '.join(RECOGNITION)}, or {' '.join(TRANSLATION)})",
     )
-    what.add_argument("--slices", nargs="+", metavar="NAME", help="dimensions or columns of the manifest (default: all whose facts are there)")
+    what.add_argument(
+        "--slices",
+        nargs="+",
+        metavar="NAME",
+        help="dimensions or columns of the manifest to slice by (default: every dimension for which the data has the facts)",
+    )
     what.add_argument(
         "--speakers",
         type=Path,
         metavar="TSV",
-        help="columns by speaker (accent, gender ...) that the manifest lacks; those that are no dimension are sliced by if --slices names them",
+        help="columns by speaker (accent, gender ...) that the manifest lacks; a column that is no dimension is sliced by only if --slices names it",
     )
     what.add_argument("--native", type=Path, metavar="YAML", help="which accents are native speakers' (default: scoring/native.yaml)")
     chance = parser.add_argument_group("chance")
-    chance.add_argument("--resamples", type=int, default=Settings().num_resamples, metavar="N", help="of every test (default: %(default)s)")
+    chance.add_argument(
+        "--resamples",
+        type=int,
+        default=Settings().num_resamples,
+        metavar="N",
+        help="number of resamples of every interval and test (default: %(default)s)",
+    )
     chance.add_argument("--seed", type=int, default=Settings().seed, metavar="N", help="of the resampling (default: %(default)s)")
     shown = parser.add_argument_group("utterances")
     shown.add_argument(
-        "--examples", type=int, default=Options.num_examples, metavar="N", help="greatest losses and differences (default: %(default)s)"
+        "--examples",
+        type=int,
+        default=Options.num_examples,
+        metavar="N",
+        help="number of utterances shown, those with the greatest losses and differences (default: %(default)s)",
     )
-    shown.add_argument("--utterances", nargs="+", default=[], metavar="ID", help="these as well; then the attention pictures are theirs")
+    shown.add_argument("--utterances", nargs="+", default=[], metavar="ID", help="utterances to show as well; attention is then drawn for these")
     shown.add_argument("--no-audio", action="store_true", help="no players: the file is smaller")
-    shown.add_argument("--no-checkpoints", action="store_true", help="leave RUN/average.pt alone: no attention, no compression rates, no torch")
-    shown.add_argument("--device", default="cpu", metavar="D", help="of the checkpoints: cpu, cuda or cuda:N (default: %(default)s)")
+    shown.add_argument("--no-checkpoints", action="store_true", help="do not read RUN/average.pt: no attention, no compression rates, no torch")
+    shown.add_argument("--device", default="cpu", metavar="D", help="device that runs the checkpoints: cpu, cuda or cuda:N (default: %(default)s)")
 
 
 def run(args):
@@ -93,10 +108,10 @@ def run(args):
 
 
 def check(args) -> None:
-    """What can be wrong before any file is read.
+    """Check the arguments, before any file is read.
 
     Raises:
-        ValueError: with what to do.
+        ValueError: a library is missing, a number or a name is out of range, or a file cannot be written; the message says what to do.
     """
     for library in ("matplotlib", "jinja2"):
         if find_spec(library) is None:

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from speechllm_plugin.reporting.breakdown import Breakdown
 from speechllm_plugin.reporting.part import Content
@@ -66,7 +66,7 @@ def _seeds(comparison: Comparison, num_seeds: int) -> str:
     deviation = (
         f"Between the {num_seeds} pairs of training seeds it varies by {formats.number(comparison.seed_deviation)} points (standard deviation)"
     )
-    reach = float(t.ppf(1 - LEVEL / 2, num_seeds - 1)) * comparison.seed_deviation / math.sqrt(num_seeds)
+    reach = float(stdtrit(num_seeds - 1, 1 - LEVEL / 2)) * comparison.seed_deviation / math.sqrt(num_seeds)
     if abs(comparison.difference) > reach:
         return f"{deviation}."
     return f"{deviation}, too much to say that models of other seeds would differ the same way: the tests are about these models."
