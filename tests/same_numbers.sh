@@ -9,7 +9,8 @@ before=$(cd "${1:?folder with the code before the change, as made by: git worktr
 after=$(cd "$(dirname "$0")/.." && pwd)
 folder=${2:-$(mktemp -d)}
 mkdir -p "$folder"
-folder=$(cd "$folder" && pwd)
+cd "$folder"  # python -m looks for the package in the folder that it starts in
+folder=$PWD
 EXTRAS=test
 source "$after/recipes/environment.sh"
 # One thread and one seed: sums come in the same order.
