@@ -15,7 +15,7 @@ from mustc_corpus import WORDS, Corpus
 
 NUM_UPDATES = 12
 SPLITS = {"train": 60, "dev": 10, "tst-COMMON": 20}
-VOCAB_SIZES = "VOCAB_SIZE=([asr]=26 [st]=40 [joint]=44 [transcript]=26)"
+VOCAB_SIZES = "VOCAB_SIZE=([asr]=26 [st]=40 [joint]=42 [transcript]=26)"
 
 
 def lay_out_noise(folder):
