@@ -45,7 +45,6 @@ MAY_IMPORT_FAIRSEQ = {
     "models.speech_encoder",
     "models.text_decoder",
     "models.registry",
-    "commands.import_checkpoint",
     "benchmarking.searches",
     "benchmarking.stock_decoder",
     "checking.searching",
