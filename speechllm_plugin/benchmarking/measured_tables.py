@@ -4,7 +4,7 @@ from speechllm_plugin.benchmarking.measurement import Measurement
 from speechllm_plugin.files import text_table
 
 MEBIBYTE = 2**20
-NONE = "–"
+NOT_MEASURED = "–"
 
 # Lam et al. 2025 (arXiv:2501.02370), Table 2: multilingual MuST-C translation with beam 5, relative to row 1
 PAPER = {
@@ -17,10 +17,10 @@ PAPER = {
     "row5.1": (0.96, 2.50),
     "row6": (0.70, 5),
 }
-REFERENCE = "row1"
+REFERENCE_ROW = "row1"
 
 # heading, width, text of a Measurement
-COLUMNS = [
+MEASURED_COLUMNS = [
     ("batch", 5, lambda it: f"{it.batch}"),
     ("audio s", 7, lambda it: f"{it.audio_seconds:.4g}"),
     ("tokens", 6, lambda it: f"{it.tokens}"),
@@ -38,11 +38,11 @@ SEARCH_WIDTH = 10
 
 
 def heading(name_width: int) -> str:
-    return text_table.aligned_row(["model", "search", *(title for title, _, _ in COLUMNS)], _widths(name_width, COLUMNS))
+    return text_table.aligned_row(["model", "search", *(title for title, _, _ in MEASURED_COLUMNS)], _widths(name_width, MEASURED_COLUMNS))
 
 
 def line(measured: Measurement, name_width: int) -> str:
-    columns = COLUMNS[:COLUMNS_BEFORE_ANY_MEASUREMENT] if measured.error else COLUMNS
+    columns = MEASURED_COLUMNS[:COLUMNS_BEFORE_ANY_MEASUREMENT] if measured.error else MEASURED_COLUMNS
     cells = [measured.model, measured.search, *(text(measured) for _, _, text in columns), *([measured.error] if measured.error else [])]
     return text_table.aligned_row(cells, _widths(name_width, columns))
 
@@ -80,8 +80,8 @@ def row_of(model: str) -> str:
 
 def check_table2(models: list[str], searches: list[str], num_workloads: int) -> None:
     """Raise ValueError for what Table 2 lacks."""
-    if REFERENCE not in map(row_of, models):
-        raise ValueError(f"--table2 is relative to row 1: give recipes/models/{REFERENCE}_xattn_transformer.sh among the model files")
+    if REFERENCE_ROW not in map(row_of, models):
+        raise ValueError(f"--table2 is relative to row 1: give recipes/models/{REFERENCE_ROW}_xattn_transformer.sh among the model files")
     if "fairseq" not in searches:
         raise ValueError("--table2 shows two searches side by side: give --against fairseq")
     if num_workloads > 1:
@@ -99,12 +99,12 @@ def table2(measurements: list[Measurement]) -> str:
     for model in dict.fromkeys(measured.model for measured in measurements):
         cells = [row_of(model), f"{by_search['plugin'][model].parameters:,}"]
         for search in ("plugin", "fairseq"):
-            (reference,) = [each for name, each in by_search[search].items() if row_of(name) == REFERENCE]
+            (reference,) = [each for name, each in by_search[search].items() if row_of(name) == REFERENCE_ROW]
             cells += relative(by_search[search][model], reference)
-        cells += [f"{number:g}" for number in PAPER[row_of(model)]] if row_of(model) in PAPER else [NONE, NONE]
+        cells += [f"{number:g}" for number in PAPER[row_of(model)]] if row_of(model) in PAPER else [NOT_MEASURED, NOT_MEASURED]
         ours, theirs = by_search["plugin"][model], by_search["fairseq"][model]
         failed = ours.error or theirs.error
-        cells += [NONE, NONE] if failed else [f"{theirs.seconds / ours.seconds:.2f}", f"{theirs.peak_bytes / ours.peak_bytes:.2f}"]
+        cells += [NOT_MEASURED, NOT_MEASURED] if failed else [f"{theirs.seconds / ours.seconds:.2f}", f"{theirs.peak_bytes / ours.peak_bytes:.2f}"]
         rows.append(cells)
     return "\n".join(text_table.markdown(headings, rows)) + "\n"
 
@@ -112,7 +112,7 @@ def table2(measurements: list[Measurement]) -> str:
 def relative(measured: Measurement, reference: Measurement) -> list[str]:
     """Speed, memory with the weights, and memory beside them, of the reference's."""
     if measured.error or reference.error:
-        return [measured.error or reference.error, NONE, NONE]
+        return [measured.error or reference.error, NOT_MEASURED, NOT_MEASURED]
     memory, reference_memory = (each.peak_bytes + each.weight_bytes for each in (measured, reference))
     ratios = reference.seconds / measured.seconds, memory / reference_memory, measured.peak_bytes / reference.peak_bytes
     return [f"{ratio:.2f}" for ratio in ratios]

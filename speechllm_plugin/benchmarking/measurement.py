@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from speechllm_plugin.benchmarking.searches import SEARCHES, options_of
-from speechllm_plugin.benchmarking.workload import FRAMES_PER_SECOND, Batch, Workload
+from speechllm_plugin.benchmarking.workload import Batch, Workload
+from speechllm_plugin.data.features import FRAMES_PER_SECOND
 
 OUT_OF_MEMORY = "out of memory"
 os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler's notes on stderr when it starts and stops

@@ -13,8 +13,8 @@ import torch
 
 from speechllm_plugin.data import features, manifest
 from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.data.features import FRAMES_PER_SECOND
 
-FRAMES_PER_SECOND = round(1 / features.FRAME_SHIFT_SECONDS)
 TOKENS_PER_SECOND = 4  # MuST-C v1.0 en-de has about 3.9 subword tokens a second
 
 

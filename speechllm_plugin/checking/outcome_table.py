@@ -11,11 +11,11 @@ from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.files.text_table import aligned_row, bars_escaped
 
 WIDTHS = (-max(map(len, CHECKS)), -6, 9, 6)
-COLUMNS = ("check", "result", "deviation", "bound", "what it means")
+OUTCOME_COLUMNS = ("check", "result", "deviation", "bound", "what it means")
 
 
 def heading() -> str:
-    return aligned_row(COLUMNS, WIDTHS)
+    return aligned_row(OUTCOME_COLUMNS, WIDTHS)
 
 
 def line(finding: Finding) -> str:
@@ -58,5 +58,5 @@ def markdown(about: dict, findings: Sequence[Finding]) -> str:
     verdict = f"Failed: {', '.join(broken)}." if broken else "Nothing failed."
     facts = [f"* {name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}" for name, value in about.items()]
     rows = [[bars_escaped(cell) for cell in cells(finding)] for finding in findings]
-    table = text_table.markdown(COLUMNS, rows, rules=["---", "---", "---:", "---:", "---"])
+    table = text_table.markdown(OUTCOME_COLUMNS, rows, rules=["---", "---", "---:", "---:", "---"])
     return "\n".join([f"# Self-check of {about['checkpoint']}", "", verdict, "", *facts, "", *table, ""])

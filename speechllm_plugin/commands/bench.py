@@ -16,6 +16,7 @@ from speechllm_plugin.benchmarking.measurement import measure
 from speechllm_plugin.benchmarking.searches import WITH_CTC
 from speechllm_plugin.benchmarking.workload import Batch, Workload
 from speechllm_plugin.data import manifest
+from speechllm_plugin.data.features import FRAMES_PER_SECOND
 from speechllm_plugin.describing import model_file, model_flags
 from speechllm_plugin.describing.setting import Setting, depends_on_data
 from speechllm_plugin.files.atomic import replacing
@@ -25,7 +26,7 @@ from speechllm_plugin.host.devices import device_name, existing_device
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH, SECONDS = 40, 10.0
 LABEL_LOGIT = 1e4  # far above those of any weights, and a number in 16 bits
-MAX_TOKENS = 1024  # as --max-target-positions
+MAX_TARGET_POSITIONS = 1024  # as --max-target-positions
 
 
 def add_arguments(parser):
@@ -75,7 +76,7 @@ def run(args):
     base = Workload(args.batch, args.seconds or SECONDS, args.tokens, args.beam)
     if utterances is not None:
         frames = sum(utterance.n_frames for utterance in utterances)
-        base = Workload(args.batch, frames / len(utterances) / workload.FRAMES_PER_SECOND, args.tokens, args.beam)
+        base = Workload(args.batch, frames / len(utterances) / FRAMES_PER_SECOND, args.tokens, args.beam)
     workloads = workload.sweep(base, args.sweep)
     searches = ["plugin", *([WITH_CTC] if args.ctc_decoding_weight is not None else []), *([args.against] if args.against else [])]
     models = [(path, *read_model(path, args)) for path in args.model_files]
@@ -122,9 +123,9 @@ def check(args, models, searches, workloads) -> None:
             if not cfg.ctc_layer:
                 raise ValueError(f"{path}: --ctc-decoding-weight needs a CTC head, but --ctc-layer is 0: leave one of them out")
     for work in workloads:
-        num_tokens = work.num_tokens(round(work.seconds * workload.FRAMES_PER_SECOND))
-        if num_tokens > MAX_TOKENS:
-            raise ValueError(f"texts can have {MAX_TOKENS} tokens, but {work.seconds:g} s get {num_tokens}: give --tokens")
+        num_tokens = work.num_tokens(round(work.seconds * FRAMES_PER_SECOND))
+        if num_tokens > MAX_TARGET_POSITIONS:
+            raise ValueError(f"texts can have {MAX_TARGET_POSITIONS} tokens, but {work.seconds:g} s get {num_tokens}: give --tokens")
     names = [path.stem for path, *_ in models]
     for name in names:
         if names.count(name) > 1:
@@ -163,7 +164,7 @@ def read_model(path: Path, args):
 def random_model(arch: str, cfg, setting: Setting, device, dtype):
     """The model with the same random weights in every run. Compression that depends on the data finds as many states to a label as `setting` says."""
     torch.manual_seed(1)
-    model = setting.build(arch, cfg, MAX_TOKENS).eval().to(device, dtype)
+    model = setting.build(arch, cfg, MAX_TARGET_POSITIONS).eval().to(device, dtype)
     if depends_on_data(cfg):
         model.encoder.ctc_head.register_forward_hook(lambda head, inputs, logits: label_runs(logits, setting.rate(cfg)))
     return model

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from speechllm_plugin.describing import model_file
-from speechllm_plugin.describing.facts import MEASURES, facts, match
+from speechllm_plugin.describing.description import MEASURES, facts, match
 from speechllm_plugin.describing.setting import Setting
 from speechllm_plugin.models.registry import architectures
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
@@ -33,7 +33,7 @@ def add_arguments(parser):
         metavar="R",
         help="states before / after CTC compression, which depend on the data (default: an assumption that the output states)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the docstring of describing/facts.py has its keys")
+    parser.add_argument("--json", action="store_true", help="print one JSON object; the docstring of describing/description.py has its keys")
     parser.add_argument(
         "--match",
         choices=list(MEASURES),

@@ -11,9 +11,10 @@ import numpy as np
 from speechllm_plugin.data import audio
 
 NUM_BINS = 80
-FRAME_SHIFT_SECONDS = 0.01
+FRAMES_PER_SECOND = 100
+FRAME_SHIFT_SECONDS = 1 / FRAMES_PER_SECOND
 WINDOW_SAMPLES = audio.SAMPLE_RATE * 25 // 1000
-SHIFT_SAMPLES = audio.SAMPLE_RATE * 10 // 1000
+SHIFT_SAMPLES = audio.SAMPLE_RATE // FRAMES_PER_SECOND
 
 _INT16_SCALE = np.float32(32768)  # Kaldi computes on 16-bit values
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"

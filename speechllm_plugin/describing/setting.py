@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from speechllm_plugin.data.features import FRAMES_PER_SECOND
 from speechllm_plugin.models import registry
 from speechllm_plugin.models.compressions import COMPRESSIONS
 from speechllm_plugin.models.config import SpeechToTextConfig, flag
@@ -10,7 +11,6 @@ from speechllm_plugin.models.cost import Lengths
 from speechllm_plugin.models.speech_to_text import Sizes, SpeechToTextModel
 
 FEATURE_DIM = 80
-FRAMES_PER_SECOND = 100
 SMALLEST_VOCABULARY = 5  # fairseq's four special symbols and a word
 
 

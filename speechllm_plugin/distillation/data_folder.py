@@ -12,7 +12,6 @@ from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.files.remembered_options import FolderRecord
 
-COMMAND = "distill"  # whose options the folder remembers
 MODE_KEYS = ("sample_kd_texts",)  # what a mode may set in a data configuration
 
 
@@ -27,7 +26,7 @@ def check(data, out, split: str, options: dict) -> None:
     """
     if Path(out).resolve() == Path(data).resolve():
         raise ValueError(f"--out must be another folder than --data, but both are {out}")
-    record = FolderRecord(out, COMMAND)
+    record = FolderRecord(out, "distill")
     remembered = record.read()
     if remembered is None:
         record.check_not_foreign([Path(out) / f"{split}.tsv"])
@@ -62,7 +61,7 @@ def write(config: DataConfig, out, split: str, rows: Sequence[manifest.Utterance
     if "relative_audio_root" in values:
         values["relative_audio_root"] = Path(os.path.relpath(config.audio_root, out)).as_posix()
     (out / f"{split}.tsv").unlink(missing_ok=True)
-    FolderRecord(out, COMMAND).write(options)
+    FolderRecord(out, "distill").write(options)
     for name in dict.fromkeys(names):
         if Path(name).name == name:
             _copy(data / name, out / name)

@@ -17,8 +17,8 @@ from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.files.digests import short_digest
 from speechllm_plugin.files.growing import GrowingFiles, check_description, write_description
 
-COLUMNS = ("id", "kd_source_hash", "rank", "kd_score", "kd_text")
-ABSENT = "no such KD file; make it with speechllm translate"
+KD_COLUMNS = ("id", "kd_source_hash", "rank", "kd_score", "kd_text")
+NO_SUCH_KD_FILE = "no such KD file; make it with speechllm translate"
 DESCRIPTION = ("teacher", "split", "num_utterances", "k", "options", "manifest")
 
 
@@ -66,7 +66,7 @@ def read(path) -> dict[str, tuple[str, list[tuple[float, str]]]]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: {ABSENT}")
+        raise FileNotFoundError(f"{path}: {NO_SUCH_KD_FILE}")
     description = read_description(path)
     translations: dict[str, tuple[str, list[tuple[float, str]]]] = {}
     for place, utterance_id, digest, rank, score, text in _rows(path):
@@ -93,7 +93,7 @@ def _rows(path):
     Raises:
         ValueError: the header or a row is malformed.
     """
-    for place, row in tsv_rows.rows(path, COLUMNS, absent=ABSENT):
+    for place, row in tsv_rows.rows(path, KD_COLUMNS, absent=NO_SUCH_KD_FILE):
         try:
             yield place, row["id"], row["kd_source_hash"], int(row["rank"]), float(row["kd_score"]), row["kd_text"]
         except ValueError as error:
@@ -125,7 +125,7 @@ class Writer:
         else:
             write_description(description_path(self.path), description)
             with replacing(self.path) as part:
-                part.write_text("\t".join(COLUMNS) + "\n", encoding="utf-8")
+                part.write_text("\t".join(KD_COLUMNS) + "\n", encoding="utf-8")
         self._files = GrowingFiles({self.path: self._num_complete_bytes()})
 
     def __enter__(self):
@@ -156,7 +156,7 @@ class Writer:
             if kept == 0:
                 kept = end
                 continue
-            if not line.endswith(b"\n") or len(fields) != len(COLUMNS) or int(fields[2]) != len(waiting) + 1:
+            if not line.endswith(b"\n") or len(fields) != len(KD_COLUMNS) or int(fields[2]) != len(waiting) + 1:
                 break
             waiting.append(fields[0])
             if len(waiting) == self.description["k"]:

@@ -11,7 +11,7 @@ from speechllm_plugin.outputs import teacher_texts
 def is_kd_file(path) -> bool:
     """Whether a file, or the description beside it, says that it is a KD file."""
     with open(path, "rb") as file:
-        return kd_file.description_path(path).is_file() or file.readline().rstrip() == "\t".join(kd_file.COLUMNS).encode()
+        return kd_file.description_path(path).is_file() or file.readline().rstrip() == "\t".join(kd_file.KD_COLUMNS).encode()
 
 
 def load(paths, rows: Sequence[Utterance], renderings: Callable[[], Callable[[str], Sequence[str]]]) -> list[list[tuple[float, str]]]:

@@ -8,7 +8,7 @@ from speechllm_plugin.text.normalisation import normalise
 from speechllm_plugin.text.scripts import is_mostly_in_others, scripts_of
 
 # Shorter or longer than the reference by this factor, and by as many characters: short texts vary more.
-LENGTH_FACTOR, LENGTH_DIFFERENCE = 2.0, 20
+MAX_LENGTH_RATIO, MAX_LENGTH_DIFFERENCE = 2.0, 20
 MODEL_1_ITERATIONS = 5
 NUM_MONOTONY_PAIRS = 2000
 
@@ -31,7 +31,7 @@ def problems(row: Utterance, text: str, scripts: Collection[str]) -> list[str]:
     if scripts and is_mostly_in_others(text, scripts):
         found.append("script")
     short, long = sorted((len(text), len(row.tgt_text)))
-    if short and long > LENGTH_FACTOR * short and long - short > LENGTH_DIFFERENCE:
+    if short and long > MAX_LENGTH_RATIO * short and long - short > MAX_LENGTH_DIFFERENCE:
         found.append("length")
     return found
 
@@ -40,7 +40,7 @@ PROBLEMS = {
     "empty": "without any text",
     "copy": "the source text again",
     "script": "mostly in letters of a script that the references of the language are not written in",
-    "length": f"more than {LENGTH_FACTOR:g} times as long as the reference or as short, and by more than {LENGTH_DIFFERENCE} characters",
+    "length": f"more than {MAX_LENGTH_RATIO:g} times as long as the reference or as short, and by more than {MAX_LENGTH_DIFFERENCE} characters",
 }
 
 

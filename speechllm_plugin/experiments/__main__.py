@@ -6,7 +6,7 @@ import sys
 # command: module with main(arguments)
 MODULES = {
     "run": "run_one",
-    "study": "study",
+    "study": "study_stages",
     "summary": "summary_table",
     "model-args": "training_file",
     "expected-work": "expected_work",

@@ -12,7 +12,7 @@ from speechllm_plugin.outputs import logs
 from speechllm_plugin.preparation.corpora import CORPORA
 
 METRIC_HEADINGS = {"wer_normalised": "WER", "bleu": "BLEU", "chrf": "chrF"}
-NONE = "–"
+NO_SCORE = "–"
 
 
 class Column(NamedTuple):
@@ -75,7 +75,7 @@ def cell(study: Study, model: str, column: Column, row: str | None) -> str:
     """`measured ± deviation over seeds (paper's)`."""
     paths = [folder / f"score-{column.split}.json" for folder in study.folders(column, model)]
     scores = [score_of(path, column) for path in paths if path.exists()]
-    measured = f"{statistics.mean(scores):.1f}" if scores else NONE
+    measured = f"{statistics.mean(scores):.1f}" if scores else NO_SCORE
     measured += f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     figures = paper_figures.PAPER_SCORES.get(row) if row else None
     figure = figures[column.paper] if figures and column.paper is not None else None
@@ -94,7 +94,7 @@ def parameters(study: Study, model: str, column: Column) -> str:
         training = logs.read_training(path)
         if training and training.num_parameters:
             return f"{training.num_parameters:,}"
-    return NONE
+    return NO_SCORE
 
 
 def notes(study: Study, columns: Sequence[Column]) -> list[str]:
@@ -130,7 +130,7 @@ def table(study: Study) -> list[str]:
     for model in study.models:
         row = paper_figures.row_of(model) if study.own_settings is None else None
         measured = speeds[model]
-        speed = f"{measured / base:.2f}" if base and measured else NONE
+        speed = f"{measured / base:.2f}" if base and measured else NO_SCORE
         speed += f" ({paper_figures.PAPER_SPEEDS[row]})" if row in paper_figures.PAPER_SPEEDS else ""
         rows.append([model, parameters(study, model, last), *(cell(study, model, column, row) for column in columns), speed])
     return [*text_table.markdown(headings, rows), "", *(f"* {note}" for note in notes(study, columns))]

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from speechllm_plugin.experiments.summary_table import NOT_KNOWN
 from speechllm_plugin.files import text_table
 from speechllm_plugin.outputs import logs
 
 # The study on MuST-C (recipes/training/paper.sh).
 UPDATES, FRAMES_PER_UPDATE = 100_000, 320_000
 THROUGHPUT_HEADINGS = ("model", "training arguments", "frames/s", f"hours for {UPDATES:,} updates", "GPU GiB in training", "decoding sentences/s")
-NOT_KNOWN = "-"
 
 
 def cells(log: Path, model: str, arguments: str) -> list[str]:

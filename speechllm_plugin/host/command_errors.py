@@ -6,7 +6,7 @@ from pathlib import Path
 
 from speechllm_plugin.host import stock_command
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE_FOLDER = Path(__file__).parents[1]
 WORKER_PREFIX = "Caught "  # how torch begins what a data loader's worker raised; its own traceback follows, the message last
 
 
@@ -34,6 +34,6 @@ def message_for_user(error: BaseException) -> str:
         return ""
     message = str(error)
     if message.startswith(WORKER_PREFIX):
-        return message.strip().splitlines()[-1].partition(": ")[2] if f'File "{PACKAGE}' in message else ""
+        return message.strip().splitlines()[-1].partition(": ")[2] if f'File "{PACKAGE_FOLDER}' in message else ""
     *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
-    return message if PACKAGE in Path(innermost.f_code.co_filename).parents else ""
+    return message if PACKAGE_FOLDER in Path(innermost.f_code.co_filename).parents else ""

@@ -11,7 +11,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-PACKAGE = __name__.partition(".")[0]
+PACKAGE_NAME = __name__.partition(".")[0]
 
 
 def with_fairseq(register: Callable[[], None]) -> None:
@@ -35,7 +35,7 @@ class _ImportsThatLoadFairseq(MetaPathFinder):
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """What the other finders find, with an execution that counts."""
-        if name != "fairseq" and not name.startswith(f"{PACKAGE}."):
+        if name != "fairseq" and not name.startswith(f"{PACKAGE_NAME}."):
             return None
         found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
         spec = next((spec for spec in found if spec is not None), None)

@@ -57,7 +57,7 @@ class Measured(NamedTuple):
     def out_of(self) -> str:
         """Out of how many, for all systems; a dash where it depends on the outputs."""
         numbers = {int(number) for statistics in self.result.quantity.statistics for number in statistics[..., 1].sum(axis=1)}
-        return f"{numbers.pop():,}" if len(numbers) == 1 else formats.NONE
+        return f"{numbers.pop():,}" if len(numbers) == 1 else formats.NO_VALUE
 
 
 def measured(of_systems: Sequence[Sequence[Sequence[Measure]]], settings: Settings) -> list[Measured]:

@@ -8,7 +8,7 @@ from speechllm_plugin.scoring.measuring import Score
 from speechllm_plugin.scoring.significance import CONFIDENCE, Comparison
 
 EMPTY_REFERENCES = "References without text: {}. Whatever a system says there counts as words too many."
-NONE = "-"  # too few sentences to say
+UNDETERMINED = "-"  # too few sentences to say
 INTERVAL = f"{CONFIDENCE:.0%} interval"
 NAME_WIDTH, INTERVAL_WIDTH = -14, -16  # aligned to the left
 FIRST_WIDTHS = (NAME_WIDTH, 6)
@@ -58,8 +58,8 @@ def comparisons(
 
 
 def _interval(found: Score | Comparison) -> str:
-    return NONE if math.isnan(found.low) else f"[{found.low:.2f}, {found.high:.2f}]"
+    return UNDETERMINED if math.isnan(found.low) else f"[{found.low:.2f}, {found.high:.2f}]"
 
 
 def _p(value: float) -> str:
-    return NONE if math.isnan(value) else f"{value:.4f}"
+    return UNDETERMINED if math.isnan(value) else f"{value:.4f}"

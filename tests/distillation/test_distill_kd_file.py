@@ -33,7 +33,7 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_a_file_cut_off_anywhere_is_completed_as_if_it_never_was(tmp_path):
     path = write(tmp_path / "kd.tsv")
-    whole, header = path.read_bytes(), len("\t".join(kd_file.COLUMNS)) + 1
+    whole, header = path.read_bytes(), len("\t".join(kd_file.KD_COLUMNS)) + 1
     for length in range(header, len(whole) + 1):
         path.write_bytes(whole[:length])
         with kd_file.Writer(path, description()) as writer:

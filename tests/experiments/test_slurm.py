@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from speechllm_plugin.experiments import slurm, study
+from speechllm_plugin.experiments import slurm, study_stages
 
 submitit = pytest.importorskip("submitit")
 
@@ -41,7 +41,7 @@ def asked(tmp_path, number):
 
 
 def test_jobs_wait_for_one_another_and_ask_for_the_resources_of_job_sbatch(arguments, tmp_path, capsys):
-    study.main(*arguments, "--slurm", "partition=gpu --mem=32G time=1-00:30:00")
+    study_stages.main(*arguments, "--slurm", "partition=gpu --mem=32G time=1-00:30:00")
     assert capsys.readouterr().out.splitlines() == ["prepare: job 1", "asr: job 2", "st: job 3", "table: job 4"]
     jobs = [asked(tmp_path, number) for number in (1, 2, 3, 4)]
     assert [job.get("dependency") for job in jobs] == [None, "afterok:1", "afterany:2", "afterany:3"]
@@ -69,7 +69,7 @@ def run_task(tmp_path, job, task):
 
 @pytest.mark.end_to_end
 def test_a_job_runs_its_part_of_the_study_and_says_how_it_ended(arguments, tmp_path):
-    study.main(*arguments, "--slurm", "")
+    study_stages.main(*arguments, "--slurm", "")
     process = run_task(tmp_path, job=3, task=1)
     start = tmp_path / "out/mustc/asr-en-de/row5_dfp_conformer-seed1/average.pt"
     message = f"mustc/st-en-de/row5_dfp_conformer-seed1: starts from {start}, which is not there: run that experiment first"
@@ -94,7 +94,7 @@ def test_a_job_that_is_preempted_is_queued_again_as_it_was():
 )
 def test_what_cannot_be_submitted_is_said(more, message, arguments, capsys, tmp_path):
     with pytest.raises(SystemExit) as end:
-        study.main(*arguments, *more)
+        study_stages.main(*arguments, *more)
     assert end.value.code == 2 and f"study.sh: error: {message}" in capsys.readouterr().err
     assert not list((tmp_path / "submitted").iterdir())
 

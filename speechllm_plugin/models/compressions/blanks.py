@@ -8,7 +8,7 @@ from speechllm_plugin.models.compressions.label_runs import slow_runs
 from speechllm_plugin.models.compressions.strategy import Strategy, equal_shares, equal_weights
 from speechllm_plugin.models.ctc import starts_of_runs
 
-ASSUMED_RATE = 6.0  # half of the runs of speech are blanks
+RATE_WITHOUT_BLANKS = 6.0  # half of the runs of speech are blanks
 
 
 def dropping_segments(logits: Tensor, padding: Tensor, cfg: Any) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ def slow_merging(labels: list[int], blank: int, cfg: Any) -> list[list[int]]:
 
 
 def assumed_rate(cfg: Any) -> float:
-    return ASSUMED_RATE
+    return RATE_WITHOUT_BLANKS
 
 
 DROP_BLANKS = Strategy(

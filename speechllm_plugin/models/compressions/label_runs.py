@@ -12,7 +12,7 @@ from speechllm_plugin.models.compressions.strategy import Strategy, equal_shares
 from speechllm_plugin.models.ctc import starts_of_runs
 
 # Ten seconds of speech are 250 states and about 40 tokens, each a run of labels and a run of blanks: some 80 segments.
-ASSUMED_RATE = 3.0
+RATE_OF_LABEL_RUNS = 3.0
 
 
 def average_segments(logits: Tensor, padding: Tensor, cfg: Any) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ def slow_runs(labels: list[int], blank: int, cfg: Any) -> list[list[int]]:
 
 
 def assumed_rate(cfg: Any) -> float:
-    return ASSUMED_RATE
+    return RATE_OF_LABEL_RUNS
 
 
 AVERAGE = Strategy(

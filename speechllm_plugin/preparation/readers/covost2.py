@@ -11,7 +11,7 @@ from speechllm_plugin.text.listing import first_few
 # Split: its names in the TSV, as in the preparation of CoVoST's authors; they use the two names below for nothing.
 SPLIT_NAMES = {"train": ("train", "train_covost"), "dev": ("dev",), "test": ("test",)}
 UNUSED_SPLIT_NAMES = ("dev_covost", "test_covost")
-ABSENT = "no such file; correct --root, --splits or the languages"
+NO_SUCH_TSV = "no such file; correct --root, --splits or the languages"
 
 # Column of the manifest: its names in Common Voice's releases.
 ABOUT_SPEAKER = {"accent": ("accent", "accents"), "age": ("age",), "gender": ("gender",)}
@@ -59,7 +59,7 @@ def directions(root) -> list[tuple[str, str]]:
 def _translations(path, split):
     """Clip -> place and translation, of one split."""
     clips, unknown, translations = collections.Counter(), collections.Counter(), {}
-    for place, row in tsv_rows.rows(path, ["path", "translation", "split"], absent=ABSENT, escapechar="\\"):
+    for place, row in tsv_rows.rows(path, ["path", "translation", "split"], absent=NO_SUCH_TSV, escapechar="\\"):
         clips[row["path"]] += 1
         if row["split"] in SPLIT_NAMES[split]:
             translations[row["path"]] = place, row["translation"]
@@ -77,7 +77,7 @@ def _translations(path, split):
 def _recordings(path, clips):
     """Clip -> its row of validated.tsv, for some clips."""
     counts, recordings = collections.Counter(), {}
-    for _, row in tsv_rows.rows(path, ["path", "sentence", "client_id"], absent=ABSENT, escapechar="\\"):
+    for _, row in tsv_rows.rows(path, ["path", "sentence", "client_id"], absent=NO_SUCH_TSV, escapechar="\\"):
         if row["path"] in clips:
             counts[row["path"]] += 1
             recordings[row["path"]] = row

@@ -48,5 +48,5 @@ def failed(study: Study, known_languages: KnownLanguages, settings: Settings) ->
 def _labels(each: Measured) -> list[str]:
     """The cells before the numbers: the failure, out of how many, and what the same count finds in the references."""
     statistics = each.measure.of_references
-    of_references = formats.NONE if statistics is None else formats.number(float(share(statistics.sum(axis=0))))
+    of_references = formats.NO_VALUE if statistics is None else formats.number(float(share(statistics.sum(axis=0))))
     return [each.measure.heading, each.out_of, of_references]

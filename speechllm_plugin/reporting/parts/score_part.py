@@ -97,7 +97,7 @@ def _table(study: Study, scores: Scores) -> Table:
     num_columns = sum(column.group == names[0] for column in table.columns)
     row: list[str | Cell] = ["Parameters"]
     for number in parameters:
-        row += [Cell(f"{number:,}" if number else formats.NONE), *[""] * (num_columns - 1)]
+        row += [Cell(f"{number:,}" if number else formats.NO_VALUE), *[""] * (num_columns - 1)]
     row += [""] * (len(table.columns) - len(row))
     return replace(table, sections=[*table.sections, Section("", [row])])
 

@@ -23,7 +23,7 @@ def speed(study: Study) -> Content:
                 formats.number(_mean(each.frames_per_second for each in training), 0),
                 formats.number(_mean(each.sentences_per_second for each in decoding), 1),
                 formats.number(_mean(each.tokens_per_second for each in decoding), 0),
-                formats.NONE if seconds is None else formats.duration(seconds),
+                formats.NO_VALUE if seconds is None else formats.duration(seconds),
                 formats.number(audio_seconds / seconds if seconds else None, 0),
                 formats.number(_mean(each.process_mebibytes for each in decoding), 0),
                 formats.number(_mean(each.gpu_mebibytes for each in decoding), 0),

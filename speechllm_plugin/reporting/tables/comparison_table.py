@@ -51,7 +51,7 @@ def comparison_table(
         columns += [Column(heading, f"{systems[0]} {MINUS} {other}") for heading in (f"difference{seeds}", "95% interval", *tests, "p Holm")]
 
     def with_deviation(text, deviation):
-        return f"{text} ± {formats.number(deviation, decimals)}" if has_seeds and text != formats.NONE else text
+        return f"{text} ± {formats.number(deviation, decimals)}" if has_seeds and text != formats.NO_VALUE else text
 
     def row(cells, result):
         winners = {result.winner(other) for other in range(1, len(systems))} if len(systems) == 2 else set()

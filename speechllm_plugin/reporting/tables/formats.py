@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-NONE = "–"
+NO_VALUE = "–"
 MINUS = "−"
 _SMALLEST_P = 0.001
 
@@ -11,7 +11,7 @@ _SMALLEST_P = 0.001
 def number(value, decimals: int = 2) -> str:
     """`12.30`; a dash where there is no value (None or nan)."""
     if value is None or math.isnan(value):
-        return NONE
+        return NO_VALUE
     text = f"{value:,.{decimals}f}"
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("-")  # not -0.00
@@ -21,19 +21,19 @@ def number(value, decimals: int = 2) -> str:
 def difference(value, decimals: int = 2) -> str:
     """With its sign: `+0.40`, `−0.40`, `0.00`."""
     text = number(value, decimals)
-    return text if text[0] in (MINUS, NONE) or float(text.replace(",", "")) == 0 else f"+{text}"
+    return text if text[0] in (MINUS, NO_VALUE) or float(text.replace(",", "")) == 0 else f"+{text}"
 
 
 def interval(low, high, decimals: int = 2, signed: bool = False) -> str:
     """`[11.80, 12.90]`."""
     form = difference if signed else number
-    return NONE if math.isnan(low) or math.isnan(high) else f"[{form(low, decimals)}, {form(high, decimals)}]"
+    return NO_VALUE if math.isnan(low) or math.isnan(high) else f"[{form(low, decimals)}, {form(high, decimals)}]"
 
 
 def p_value(value) -> str:
     """`0.034`, `< 0.001`."""
     if value is None or math.isnan(value):
-        return NONE
+        return NO_VALUE
     return f"< {_SMALLEST_P}" if value < _SMALLEST_P else f"{value:.3f}"
 
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from speechllm_plugin.files import text_table
 from speechllm_plugin.files.text_table import markup_escaped
-from speechllm_plugin.reporting.tables.formats import MINUS, NONE
+from speechllm_plugin.reporting.tables.formats import MINUS, NO_VALUE
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}", MINUS: "$-$", NONE: "--", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}",
+    "^": r"\textasciicircum{}", MINUS: "$-$", NO_VALUE: "--", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "[": "{[}", "]": "{]}",
     "↑": r"$\uparrow$", "↓": r"$\downarrow$", "±": r"$\pm$", "×": r"$\times$",
 }  # fmt: skip
 

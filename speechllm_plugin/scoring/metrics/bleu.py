@@ -14,14 +14,14 @@ from speechllm_plugin.scoring.metric import Metric, checked
 from speechllm_plugin.scoring.sacrebleu_signature import signature
 from speechllm_plugin.text.language_codes import primary_language
 
-ORDER = 4  # n-grams of 1 to 4 words
+BLEU_ORDER = 4  # n-grams of 1 to 4 words
 
 
 def formula(sums: np.ndarray) -> np.ndarray:
     """BLEU in percent, with sacreBLEU's exponential smoothing.
 
     Args:
-        sums: (..., 2 + 2 * ORDER): words of the hypotheses, words of the references, n-grams that match (of 1 word, of 2
+        sums: (..., 2 + 2 * BLEU_ORDER): words of the hypotheses, words of the references, n-grams that match (of 1 word, of 2
             ...), n-grams of the hypotheses.
 
     Returns:
@@ -32,7 +32,7 @@ def formula(sums: np.ndarray) -> np.ndarray:
     """
     sums = np.asarray(sums, dtype=np.float64)
     length, reference_length = sums[..., 0], sums[..., 1]
-    matches, totals = sums[..., 2 : 2 + ORDER], sums[..., 2 + ORDER :]
+    matches, totals = sums[..., 2 : 2 + BLEU_ORDER], sums[..., 2 + BLEU_ORDER :]
     # The k-th order without any match counts as 1 / 2^k of one. Without n-grams of some order, or without any match, the score is 0.
     smoothed = np.where(matches > 0, matches, 0.5 ** np.cumsum(matches == 0, axis=-1))
     is_positive = (totals > 0).all(-1) & (matches > 0).any(-1)
@@ -52,7 +52,7 @@ def _of_language(language: str) -> sacrebleu.metrics.BLEU:
 
 def _statistics(hypotheses: Sequence[str], references: Sequence[str], languages: Sequence[str]) -> np.ndarray:
     languages = [primary_language(language) for language in languages]
-    statistics = np.zeros((len(hypotheses), 2 + 2 * ORDER))
+    statistics = np.zeros((len(hypotheses), 2 + 2 * BLEU_ORDER))
     for language in sorted(set(languages)):
         rows = [row for row, each in enumerate(languages) if each == language]
         texts = [hypotheses[row] for row in rows], [[references[row] for row in rows]]
