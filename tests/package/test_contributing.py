@@ -1,13 +1,17 @@
 """The examples of CONTRIBUTING.md, copied from the page into folders of their own, work with the stock commands."""
 
+import json
 import re
 import sys
 
 import numpy as np
 import pytest
 import soundfile
+import synthetic_runs
 from commands import MODELS, ROOT, generate, hypotheses, run_warm, succeeded, train, updates
 from mustc_corpus import RATE, WORDS
+
+from speechllm_plugin.data import manifest
 
 pytestmark = pytest.mark.end_to_end
 
@@ -73,3 +77,36 @@ def test_a_corpus(examples, tmp_path):
     (root / "en-de/dev.txt").write_text("one|two\n")
     failed = warm_with_package(*command[:-1], tmp_path / "other", cwd=examples / "corpus")
     assert failed.returncode == 1 and "dev.txt:1: a line must be FILE|TRANSCRIPT|TRANSLATION, but has 2 fields" in failed.stderr
+
+
+def test_a_metric(examples, tmp_path):
+    """Beside a metric of ours, with an interval; a difference in case and punctuation is none."""
+    texts = [("One two.", "one two"), ("Three", "four"), ("five!", "Five"), ("six", "six")]
+    rows = [manifest.Utterance(f"u{number}", "a.wav", 10, wanted, "", wanted, "en", "en") for number, (wanted, _) in enumerate(texts)]
+    manifest.write(tmp_path / "test.tsv", rows)
+    lines = [f"T-{row}\t{wanted}\nH-{row}\t-1\t{said}\nD-{row}\t-1\t{said}\n" for row, (wanted, said) in enumerate(texts)]
+    (tmp_path / "generate-test.txt").write_text("".join(lines))
+    options = ["--hypotheses", tmp_path / "generate-test.txt", "--manifest", tmp_path / "test.tsv", "--metrics", "exact", "wer"]
+    command = [sys.executable, "-m", "exact", "score", *options, "--json", tmp_path / "score.json"]
+    process = succeeded(warm_with_package(*command, cwd=examples / "metric"))
+    scores = json.loads((tmp_path / "score.json").read_text())["metrics"]
+    assert scores.keys() == {"exact", "wer"} and "Exact" in process.stdout
+    assert scores["exact"]["score"] == 75 and scores["exact"]["low"] < 75 < scores["exact"]["high"]
+    assert scores["exact"]["signature"].startswith("nrefs:1|case:lc|punct:no|")
+
+
+def test_a_slice(examples, tmp_path):
+    """In a report of two systems: as many rows as the test set has questions."""
+    runs = synthetic_runs.make(tmp_path / "runs", utterances=40)
+    questions = sum(row.tgt_text.endswith("?") for row in manifest.read(tmp_path / "runs/data" / f"{synthetic_runs.SPLIT}.tsv"))
+    options = ["--out", tmp_path / "report.html", "--tables", tmp_path / "tables", "--resamples", 50, "--no-checkpoints", "--no-audio"]
+    systems = [f"{name}={run}" for name, run in zip(synthetic_runs.SYSTEMS, runs)]
+    succeeded(warm_with_package(sys.executable, "-m", "questions", "report", *systems, *options, cwd=examples / "slice"))
+    rows = [line.split(" | ") for line in (tmp_path / "tables/slices.md").read_text(encoding="utf-8").splitlines()]
+    sizes = {row[0].removeprefix("| "): row[1] for row in rows if "question" in row[0]}
+    assert sizes == {"question": str(questions), "no question": str(40 - questions)} and 0 < questions < 40
+    assert "<figcaption>Question</figcaption>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_has_an_example_of_each_kind(examples):
+    assert {path.name for path in examples.iterdir()} == {"encoder", "compression", "corpus", "slice", "metric"}

@@ -26,8 +26,8 @@ def lay_out_noise(folder):
     corpus.write_texts()
 
     def texts(number):
-        numbers = random.Random(number).choices(range(len(WORDS["en"])), k=3)
-        return tuple(" ".join(WORDS[language][word] for word in numbers) for language in ("en", "de"))
+        pairs = [random.Random(f"{number} {word}").choices(range(len(WORDS["en"])), k=2) for word in range(3)]
+        return tuple(" ".join(WORDS[language][tens] + WORDS[language][ones] for tens, ones in pairs) for language in ("en", "de"))
 
     splits = [split for split, number in (("train", 60), ("dev", 10), ("test", 20)) for _ in range(number)]
     CommonVoice(folder / "digits-covost", "en", ["de"], splits, texts).write()
