@@ -25,8 +25,8 @@ def add_arguments(parser):
     add = parser.add_argument
     add("--data", required=True, metavar="DIR", help="prepared data folder of the student")
     add("--config-yaml", default="config.yaml", metavar="NAME", help="its data configuration (default: config.yaml)")
-    add("--split", required=True, help="manifest to distill, e.g. train")
-    add("--teacher", metavar="CHECKPOINT", help="of --task speechllm_text_to_text; translates now")
+    add("--split", required=True, metavar="NAME", help="distill DIR/NAME.tsv, e.g. train")
+    add("--teacher", metavar="CHECKPOINT", help="a checkpoint of --task speechllm_text_to_text, which translates now")
     add("--teacher-output", nargs="+", metavar="FILE", help="a KD file, or the output of fairseq-generate (of all shards)")
     add("--teacher-data", metavar="DIR", help="data folder that the teacher was trained with (default: --data)")
     add("--mode", choices=list(modes.MODES), help="; ".join(f"{name}: {mode.help}" for name, mode in modes.MODES.items()))
@@ -39,10 +39,10 @@ def add_arguments(parser):
     search.add_argument("--beam", type=int, help=f"beam of the search (default: {DEFAULTS['beam']})")
     search.add_argument("--lenpen", type=float, help=f"length penalty, above 1 longer (default: {DEFAULTS['lenpen']})")
     search.add_argument("--max-len-a", type=float, metavar="A", help=f"at most A * source tokens + B tokens (default: {DEFAULTS['max_len_a']})")
-    search.add_argument("--max-len-b", type=int, metavar="B", help=f"(default: {DEFAULTS['max_len_b']})")
+    search.add_argument("--max-len-b", type=int, metavar="B", help=f"see --max-len-a (default: {DEFAULTS['max_len_b']})")
     search.add_argument("--max-tokens", type=int, metavar="N", help=f"tokens of a batch (default: {DEFAULTS['max_tokens']})")
-    search.add_argument("--cpu", action="store_true", default=None, help="leave a GPU alone")
-    search.add_argument("--fp16", action="store_true", default=None, help="half precision")
+    search.add_argument("--cpu", action="store_true", default=None, help="run the teacher on the CPU, also where there is a GPU")
+    search.add_argument("--fp16", action="store_true", default=None, help="run the teacher in half precision")
 
 
 def run(args):

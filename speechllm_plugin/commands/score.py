@@ -14,19 +14,25 @@ from speechllm_plugin.scoring.significance import CONFIDENCE, NUM_RESAMPLES, SEE
 
 
 def add_arguments(parser):
-    metrics = list(choices())
-    default = [name for name in metrics if name != COMET]
-    parser.add_argument("--hypotheses", nargs="+", required=True, metavar="FILE", help="output of fairseq-generate (of all shards)")
-    parser.add_argument("--manifest", required=True, metavar="FILE", help="the TSV that was decoded; its tgt_text is scored")
-    parser.add_argument("--metrics", nargs="+", choices=metrics, default=default, help="(default: all but comet, a model to install)")
-    parser.add_argument("--by", metavar="COLUMN", help="also score each value of this column of the manifest, e.g. tgt_lang, and their mean")
+    add, metrics = parser.add_argument, list(choices())
+    add("--hypotheses", nargs="+", required=True, metavar="FILE", help="output of fairseq-generate (of all shards)")
+    add("--manifest", required=True, metavar="FILE", help="the TSV that was decoded; its tgt_text is scored")
+    add(
+        "--metrics",
+        nargs="+",
+        choices=metrics,
+        default=[name for name in metrics if name != COMET],
+        help="wer and cer are computed of normalised texts as well (default: all but comet, a model to install)",
+    )
+    add("--by", metavar="COLUMN", help="also score each value of this column of the manifest, e.g. tgt_lang, and their mean")
     against = "output of another system for the same manifest: also print the differences, and whether they may be chance"
-    parser.add_argument("--against", nargs="+", metavar="FILE", help=against)
-    resamples = "of the bootstrap intervals, and of both tests (default: %(default)s)"
-    parser.add_argument("--resamples", type=int, default=NUM_RESAMPLES, metavar="N", help=resamples)
-    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help="of the resamples (default: %(default)s)")
-    parser.add_argument("--comet-model", default=comet.DEFAULT_MODEL, metavar="MODEL", help="name, or path of a .ckpt (default: %(default)s)")
-    parser.add_argument("--json", metavar="FILE", help="write the scores to this file as well")
+    add("--against", nargs="+", metavar="FILE", help=against)
+    resamples = "number of resamples for the intervals and of trials for the tests (default: %(default)s)"
+    add("--resamples", type=int, default=NUM_RESAMPLES, metavar="N", help=resamples)
+    add("--seed", type=int, default=SEED, metavar="N", help="seed of the resamples and trials (default: %(default)s)")
+    comet_model = "name of the COMET model, or path of its .ckpt (default: %(default)s)"
+    add("--comet-model", default=comet.DEFAULT_MODEL, metavar="MODEL", help=comet_model)
+    add("--json", metavar="FILE", help="write the scores to this file as well")
 
 
 def run(args):

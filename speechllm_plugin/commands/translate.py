@@ -26,7 +26,7 @@ def add_arguments(parser):
     add("--max-length", type=_from_1, default=256, metavar="N", help="tokens of a translation at most (default: %(default)s)")
     add("--length-penalty", type=float, default=1.0, metavar="X", help="the search divides by length to this power (default: %(default)s)")
     add("--gpus", type=int, default=0, metavar="N", help="GPUs to use; 0: the CPU with OMP_NUM_THREADS threads (default: %(default)s)")
-    add("--compute-type", choices=COMPUTE_TYPES, help="of the weights (default: float16 on GPUs, float32 on the CPU)")
+    add("--compute-type", choices=COMPUTE_TYPES, help="number format of the weights (default: float16 on GPUs, float32 on the CPU)")
     add("--source-code", metavar="NAME", help="the model's name of the source language, if src_lang is not to be mapped")
     add("--target-code", metavar="NAME", help="the model's name of the target language, if tgt_lang is not to be mapped")
     add("--source-prefix", metavar="TEXT", help="words before every source, as T5 needs them")

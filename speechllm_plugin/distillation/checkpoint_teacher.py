@@ -1,4 +1,4 @@
-"""What a teacher that fairseq-train made is asked for: translations of a split, or its probabilities of the split's targets."""
+"""The two jobs of a teacher that fairseq-train made: to translate a split, or to store its probabilities of the split's targets."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from speechllm_plugin.distillation.fairseq_teacher import Teacher
 
 
 class TeacherSearch(NamedTuple):
-    """How the teacher searches: a translation has at most max_len_a * (source tokens) + max_len_b tokens."""
+    """The options of the teacher's search; a translation has at most max_len_a * (source tokens) + max_len_b tokens."""
 
     beam: int
     lenpen: float

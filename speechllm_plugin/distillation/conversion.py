@@ -59,7 +59,7 @@ def read_config(model: str):
 
 
 def fingerprint(model: str, config) -> str:
-    """What tells a model from its other versions: the commit on the Hub, or a digest of its files' names, sizes and times."""
+    """The version of a model: its commit on the Hub, or a digest of its files' names, sizes and times."""
     if not Path(model).is_dir():
         return config._commit_hash
     files = [(path.name, path.stat()) for path in sorted(Path(model).iterdir()) if path.is_file()]

@@ -31,9 +31,12 @@ class Source(NamedTuple):
 
 
 class Search(NamedTuple):
-    """beam 1 is greedy; kbest hypotheses, at most beam; max_length of a translation in tokens.
+    """The options of a beam search.
 
-    The search compares log-probabilities divided by length ** length_penalty.
+    beam: hypotheses in the search; 1 is greedy.
+    kbest: hypotheses to return, at most beam.
+    max_length: tokens of a translation at most.
+    length_penalty: the search compares log-probabilities divided by length to this power.
     """
 
     beam: int
@@ -43,7 +46,7 @@ class Search(NamedTuple):
 
 
 class CTranslate2Teacher:
-    """A model, converted on first use.
+    """A translation model, which is converted for CTranslate2 on first use.
 
     Args:
         model: folder or name on the Hugging Face Hub.
@@ -138,7 +141,9 @@ class CTranslate2Teacher:
             raise ValueError(f"--max-length must be below the model's number of positions ({self.max_positions}), but is {max_length}")
 
     def translate(self, batches: Iterable[Sequence[Source]], search: Search) -> Iterator[list[tuple[Utterance, list[tuple[float, str]]]]]:
-        """For every batch its rows with their hypotheses (mean log-probability per token in base 2, text), the best of the search first.
+        """The rows of every batch with their hypotheses (score, text), the best of the search first.
+
+        The score is the mean log-probability per token in base 2.
 
         The mean counts the end of the sentence and leaves out the prefix, which nothing decides about. No translation is empty, as in
         fairseq: at its first token the probability of the end goes to the others.

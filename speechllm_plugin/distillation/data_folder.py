@@ -16,7 +16,7 @@ MODE_KEYS = ("sample_kd_texts",)  # what a mode may set in a data configuration
 
 
 def check(data, out, split: str, options: dict) -> None:
-    """Whether `write` may write.
+    """Check that the folder may be written.
 
     Args:
         options: values of command-line flags, by flag: what decides about the folder.

@@ -28,7 +28,11 @@ LN_2 = math.log(2)
 
 @dataclass
 class Teacher:
-    """A model in eval mode with its task; `name` tells its checkpoint from any other."""
+    """A checkpoint ready to translate.
+
+    name: of its file, with a digest that tells it from any other.
+    model: in eval mode, on the device.
+    """
 
     name: str
     model: torch.nn.Module

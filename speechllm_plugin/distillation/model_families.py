@@ -1,4 +1,4 @@
-"""How the kinds of translation models are told the languages.
+"""The kinds of translation models, by how they are told the languages.
 
 m2m_100 (NLLB, M2M-100), mbart    the source's tag stands where the tokenizer puts it, the target's begins the translation
 marian, t5 (MADLAD)               the target's tag begins the source, if the model has several targets
@@ -13,7 +13,11 @@ from speechllm_plugin.text import language_codes
 
 
 class Family(NamedTuple):
-    """`tags`: patterns of a language's token, the group is its name. `tagged_source`: the target's token begins the source text."""
+    """Models that are told the languages in the same way.
+
+    tags: patterns of the tokens of languages; their group is the name of the language.
+    tagged_source: whether the token of the target language begins the source text.
+    """
 
     tags: tuple[str, ...]
     tagged_source: bool = False
@@ -34,7 +38,7 @@ FAMILIES = {
 
 
 class Languages(NamedTuple):
-    """What the model is given for a direction.
+    """The languages of one direction, as a model is told them.
 
     source: name to set as the tokenizer's src_lang, or None where it has none.
     text: what stands before every source text.
@@ -77,7 +81,7 @@ class ModelLanguages:
             )
 
     def direction(self, source: str, target: str) -> Languages:
-        """For two languages of the manifest.
+        """The Languages for a source and a target language of the manifest.
 
         Raises:
             ValueError: the model does not know a language, or translates between others.
@@ -103,7 +107,7 @@ class ModelLanguages:
             raise ValueError(f"{where}: {error}; {what}") from error
 
     def _check_languages_of_model(self, *sides: Sequence[str]):
-        """Marian's tokenizers may name the two languages; names of groups (ROMANCE, gem) say nothing that could be checked."""
+        """Check the two languages if a tokenizer names them, as Marian's may; names of groups (ROMANCE, gem) cannot be checked."""
         for attribute, code, column in sides:
             named = getattr(self.tokenizer, attribute, None)
             if named and language_codes.is_known(named) and language_codes.parse(named).language != language_codes.parse(code).language:

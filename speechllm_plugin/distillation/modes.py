@@ -1,4 +1,4 @@
-"""What becomes of the rows of a manifest, given a teacher's translations of them: the modes of `speechllm distill`."""
+"""The modes of `speechllm distill`: which rows a manifest gets from its rows and a teacher's translations of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ Hypotheses = Sequence[tuple[float, str]]  # of one row: (score, text), the best 
 
 @dataclass(frozen=True)
 class Mode:
-    """What a mode does.
+    """One mode of `speechllm distill`.
 
     rows: rows(row, hypotheses) -> the rows in its place.
     choose: choose(row, hypotheses) -> the ones that go on; None is all.
@@ -86,7 +86,7 @@ def k_rows(row, hypotheses):
 
 
 def closest(row, hypotheses):
-    """The one with the highest sentence BLEU against the reference; of equal ones the best.
+    """The hypothesis with the highest sentence BLEU against the reference; of equal ones the best.
 
     Source: Kim and Rush 2016, Sequence-Level Knowledge Distillation (arXiv:1606.07947), section 3.3.
     """

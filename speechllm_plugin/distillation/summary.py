@@ -18,7 +18,7 @@ NUM_SHOWN = 30  # suspicious translations in the Markdown; the JSON has all
 
 
 def make(rows: Sequence[Utterance], texts: Sequence[Sequence[tuple[float, str]]], **facts) -> dict:
-    """The report's contents.
+    """The contents of the report, as its JSON file has them.
 
     Args:
         rows: the original rows.
@@ -65,7 +65,7 @@ def write(path, report: dict) -> tuple[Path, Path]:
 
 
 def as_markdown(report: dict) -> str:
-    """The report for people."""
+    """The report in Markdown."""
     number = report["num_translations"]
     lines = ["# Distilled translations", ""]
     facts = [(name.replace("_", " "), value) for name, value in report.items() if isinstance(value, str)]
@@ -93,7 +93,7 @@ def as_markdown(report: dict) -> str:
 
 
 def summary(report: dict) -> str:
-    """One line."""
+    """The counts of the report in one line."""
     found = ", ".join(f"{name} {count:,}" for name, count in report["problems"].items())
     return f"{report['num_translations']:,} translations of {report['num_utterances']:,} utterances; suspicious: {found}"
 

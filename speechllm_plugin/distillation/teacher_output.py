@@ -18,7 +18,8 @@ def load(paths, rows: Sequence[Utterance], renderings: Callable[[], Callable[[st
     """The hypotheses (score, text) of every row, the best first: of one KD file, or of the output of fairseq-generate.
 
     Args:
-        renderings: makes generated.read's; called if needed.
+        renderings: makes the function of the same name that `teacher_texts.read` takes. It loads the student's vocabularies, so it is called
+            only for the output of fairseq-generate.
 
     Raises:
         ValueError: the files are not translations of exactly these rows.
@@ -57,7 +58,7 @@ def join(path, rows: Sequence[Utterance]) -> list[list[tuple[float, str]]]:
 
 
 def name_of_teacher(path) -> str:
-    """Who made a file of translations: what the KD file says, else the name of the file."""
+    """The name of the teacher: what a KD file says, else the name of the file."""
     return kd_file.read_description(path)["teacher"] if is_kd_file(path) else Path(path).name
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with a teacher's translation, seen from its text, its source and its reference; and how monotone translations are."""
+"""Checks of a teacher's translation by its text, its source and its reference, and how monotone translations are."""
 
 import collections
 from collections.abc import Collection, Sequence

@@ -10,6 +10,7 @@ from speechllm_plugin.experiments import paper_figures
 from speechllm_plugin.files import text_table
 from speechllm_plugin.outputs import logs
 from speechllm_plugin.preparation.corpora import CORPORA
+from speechllm_plugin.scoring.group_mean import mean_of_groups
 
 METRIC_HEADINGS = {"wer_normalised": "WER", "bleu": "BLEU", "chrf": "chrF"}
 NO_SCORE = "–"
@@ -67,7 +68,7 @@ def score_of(path: Path, column: Column) -> float:
     report = json.loads(path.read_text(encoding="utf-8"))
     values, reported = report.get("values", {}), paper_figures.REPORTED_LANGUAGES.get(column.corpus, ())
     if report.get("by") in ("src_lang", "tgt_lang") and reported and set(reported) <= set(values):
-        return statistics.mean(values[language]["metrics"][column.metric]["score"] for language in reported)
+        return mean_of_groups([values[language]["metrics"][column.metric]["score"] for language in reported])
     return (report.get("mean") or report["metrics"])[column.metric]["score"]
 
 

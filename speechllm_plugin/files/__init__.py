@@ -1,1 +1,1 @@
-"""Files as such: written whole or not at all, rows of TSV, checkpoints, remembered options."""
+"""Files as such: written whole or not at all, or growing; rows of TSV, tables, checkpoints, digests, remembered options."""

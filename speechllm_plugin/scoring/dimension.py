@@ -1,4 +1,7 @@
-"""What a dimension is: one way to divide a test set, by the value that each of its rows has."""
+"""Dimensions: ways to divide a test set into slices, by the value that each of its rows has.
+
+`column`, `thirds` and `binned` make values of columns and of numbers.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +26,7 @@ class FactsMissing(ValueError):
 
 @dataclass(frozen=True)
 class Context:
-    """What slices may look at; None where unknown.
+    """All that is known about a test set; None where it is not.
 
     utterances: N rows of the manifest, the speakers' attributes joined into `extra`.
     transcript_counts, target_counts: of `words.word_counts` over the training transcripts (src_text) and targets (tgt_text).
@@ -67,7 +70,11 @@ class Values(NamedTuple):
 
 @dataclass(frozen=True)
 class Dimension:
-    """One way to divide a test set. values: Context -> Values, or raises FactsMissing, which says what is needed."""
+    """One way to divide a test set.
+
+    heading, explanation: for tables; one sentence for people.
+    values: Context -> Values. FactsMissing: the test set lacks what is needed, which the message says.
+    """
 
     heading: str
     explanation: str
@@ -75,7 +82,7 @@ class Dimension:
 
 
 def transcripts(utterances: Sequence[Utterance]) -> list[str]:
-    """What is said: src_text, or the target of a recognition (src_lang and tgt_lang are the same); "" if the manifest does not have it."""
+    """The transcript of every row: src_text, or the target of a recognition (src_lang and tgt_lang are the same), or ""."""
     return [
         utterance.src_text or (utterance.tgt_text if utterance.src_lang and utterance.src_lang == utterance.tgt_lang else "")
         for utterance in utterances
@@ -83,7 +90,11 @@ def transcripts(utterances: Sequence[Utterance]) -> list[str]:
 
 
 def transcripts_of(context: Context, name: str) -> list[str]:
-    """What is said in every row, for the dimension of this name; FactsMissing where no row has it."""
+    """The transcript of every row, for the dimension of this name.
+
+    Raises:
+        FactsMissing: no row has one.
+    """
     said = transcripts(context.utterances)
     if not any(text.strip() for text in said):
         raise FactsMissing(f"{name} needs transcripts, but the column src_text is empty or absent")
@@ -121,7 +132,10 @@ def num_words(texts: Sequence[str], languages: Sequence[str]) -> np.ndarray:
 
 
 def thirds(rates: np.ndarray, unit: str) -> Values:
-    """Three bins of about as many rows, or fewer where many rates are equal; their bounds, as rounded as they are shown, are in the values."""
+    """The bin of every rate, of three bins of about as many rows, or of fewer where many rates are equal.
+
+    The bounds are rounded as the labels show them.
+    """
     known = rates[~np.isnan(rates)]
     bounds = np.unique(np.quantile(known, RATE_QUANTILES).round(RATE_DECIMALS)) if len(known) else np.zeros(1)
     shown = [f"{bound:.{RATE_DECIMALS}f}" for bound in bounds]
@@ -130,6 +144,12 @@ def thirds(rates: np.ndarray, unit: str) -> Values:
 
 
 def binned(numbers: np.ndarray, bounds: Sequence[float] | np.ndarray, labels: Sequence[str]) -> Values:
-    """numbers: (N,) nan where a row has none; a bound belongs to the bin above it; one label more than bounds."""
+    """The bin of every number.
+
+    Args:
+        numbers: (N,) nan where a row has none.
+        bounds: ascending; a bound belongs to the bin above it.
+        labels: of the bins, one more than bounds.
+    """
     bins = np.searchsorted(np.asarray(bounds, dtype=np.float64), numbers, side="right")
     return Values([EMPTY if np.isnan(number) else labels[index] for number, index in zip(numbers, bins)], labels)

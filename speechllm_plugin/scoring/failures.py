@@ -1,4 +1,4 @@
-"""How systems fail: counts per sentence of what an error rate does not tell apart. Each is a Measure; `share` is the formula of all.
+"""Failures of systems that an error rate does not tell apart: loops, empty outputs, wrong languages. Each is a Measure.
 
 To add one, write a function from `Outputs` to its measures, and add it to FAILURES.
 """
@@ -54,7 +54,7 @@ def failures(hypotheses: Sequence[str], utterances: Sequence[Utterance], known: 
     Args:
         hypotheses: N texts.
         utterances: the N rows of the manifest.
-        known: of `languages.learn`, so that several systems share it; None: learnt from the utterances alone, which tells scripts only.
+        known: of `language_identification.learn`, so that several systems share it; None: learnt from the utterances alone, which tells scripts only.
 
     Raises:
         ValueError: there are not as many hypotheses as utterances.
@@ -69,7 +69,7 @@ def left_out(known: KnownLanguages) -> dict[str, str]:
 
 
 def hallucinations(hypotheses: Sequence[str], utterances: Sequence[Utterance]) -> list[Measure]:
-    """What is said where nothing is: over the utterances whose reference is empty, so for a set of silence over all.
+    """The measures of words where nothing is said: of the utterances whose reference is empty, which in a set of silence are all.
 
     Args and errors as for `failures`.
     """

@@ -1,4 +1,4 @@
-"""What the counts of failures and of found words have in common: a share whose significance the metrics' tests tell."""
+"""Measures: counts per sentence out of another count, such as loops out of outputs, tested for significance as metrics are."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from speechllm_plugin.scoring.share import share
 
 
 class Measure(NamedTuple):
-    """A count per sentence, out of another; N sentences, and the formula of significance tests is `share`."""
+    """A count of each of N sentences, out of another count. Its formula, for significance tests as well, is `share`."""
 
     name: str
     heading: str
@@ -21,7 +21,7 @@ class Measure(NamedTuple):
     of_references: np.ndarray | None = None  # (N, 2) the same for the references as if they were hypotheses; None where that is 0 or says nothing
 
     def score(self) -> float:
-        """Percent over all sentences; nan where that is out of nothing."""
+        """Percent over all sentences; nan where the second count is 0."""
         return float(share(self.statistics.sum(axis=0)))
 
 
@@ -31,7 +31,10 @@ def counts(count: ArrayLike, out_of: ArrayLike) -> np.ndarray:
 
 
 def check_paired(**lists: Sequence) -> None:
-    """Check that lists belong together; their names are for the message.
+    """Check that lists have as many entries as each other.
+
+    Args:
+        lists: by their names, for the message.
 
     Raises:
         ValueError: they differ in length.

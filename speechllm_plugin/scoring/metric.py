@@ -1,4 +1,4 @@
-"""What a metric is: what each sentence adds, one formula over any sum of that, and a signature.
+"""Metrics: statistics that each sentence adds, one formula over any sum of them, and a signature.
 
 Statistics of sentences are summed before the formula, so that a corpus, a slice, a resample of a significance test and the mean
 over languages all come from one pass over the texts.

@@ -1,4 +1,4 @@
-"""What `speechllm score` prints: aligned lines of scores, of values of a column, and of a comparison of two systems."""
+"""The tables of `speechllm score`: scores, scores by the values of a column, and a comparison of two systems."""
 
 import math
 from collections.abc import Mapping, Sequence

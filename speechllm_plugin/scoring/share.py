@@ -1,4 +1,4 @@
-"""The formula of every rate: so many of so many."""
+"""The formula of every rate: a count in a hundred of another."""
 
 import numpy as np
 

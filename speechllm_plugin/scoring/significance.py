@@ -1,4 +1,4 @@
-"""Whether a difference between two systems may be chance: intervals and p values from statistics of sentences.
+"""Intervals of scores, and p values of differences between systems, from statistics of sentences.
 
 Shapes: M training seeds of a system (1 if there is one), N sentences, K statistics of a sentence, R resamples or trials. The
 score of a system is the mean over its seeds of formula(sum over the sentences). The sentences are the units of chance: a

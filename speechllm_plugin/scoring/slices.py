@@ -1,4 +1,4 @@
-"""Slices of a test set: the rows whose speaker, length, words ... have a property in common. `dimensions` has the properties."""
+"""Slices of a test set: the rows whose speaker, length, words ... have a property in common. The properties are in `dimensions`."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is known about speakers beside the manifest: a table of their attributes, and which accents are those of native speakers."""
+"""Speakers: a table of their attributes beside the manifest, and which accents are those of native speakers."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

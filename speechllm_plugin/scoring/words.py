@@ -29,14 +29,14 @@ def word_counts(texts: Sequence[str], languages: Sequence[str]) -> Counter[str]:
 
 
 def num_unseen_words(texts: Sequence[str], languages: Sequence[str], counts: Mapping[str, int]) -> np.ndarray:
-    """(N,) how many words of each text the counts lack."""
+    """(N,) the number of words of each text that the counts lack."""
     check_paired(texts=texts, languages=languages)
     unseen = [sum(not counts.get(word) for word in words_of(text, language)) for text, language in zip(texts, languages)]
     return np.array(unseen, dtype=np.int64)
 
 
 def found_words(hypothesis_words: Sequence[str], reference_words: Sequence[str], by_alignment: bool) -> list[bool]:
-    """Which words of a reference its hypothesis has.
+    """Whether the hypothesis has them, for the words of a reference.
 
     Args:
         by_alignment: for recognition: a word is found where the minimal alignment pairs it with itself. Otherwise, for translation, which
@@ -108,7 +108,7 @@ def _words_of_references(
 
 
 def _described(band: int) -> tuple[str, str, str]:
-    """Name, heading, and how often, of a band."""
+    """The name of a band, its heading, and how often training has its words."""
     low = BANDS[band]
     if low == 0:
         return "unseen", "unseen in training", "never"

@@ -1,4 +1,4 @@
-"""Codes of languages: what they say, and which of a translation model's names they mean."""
+"""Codes of languages: their parts, and the names that translation models have for them."""
 
 import difflib
 import functools
@@ -21,7 +21,7 @@ NO_REGION = "xx"  # as mBART writes it
 
 
 class Language(NamedTuple):
-    """What a code says, in small letters.
+    """The parts of a code, in small letters.
 
     language: ISO 639-1 where there is such a code, else ISO 639-3; of a member of a group that models name so, the group's.
     script, region: empty where the code does not tell.

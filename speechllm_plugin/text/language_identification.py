@@ -1,4 +1,4 @@
-"""Which script and which language a text is in, judged by texts whose language is known."""
+"""The language of a text, judged by texts whose language is known."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ MIN_POSTERIOR = 0.99
 
 
 class LanguageIdentifier:
-    """Naive Bayes over the letters (n-grams within words) of normalised texts; every language is as likely as any other beforehand.
+    """A naive Bayes classifier over the letters (n-grams within words) of normalised texts; all languages are equally likely beforehand.
 
     Args:
         texts: language -> texts in it, two languages or more. Of many texts an even selection is used.

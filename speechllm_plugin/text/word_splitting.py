@@ -1,4 +1,4 @@
-"""The words of a text, as everything counts them that counts words."""
+"""The words of a text, for all that counts words."""
 
 import regex
 

@@ -1,4 +1,4 @@
-"""COMET, the one metric that is a model: an extra, for whoever has installed it."""
+"""COMET: the metric that is a model, for whoever has installed it."""
 
 import functools
 import importlib.metadata
@@ -24,7 +24,7 @@ TO_INSTALL = (
 
 
 def metric(sources: Sequence[str], model: str = DEFAULT_MODEL) -> Metric:
-    """The metric for hypotheses of these source texts, one per row; on the CPU.
+    """The metric for one test set, given the source text of every row. The model runs on the CPU.
 
     Args:
         sources: src_text of every row.

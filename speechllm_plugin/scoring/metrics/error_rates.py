@@ -1,4 +1,4 @@
-"""Word and character error rates, each of the texts as they are and of the normalised ones: edits in a hundred words of the references."""
+"""Word and character error rates: edits in a hundred words of the references, of the texts as they are and of the normalised ones."""
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -20,7 +20,10 @@ def word_edits(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarr
 
 
 def character_edits(hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
-    """(N, 2) float64: the same in Unicode characters; white space inside counts as one space, outside not."""
+    """(N, 2) float64: fewest edits of Unicode characters, and the characters of the reference.
+
+    White space between words counts as one character, around the text as none.
+    """
     return _edits([" ".join(text.split()) for text in hypotheses], [" ".join(text.split()) for text in references])
 
 
