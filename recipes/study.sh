@@ -26,4 +26,4 @@ set -euo pipefail
 recipes=$(cd "$(dirname "$0")" && pwd)
 source "$recipes/help.sh"
 source "$recipes/environment.sh"
-exec python3 -m speechllm_plugin.experiments study "$@"
+exec python3 -m speechllm_plugin.experiments study.sh "$@"

@@ -3,10 +3,10 @@
 import importlib
 import sys
 
-# command: module with main(arguments)
+# command: module with main(arguments); messages begin with the command
 MODULES = {
     "run": "run_one",
-    "study": "study_stages",
+    "study.sh": "study_stages",
     "summary": "summary_table",
     "model-args": "training_file",
     "expected-work": "expected_work",

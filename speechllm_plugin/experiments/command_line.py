@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 
 class Arguments(NamedTuple):
-    """given: the options with a value in their order; flags: those without; after_dashes: what stands after `--`."""
+    """The words of a command line by what they are.
+
+    given: the options with their values, in their order.
+    flags: the options without a value.
+    positional: the words that belong to no option.
+    after_dashes: the words after `--`.
+    """
 
     given: list[tuple[str, str]]
     flags: set[str]

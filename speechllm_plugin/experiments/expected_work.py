@@ -8,7 +8,12 @@ from speechllm_plugin.files import tsv_rows
 
 
 class Work(NamedTuple):
-    """updates: at most. frames_per_update: at most, on one GPU. training_frames: of the training set; None where it is not known yet."""
+    """The bounds of one training.
+
+    updates: at most so many.
+    frames_per_update: at most so many, on one GPU.
+    training_frames: those of the training set; None where they are not known yet.
+    """
 
     updates: int
     frames_per_update: int

@@ -15,7 +15,10 @@ Direction = tuple[str, str]  # source and target language
 
 @dataclass(frozen=True)
 class StudyExperiment:
-    """A model on data with a seed; recognition: the data of the models that a translation starts from."""
+    """One training: data, a model and a seed.
+
+    recognition: the data on which the model of the same file and seed was trained that a translation starts from; None: it starts from nothing.
+    """
 
     data: TaskData
     model_file: Path
@@ -46,7 +49,11 @@ class StudyExperiment:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """roots: corpus -> its root; recognition_of: data -> the recognition data that theirs share transcript vocabulary and encoder with."""
+    """All experiments of a study.
+
+    roots: corpus -> its root.
+    recognition_of: all data of the study -> for a translation the recognition data whose transcript vocabulary and encoder it takes, else None.
+    """
 
     roots: dict[str, str]
     model_files: list[Path]

@@ -17,7 +17,11 @@ NO_SCORE = "–"
 
 
 class Column(NamedTuple):
-    """A metric on a split of the experiments in a folder (mustc/st-en-de); paper: its place in the paper's rows, if any."""
+    """A metric on a split of the experiments in a folder.
+
+    folder: below that of the study, as mustc/st-en-de.
+    paper: the place of the paper's figure in its rows; None where the paper has none.
+    """
 
     folder: str
     split: str
@@ -36,7 +40,12 @@ class Column(NamedTuple):
 
 
 class Study(NamedTuple):
-    """out: its folder; models: names of model files; own_settings: name of the training file, None with the paper's settings."""
+    """What a table is made of.
+
+    out: the folder of the study.
+    models: names of model files, one a row.
+    own_settings: name of the training file; None: the paper's settings.
+    """
 
     out: Path
     models: Sequence[str]

@@ -64,7 +64,11 @@ class DecodingLog(NamedTuple):
 
 
 class Throughput(NamedTuple):
-    """Of a training. frames_per_second: the median over the second half of its lines; gpu_gibibytes: at most, None without a GPU."""
+    """Speed and memory of a training.
+
+    frames_per_second: the median over the second half of its lines.
+    gpu_gibibytes: the most that was in use; None without a GPU.
+    """
 
     frames_per_second: float
     gpu_gibibytes: float | None

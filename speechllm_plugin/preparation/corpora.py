@@ -28,7 +28,7 @@ class Corpus:
     multilingual_vocab_size: pieces of a target vocabulary for several languages.
     transcript_vocab_size: pieces of the transcript vocabulary.
     training_file: file of recipes/training that experiments use.
-    into: the language that experiments translate into, if they differ in the languages that they translate from; None: in those they translate into.
+    into: the one language that experiments translate into, so that a task's LANGUAGES are those of the speech; None: they are those of the text.
     study_tasks: what recipes/study.sh trains where --tasks is not given.
     rows_name_languages: the languages stand in the rows; the flags may be left out.
     """

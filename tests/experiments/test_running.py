@@ -189,6 +189,19 @@ def test_a_study_needs_a_root():
         study_settings.read(["--dry-run"])
 
 
+def test_errors_of_a_study_begin_with_what_was_typed(tmp_path):
+    (tmp_path / "corpus/en-de/data").mkdir(parents=True)
+    arguments = [tmp_path / "corpus", "--tasks", "asr", "--stage", "table", "--out", tmp_path / "out"]
+    process = subprocess.run(["bash", ROOT / "recipes/study.sh", *arguments], capture_output=True, text=True)
+    assert process.returncode == 1 and process.stderr == f"study.sh: error: {tmp_path}/out: no experiment has been scored yet\n"
+
+
+def test_help_needs_no_environment(tmp_path):
+    for recipe, first in (("study.sh", "The whole study"), ("mustc/run.sh", "Train and score one model on MuST-C"), ("covost2/run.sh", "Train and")):
+        process = subprocess.run(["bash", ROOT / "recipes" / recipe, "x", "--help"], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
+        assert process.returncode == 0 and process.stdout.startswith(first) and "set -euo" not in process.stdout and process.stderr == ""
+
+
 def test_experiments_at_a_time_take_the_devices_that_are_free():
     waiting, running, most = threading.Barrier(3, timeout=20), set(), []
 
