@@ -89,7 +89,7 @@ def of_manifest(path: Path, utterances: list[manifest.Utterance], workload: Work
     for start in range(0, len(utterances), workload.batch):
         rows = longest_first[start : start + workload.batch]
         speech = [torch.from_numpy(features.utterance_cmvn(features.read(row.audio, root))) for row in rows]
-        lengths = torch.tensor([len(states) for states in speech])
+        lengths = torch.tensor([len(utterance) for utterance in speech])
         padded = torch.nn.utils.rnn.pad_sequence(speech, batch_first=True)
         batches.append(Batch(padded, lengths, workload.num_tokens(padded.size(1))))
     return batches

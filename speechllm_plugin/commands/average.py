@@ -8,7 +8,7 @@ from speechllm_plugin.files.averaging import NUMBERED_NAMES, average, last_check
 
 def add_arguments(parser):
     parser.add_argument("--inputs", required=True, metavar="DIR", help="folder of checkpoints (--save-dir of fairseq-train)")
-    parser.add_argument("--num", required=True, type=int, metavar="N", help="how many, the last by number")
+    parser.add_argument("--num", required=True, type=int, metavar="N", help="how many: those with the highest numbers")
     parser.add_argument("--output", required=True, metavar="FILE", help="the averaged checkpoint, for fairseq-generate --path")
     parser.add_argument(
         "--by",

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--task", required=True, choices=TASKS, help=TASKS_EXPLAINED)
     add("--out", required=True, metavar="DIR", help="folder to make; after an interruption the same command completes it")
-    add("--check", action="store_true", help="only look whether the corpus is complete: read no audio, write nothing")
+    add("--check", action="store_true", help="only check that the corpus is complete; no audio is read, and nothing is written")
     add("--splits", nargs="+", metavar="SPLIT", help=f"splits to prepare; {_by_corpus(lambda corpus: ' '.join(corpus.splits))} if not given")
     add(
         "--vocab-size",
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sampling-alpha",
         type=sampling_alpha,
         metavar="A",
-        help="draw training rows of a language pair in proportion to the pair's size to this power, above 0 and at most 1 (as they are)",
+        help="draw training rows of a language pair in proportion to the number of its rows to this power, above 0 and at most 1 (1: as they are)",
     )
     add(
         "--hold-out",

@@ -21,7 +21,7 @@ def add_arguments(parser):
         type=int,
         default=DEFAULT_NUM_UTTERANCES,
         metavar="N",
-        help=f"utterances; {', '.join(silent_split.SOUNDS)} in turn (default: {DEFAULT_NUM_UTTERANCES})",
+        help=f"number of utterances; {', '.join(silent_split.SOUNDS)} in turn (default: {DEFAULT_NUM_UTTERANCES})",
     )
     add(
         "--seconds",
@@ -31,7 +31,7 @@ def add_arguments(parser):
         metavar=("A", "B"),
         help="the shortest and the longest utterance; the others lie evenly between (default: {:g} {:g})".format(*DEFAULT_SECONDS),
     )
-    add("--seed", type=int, default=1, help="of the noise (default: 1)")
+    add("--seed", type=int, default=1, help="seed of the noise (default: 1)")
 
 
 def run(args):

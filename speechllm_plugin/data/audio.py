@@ -43,7 +43,13 @@ def locate(path: str, root) -> str:
 
 
 def decode(file, name: str, start: int = 0, num_samples: int | None = None) -> np.ndarray:
-    """As read(), from a path or an open binary file; name stands in errors, num_samples None reads to the end."""
+    """The waveform of a path or of an open binary file, as from read().
+
+    Args:
+        name: of the file, for errors.
+        start: first sample, at the file's own rate.
+        num_samples: at the file's own rate; None reads to the end.
+    """
     try:
         with soundfile.SoundFile(file) as sound:
             length, rate, format_name = sound.frames, sound.samplerate, sound.format

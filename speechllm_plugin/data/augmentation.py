@@ -9,10 +9,13 @@ import numpy as np
 class SpecAugment:
     """Masks stretches of frames and of filterbank bins.
 
-    freq_mask_N, time_mask_N: number of masks; freq_mask_F, time_mask_T: their width is drawn below this, in bins and frames;
-    time_mask_p: a time mask is at most this part of the utterance, so 0 masks no time; mask_value: None is the utterance's mean.
+    time_warp_W: must be 0, as time is not warped.
+    freq_mask_N, time_mask_N: number of masks.
+    freq_mask_F, time_mask_T: the width of a mask is drawn below this, in bins and frames.
+    time_mask_p: a time mask is at most this part of the utterance, so 0 masks no time.
+    mask_value: of the masked features; None is the utterance's mean.
 
-    Source: Park et al. 2019, SpecAugment (arXiv:1904.08779), without time warping.
+    Source: Park et al. 2019, SpecAugment (arXiv:1904.08779).
     """
 
     time_warp_W: int = 0

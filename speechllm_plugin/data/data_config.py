@@ -1,4 +1,4 @@
-"""The data config: fairseq's speech-to-text config.yaml, with a second vocabulary for the transcripts."""
+"""The data configuration: fairseq's speech-to-text config.yaml, with a second vocabulary for the transcripts."""
 
 import os
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ UNSUPPORTED = (
 class DataConfig:
     """The settings of one config.yaml; each key's meaning and default are fairseq's.
 
-    audio_root: folder that relative `audio` values of the manifests start from; the config's own folder if it names none.
-    recording_root: folder that the manifests' `recording` values start from (where `audio` stands for stored features); None if it names none.
+    audio_root: folder that relative `audio` values of the manifests start from; the folder of config.yaml if it names none.
+    recording_root: folder that relative `recording` values of the manifests start from; None if it names none.
     transcript_vocab_filename, transcript_bpe_tokenizer: as vocab_filename and bpe_tokenizer, for src_text.
     tgt_lang: language of the tag where no manifest names one.
     sampling_alpha: training rows of a language pair are drawn in proportion to the pair's rows to this power.
@@ -38,7 +38,7 @@ class DataConfig:
 
     @classmethod
     def load(cls, path) -> "DataConfig":
-        """Read a config.
+        """The settings in a file.
 
         Raises:
             FileNotFoundError: there is no such file.

@@ -1,4 +1,4 @@
-"""A teacher's texts in a manifest: the columns kd_text, kd_text_2, kd_text_3 ... that speechllm distill writes, the best first."""
+"""A teacher's texts in a manifest: the columns kd_text, kd_text_2, kd_text_3 ..., the best first, that speechllm distill writes."""
 
 from collections.abc import Sequence
 

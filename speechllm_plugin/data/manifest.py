@@ -17,7 +17,7 @@ SEPARATORS = ("\t", "\n", "\r")
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One row.
+    """One row of a manifest.
 
     audio: `file`, `file:start_sample:num_samples` (at the file's own rate), `archive.zip:byte_offset:num_bytes` or `file.npy`.
     extra: the columns that fairseq does not know (accent, gender ...), in the order of the file.
@@ -59,7 +59,7 @@ def read(path) -> list[Utterance]:
 
 
 def write(path, utterances: Sequence[Utterance]) -> None:
-    """Write a manifest in one move: whoever reads it meanwhile sees the old file or the new one, never a part.
+    """Write a manifest. Whoever reads it meanwhile sees the old file or the new one, never a part.
 
     Raises:
         ValueError: a field has a tab or a line break, an id stands twice, or utterances differ in their extra columns.

@@ -1,22 +1,22 @@
-"""Where the sound of a manifest's row is, so that it can be played."""
+"""The place of an utterance's sound, so that it can be played."""
 
 from pathlib import Path
 
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.manifest import Utterance
 
-RECORDING_COLUMN = "recording"  # that prepare writes where `audio` stands for stored features
+RECORDING_COLUMN = "recording"  # prepare writes it where `audio` stands for stored features
 
 
 def recording_of(utterance: Utterance, config: DataConfig) -> tuple[str, Path] | None:
-    """The arguments that give `data.audio.read` the sound of an utterance; None where only features are there.
+    """The arguments with which `data.audio.read` gives the sound of an utterance; None where there are only features.
 
     Args:
-        config: of the data folder that the utterance's manifest lies in.
+        config: of the data folder in which the utterance's manifest lies.
 
     Returns:
-        `file` or `file:start_sample:num_samples` (at the file's own rate), and the folder that a relative file starts from. The file
-        may have been moved or deleted since: reading it says so.
+        `file` or `file:start_sample:num_samples` (at the file's own rate), and the folder that a relative file starts from. Nobody has
+        looked whether the file is still there.
     """
     if config.recording_root is not None and utterance.extra.get(RECORDING_COLUMN):
         return utterance.extra[RECORDING_COLUMN], config.recording_root

@@ -1,4 +1,4 @@
-"""Rows of a manifest as fairseq batches, whatever their source is: order, batches, repeats, and the texts to learn."""
+"""Rows of a manifest as fairseq batches, whether their source is speech or text: order, batches, repeats, and the texts to learn."""
 
 from collections.abc import Sequence
 
@@ -31,8 +31,13 @@ class RowDataset(FairseqDataset):
         raise NotImplementedError
 
     def learnt(self, targets: list[torch.Tensor]):
-        """What the decoder reads, (B, U): end of sentence, then the target without its last. What it learns, (B, U): the target
-        without its tag. The (B,) lengths with tags, and how many tokens there are to learn.
+        """What the decoder reads and learns of targets (U,).
+
+        Returns:
+            (B, U) what it reads: end of sentence, then the target without its last token.
+            (B, U) what it learns: the target, with padding in place of its tag.
+            (B,) lengths of the targets with their tags.
+            The number of tokens to learn.
         """
         target, lengths = padded(targets, self.pad)
         previous = target.roll(1, dims=1)
@@ -64,7 +69,7 @@ class RowDataset(FairseqDataset):
         return batch_by_size_vec(indices, sizes, max_tokens or -1, max_sentences or -1, required_batch_size_multiple)
 
     def num_tokens_vec(self, indices):
-        """How much rows count in a batch."""
+        """(len(indices),) how much each row counts against --max-tokens."""
         return self.source_lengths(indices)
 
     def num_tokens(self, index):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.data.teacher import TopKWriter
+from speechllm_plugin.data.teacher_cache import TopKWriter
 from speechllm_plugin.distillation import fairseq_teacher, kd_file, teacher_output
 from speechllm_plugin.distillation.fairseq_teacher import Teacher
 

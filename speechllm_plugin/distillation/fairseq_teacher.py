@@ -13,7 +13,7 @@ from fairseq.dataclass.configs import GenerationConfig
 from tqdm import tqdm
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.data.teacher import TopKWriter, token_hash
+from speechllm_plugin.data.teacher_cache import TopKWriter, token_hash
 from speechllm_plugin.data.text_dataset import TextDataset
 from speechllm_plugin.distillation import kd_file
 from speechllm_plugin.files import checkpoint_file

@@ -118,7 +118,7 @@ def language_pairs(name: str, task: str, sources: Sequence[str], targets: Sequen
 
 
 def read(name: str, root, splits: Sequence[str], pairs: Sequence[tuple]) -> dict[str, list[CorpusRow]]:
-    """The rows of every split, pair after pair; with several pairs their ids start with the pair, as in en-de_ID."""
+    """The rows of every split, pair of languages after pair; with several pairs their ids start with the pair, as in en-de_ID."""
     contents = {split: [] for split in splits}
     parts = [(split, pair) for split in splits for pair in pairs]
     for split, pair in with_progress(parts, "texts", "file"):
@@ -133,20 +133,21 @@ def read(name: str, root, splits: Sequence[str], pairs: Sequence[tuple]) -> dict
 def manifests(task: str, split: str, rows: Sequence[CorpusRow]) -> dict[str, list[CorpusRow]]:
     """The rows of each manifest of a split.
 
-    For asr the target is the transcript. For joint, training draws between translation and transcript, so each utterance stands there
-    once; it is validated as both, and other splits have a manifest for each.
+    asr: the target is the transcript.
+    joint: in training, an utterance stands once, as training draws between translation and transcript. In validation it stands as both.
+        A test split has one manifest for each.
     """
     if task == "st" or (task == "joint" and split == TRAIN_SPLIT):
         return {split: rows}
     if task == "asr":
-        return {split: [_transcription(row, row.utterance.id) for row in rows]}
-    transcriptions = [_transcription(row, f"{row.utterance.id}_asr") for row in rows]
+        return {split: [_with_transcript_as_target(row, row.utterance.id) for row in rows]}
+    asr_rows = [_with_transcript_as_target(row, f"{row.utterance.id}_asr") for row in rows]
     if split == VALIDATION_SPLIT:
-        return {split: [*rows, *transcriptions]}
-    return {split: rows, f"{split}_asr": transcriptions}
+        return {split: [*rows, *asr_rows]}
+    return {split: rows, f"{split}_asr": asr_rows}
 
 
-def _transcription(row, utterance_id):
+def _with_transcript_as_target(row, utterance_id):
     utterance = row.utterance
     return _with(row, id=utterance_id, tgt_text=utterance.src_text, tgt_lang=utterance.src_lang)
 

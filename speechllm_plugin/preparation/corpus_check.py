@@ -1,4 +1,4 @@
-"""What is wrong with a corpus, found in its texts and folders before any audio is read or anything written."""
+"""Errors of a corpus that its texts and folders show before any audio is read or anything is written."""
 
 import os
 import re
@@ -16,13 +16,13 @@ TARGET_COLUMNS = {"asr": "src_text", "st": "tgt_text", "joint": "src_text and tg
 
 
 def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]], columns_made: Sequence[str]) -> None:
-    """Look at the rows of each manifest of each split, and for their audio files.
+    """Check the rows of each manifest of each split, and that their audio files exist.
 
     Args:
-        columns_made: extra columns that the manifests are going to get, so that the corpus must not have them.
+        columns_made: extra columns that the manifests are going to get. The corpus must not have them.
 
     Raises:
-        ValueError: something is wrong: its first places, and in how many rows.
+        ValueError: something is wrong. The message has the first places and the number of rows.
     """
     for split, manifests in contents.items():
         for name, rows in manifests.items():
@@ -39,13 +39,13 @@ def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[CorpusRo
 
 
 def needed_texts(task: str, utterances: Iterable[Utterance]) -> tuple[str, ...]:
-    """The columns that every training row must have text in: src_text only where there are transcripts at all, or have to be."""
+    """The columns in which every training row must have text; src_text is one for the task joint, or if any row has a transcript."""
     has_transcripts = task == "joint" or any(utterance.src_text for utterance in utterances)
     return ("src_text", "tgt_text") if has_transcripts else ("tgt_text",)
 
 
 def text_problem(utterance: Utterance, needed: Iterable[str]) -> str:
-    """Why a manifest cannot hold the utterance, or training not use it; empty if nothing is wrong."""
+    """The reason why a manifest cannot hold the utterance, or training cannot use it; empty if there is none."""
     for column in needed:
         if not getattr(utterance, column):
             return f"{column} is empty, but training needs text; write the text or remove the row"

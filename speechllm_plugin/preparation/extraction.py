@@ -1,4 +1,4 @@
-"""Reads the audio of a corpus's rows in parallel: lengths, features and what is wrong with them."""
+"""The sound of a corpus's rows, read by several processes: lengths, features, and what is wrong with it."""
 
 import functools
 import multiprocessing
@@ -25,10 +25,13 @@ _CHUNKS_AHEAD = 4  # per worker; bounds the features in memory when writing is s
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading the sound of a row gave: the `audio` and `n_frames` of its utterance, and its features if they were asked for.
+    """What reading the sound of a row gave.
 
-    recording: where the sound is, as `audio` once was, if `audio` is where its features were stored; else empty.
-    problem: why the audio cannot be used; empty if it can.
+    audio: of its utterance in the manifest.
+    n_frames: of its utterance in the manifest.
+    features: (T, 80) if they were asked for.
+    recording: where the sound is, if `audio` says where the features are stored; else empty.
+    problem: why the sound cannot be used; empty if it can.
     """
 
     audio: str = ""
@@ -39,7 +42,7 @@ class Reading:
 
 
 def read_sound(row: CorpusRow, root, frames: range, with_features: bool) -> Reading:
-    """Read the sound of one row; features are computed only for lengths within `frames`."""
+    """The reading of one row; features are computed only for lengths within `frames`."""
     try:
         source = _source(row, root)
         waveform = audio.read(source, root)

@@ -1,4 +1,4 @@
-"""Rows that training must not see: of an accent, a speaker or whatever else a corpus says about them (`speechllm prepare --hold-out`)."""
+"""Rows that training must not see (`speechllm prepare --hold-out`): those of an accent, a speaker or any other value of a column."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,16 @@ from speechllm_plugin.preparation.corpora import TRAIN_SPLIT, VALIDATION_SPLIT
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.text.listing import first_few
 
-FILTERED_SPLITS = (TRAIN_SPLIT, VALIDATION_SPLIT)  # test sets keep all their rows: they are what tells how the held-out ones fare
+FILTERED_SPLITS = (TRAIN_SPLIT, VALIDATION_SPLIT)  # test sets keep all their rows, so that they show what a model does with the held-out ones
 
 Condition = tuple[str, str]  # column, value
 
 _MADE_BY_PREPARE = ("audio", "n_frames")
 
 
-def apply(contents: Mapping[str, Sequence[CorpusRow]], conditions: Sequence[Condition]):
+def apply(
+    contents: Mapping[str, Sequence[CorpusRow]], conditions: Sequence[Condition]
+) -> tuple[dict[str, list[CorpusRow]], dict[str, dict[Condition, int]]]:
     """The rows without those that meet one of the conditions; test sets as they are.
 
     Args:

@@ -1,4 +1,4 @@
-"""What of a prepared data folder is finished, for which options and input: so that a killed run can be completed."""
+"""The record of a prepared data folder: what is finished, for which options and input, so that a killed run can be completed."""
 
 import os
 from collections.abc import Sequence

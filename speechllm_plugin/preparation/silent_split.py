@@ -18,11 +18,12 @@ from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.text.progress import with_progress
 
 SPLIT = "silence"
-QUIET_DBFS, LOUD_DBFS = -60, -30  # of the root mean square: of a quiet room, and of speech
+QUIET_DBFS, LOUD_DBFS = -60, -30  # root mean square of a quiet room, and of speech
 SYLLABLES_PER_SECOND = 4
 
 
 def digital_silence(num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Zeros."""
     return np.zeros(num_samples)
 
 
@@ -56,10 +57,10 @@ SOUNDS: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {
 def plan(
     folder: Path, config: DataConfig, pairs: list[tuple[str, str]], num_utterances: int, seconds: tuple[float, float], seed: int
 ) -> list[Utterance]:
-    """The rows of the manifest. The names of the files say all that decides about their samples.
+    """The rows of the manifest. The name of a file has all that its samples depend on.
 
     Args:
-        folder: where the files are going to be: in manifests, relative to the audio root if that is the data folder, else whole.
+        folder: where the files are going to be. Manifests name it relative to the audio root if that is the data folder, else by its whole path.
         pairs: (src_lang, tgt_lang) of the utterances, in turn.
         seconds: the shortest and the longest length.
     """
@@ -86,13 +87,13 @@ def plan(
 
 
 def num_samples_of(number: int, num_utterances: int, seconds: tuple[float, float]) -> int:
-    """Lengths lie evenly between the shortest and the longest."""
+    """The length of an utterance at 16 kHz; lengths lie evenly between the shortest and the longest."""
     shortest, longest = seconds
     return round(SAMPLE_RATE * (shortest + (longest - shortest) * number / max(1, num_utterances - 1)))
 
 
 def languages(config: DataConfig, path: Path) -> list[tuple[str, str]]:
-    """The pairs of languages of a manifest, sorted; of a model that transcribes as well, also the source twice."""
+    """The (src_lang, tgt_lang) of a manifest, sorted; if the data makes models transcribe as well, also (src_lang, src_lang)."""
     pairs = {(utterance.src_lang, utterance.tgt_lang) for utterance in manifest.read(path)}
     if config.transcribe_probability:
         pairs |= {(source, source) for source, _ in pairs}

@@ -69,5 +69,5 @@ def size_of(prefix) -> int:
 
 
 def digest(prefix) -> str:
-    """Equal for equal vocabularies."""
+    """A digest of both files."""
     return digests.digest(Path(f"{prefix}{suffix}").read_bytes() for suffix in VOCABULARY_SUFFIXES)

@@ -76,7 +76,9 @@ def configuration(saved: SavedModel, task: SpeechToTextTaskConfig, args: Mapping
         setattr(criterion, name, args.get(name, getattr(criterion, name)))
     saved.cfg._name, task._name, criterion._name = saved.arch, "speechllm_speech_to_text", "ctc_cross_entropy"
     whole = OmegaConf.structured(FairseqConfig(model=saved.cfg, task=task, criterion=criterion))
-    return OmegaConf.to_container(whole, resolve=True, enum_to_str=True)
+    plain = OmegaConf.to_container(whole, resolve=True, enum_to_str=True)
+    assert isinstance(plain, dict)
+    return plain
 
 
 def history(checkpoint: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.row_dataset import temperature_repeats
 from speechllm_plugin.data.speech_dataset import SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
-from speechllm_plugin.data.teacher import TopKCache
+from speechllm_plugin.data.teacher_cache import TopKCache
 from speechllm_plugin.generation.beam_search import BeamSearch
 from speechllm_plugin.generation.unserved import unserved_options
 from speechllm_plugin.host import configuration, peak_memory

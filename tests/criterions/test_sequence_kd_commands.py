@@ -24,7 +24,7 @@ from commands import (
 )
 
 from speechllm_plugin.data import manifest
-from speechllm_plugin.data.teacher import TopKWriter
+from speechllm_plugin.data.teacher_cache import TopKWriter
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 pytestmark = pytest.mark.end_to_end

@@ -12,7 +12,7 @@ from tiny_model import FEATURE_DIM, batch_of
 from speechllm_plugin.criterions.sequence_kd import SequenceKDConfig
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.kd_texts import kd_texts
-from speechllm_plugin.data.teacher import TopKWriter
+from speechllm_plugin.data.teacher_cache import TopKWriter
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 PAD, EOS = 1, 2

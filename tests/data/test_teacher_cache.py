@@ -6,8 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from speechllm_plugin.data import teacher
-from speechllm_plugin.data.teacher import TopKCache, TopKWriter, token_hash
+from speechllm_plugin.data import teacher_cache
+from speechllm_plugin.data.teacher_cache import TopKCache, TopKWriter, token_hash
 
 LENGTHS = [4, 1, 7, 3, 2, 5]
 IDS = [f"utterance {number} ü" for number in range(len(LENGTHS))]
@@ -66,7 +66,7 @@ def test_an_utterance_may_have_several_texts(tmp_path):
 @pytest.mark.parametrize("block", [1, 2, 4])
 def test_a_killed_writer_loses_and_doubles_nothing(tmp_path, monkeypatch, block):
     """Killed after any number of texts, and with each file cut at any byte of its last text."""
-    monkeypatch.setattr(teacher, "TEXTS_PER_BLOCK", block)
+    monkeypatch.setattr(teacher_cache, "TEXTS_PER_BLOCK", block)
     texts, expected = make_texts(), contents(write(tmp_path / "whole"))
     for num_added in range(1, len(texts)):
         for name in ("ids.bin", "probabilities.bin", "index.tsv"):
@@ -90,7 +90,7 @@ def test_a_killed_writer_loses_and_doubles_nothing(tmp_path, monkeypatch, block)
 def test_a_writer_killed_while_closing_is_closed_again(tmp_path, monkeypatch):
     expected = contents(write(tmp_path / "whole"))
     with monkeypatch.context() as patch:
-        patch.setattr(teacher.Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(teacher_cache.Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             write(tmp_path / "train")
     assert not (tmp_path / "train").exists()

@@ -8,7 +8,7 @@ import torch
 from fairseq.dataclass.configs import GenerationConfig
 from small_teacher import make_folder, make_rows, make_teacher
 
-from speechllm_plugin.data.teacher import TopKCache, TopKWriter
+from speechllm_plugin.data.teacher_cache import TopKCache, TopKWriter
 from speechllm_plugin.distillation import fairseq_teacher, kd_file
 
 ROWS = make_rows(14)

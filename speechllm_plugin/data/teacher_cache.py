@@ -1,4 +1,4 @@
-"""A teacher's most probable next tokens at every position of the target texts, in a folder per split.
+"""A cache of a teacher's most probable next tokens at every position of the target texts, in a folder per split.
 
     description.json      what made them: vocabulary, num_types, k, split, teacher, num_utterances
     index.tsv             a line per text: id, hash of its token ids, number of tokens
@@ -20,7 +20,7 @@ from speechllm_plugin.files.digests import short_digest
 from speechllm_plugin.files.growing import GrowingFiles, check_description, write_description
 
 # description -> its type; a description may say more
-REQUIRED = {"vocabulary": str, "num_types": int, "k": int, "split": str, "teacher": str}
+REQUIRED_ENTRIES = {"vocabulary": str, "num_types": int, "k": int, "split": str, "teacher": str}
 TEXTS_PER_BLOCK = 256
 PROBABILITY_TYPE = np.dtype("<f2")
 
@@ -36,11 +36,14 @@ def id_type(num_types: int):
 
 
 class TopKWriter:
-    """Writes the folder text by text; it appears when it is closed. A killed writer's work, in `.NAME.part` beside it, is gone on with.
+    """Writes the folder of a split text by text.
+
+    The folder appears when the writer is closed. Until then its files grow in `.NAME.part` beside it; after a killed writer, the next
+    one goes on with them.
 
     Args:
         folder: the split's folder.
-        description: REQUIRED and more: `vocabulary` is TextCodec.digest() of the target vocabulary, `num_types` its size.
+        description: REQUIRED_ENTRIES and more: `vocabulary` is TextCodec.digest() of the target vocabulary, `num_types` its size.
 
     Attributes:
         done: (id, token hash) of the texts that are already there.
@@ -50,7 +53,7 @@ class TopKWriter:
     """
 
     def __init__(self, folder, description: dict):
-        for name, kind in REQUIRED.items():
+        for name, kind in REQUIRED_ENTRIES.items():
             assert isinstance(description.get(name), kind), f"{name}: {description.get(name)!r}"
         assert 1 <= description["k"] <= description["num_types"]
         self.folder, self.description = Path(folder), description
@@ -98,7 +101,7 @@ class TopKWriter:
             self.flush()
 
     def flush(self):
-        """The numbers first: a line of the index promises them."""
+        """Write what waits: the numbers first, because a line of the index promises them."""
         top_ids = b"".join(ids.astype(self.types["ids.bin"]).tobytes() for _, _, ids, _ in self.waiting)
         probabilities = b"".join(values.astype(PROBABILITY_TYPE).tobytes() for _, _, _, values in self.waiting)
         index = "".join(f"{text_id}\t{digest}\t{len(ids)}\n" for text_id, digest, ids, _ in self.waiting).encode()
@@ -107,7 +110,7 @@ class TopKWriter:
         self.waiting = []
 
     def close(self) -> None:
-        """Make the folder appear; what misses texts must not be closed."""
+        """Make the folder appear. Only a folder with all its texts may be closed."""
         self.flush()
         self.files.close()
         write_description(self.part / "description.json", {**self.description, "num_utterances": len(self.done)})
@@ -115,7 +118,7 @@ class TopKWriter:
 
 
 class TopKCache:
-    """What TopKWriter wrote, of some texts: a sequence of their (U, k) ids int32 and (U, k) probabilities float32, read when asked for.
+    """A sequence of what TopKWriter wrote for some texts: (U, k) ids int32 and (U, k) probabilities float32, read when asked for.
 
     Args:
         folder: a split's folder.
