@@ -90,7 +90,7 @@ def test_a_metric(examples, tmp_path):
     command = [sys.executable, "-m", "exact", "score", *options, "--json", tmp_path / "score.json"]
     process = succeeded(warm_with_package(*command, cwd=examples / "metric"))
     scores = json.loads((tmp_path / "score.json").read_text())["metrics"]
-    assert scores.keys() == {"exact", "wer"} and "Exact" in process.stdout
+    assert scores.keys() == {"exact", "wer", "wer_normalised"} and "\nexact  " in process.stdout
     assert scores["exact"]["score"] == 75 and scores["exact"]["low"] < 75 < scores["exact"]["high"]
     assert scores["exact"]["signature"].startswith("nrefs:1|case:lc|punct:no|")
 
