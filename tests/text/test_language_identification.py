@@ -1,4 +1,4 @@
-"""The script and the language of a text, told by texts whose language is known."""
+"""The language of a text, told by texts whose language is known."""
 
 import numpy as np
 import pytest
