@@ -73,6 +73,11 @@ def check(workload: Workload) -> None:
             raise ValueError(f"{name} must be at least {smallest[name]}, but is {value}: correct --{name} or --sweep")
 
 
+def mean_seconds(utterances: list[manifest.Utterance]) -> float:
+    """Of a sentence."""
+    return sum(utterance.n_frames for utterance in utterances) / len(utterances) / FRAMES_PER_SECOND
+
+
 def noise(workload: Workload) -> list[Batch]:
     """One batch of the same random features in every run."""
     num_frames = round(workload.seconds * FRAMES_PER_SECOND)

@@ -8,6 +8,7 @@ deviation, bound, meaning, note. Most deviations are relative to the size of suc
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from speechllm_plugin.checking import outcome_table
 from speechllm_plugin.checking.checks import CHECKS, check
@@ -15,6 +16,7 @@ from speechllm_plugin.checking.subject import Subject
 from speechllm_plugin.files.atomic import check_writable
 from speechllm_plugin.files.digests import file_digest
 from speechllm_plugin.host.devices import device_name
+from speechllm_plugin.text.progress import DELAY_SECONDS
 
 
 def add_arguments(parser):
@@ -54,9 +56,11 @@ def run(args):
     }
     print(f"{args.checkpoint}: {subject.arch}, {len(subject.ids)} utterances of {args.split}\n{outcome_table.heading()}", flush=True)
     findings = []
-    for name in CHECKS:
-        findings.append(check(subject, name))
-        print(outcome_table.line(findings[-1]), flush=True)
+    with tqdm(CHECKS, unit="check", delay=DELAY_SECONDS) as progress:
+        for name in progress:
+            progress.set_description(name)
+            findings.append(check(subject, name))
+            progress.write(outcome_table.line(findings[-1]))
     outcome_table.write(out, about, findings)
     print(f"written: {out} and {out.with_suffix('.md').name}")
     failed = outcome_table.failed(findings)

@@ -1,7 +1,7 @@
 """The console command `speechllm COMMAND`.
 
-A command is a module with `add_arguments(parser)` and `run(args)` and one entry in COMMANDS. Only the chosen command's
-module is imported, so that scoring a file waits for neither torch nor fairseq.
+A command is a file in this folder with `add_arguments(parser)` and `run(args)`, and one entry in COMMANDS. Only the file of the chosen
+command is imported, so that scoring a file waits for neither torch nor fairseq, and the help for nothing.
 """
 
 import argparse
@@ -10,23 +10,23 @@ import logging
 import os
 import sys
 
-# command: (module, help)
+# command -> its file, its line in the help
 COMMANDS = {
-    "prepare": ("speechllm_plugin.commands.prepare", "make manifests, features, vocabularies and config.yaml from a corpus"),
-    "describe": ("speechllm_plugin.commands.describe", "print a model file's layers, parameters and FLOPs, and models that match it"),
-    "average": ("speechllm_plugin.commands.average", "average the last checkpoints of a training run"),
-    "import": ("speechllm_plugin.commands.import_checkpoint", "turn a checkpoint of the study's code into one of ours"),
-    "translate": ("speechllm_plugin.commands.translate", "translate a split's source texts with a pretrained model (NLLB and others)"),
-    "distill": ("speechllm_plugin.commands.distill", "make a data folder for a student of a teacher's translations or probabilities"),
-    "bench": ("speechllm_plugin.commands.bench", "measure time and memory of decoding"),
-    "score": ("speechllm_plugin.commands.score", "score the output of fairseq-generate against the manifest"),
-    "report": ("speechllm_plugin.commands.report", "compare finished runs: scores, significance, slices, failures, in one HTML file"),
-    "check": ("speechllm_plugin.commands.check", "test a checkpoint: batches, padding, cache, future, compression, bfloat16, tags"),
-    "silence": ("speechllm_plugin.commands.silence", "make a test set of silence and noise, to see what a model says without speech"),
+    "prepare": ("prepare", "make manifests, features, vocabularies and config.yaml from a corpus"),
+    "describe": ("describe", "print a model file's layers, parameters and FLOPs, and models that match it"),
+    "average": ("average", "average the last checkpoints of a training run"),
+    "import": ("import_checkpoint", "turn a checkpoint of the study's code into one of ours"),
+    "translate": ("translate", "translate a split's source texts with a pretrained model (NLLB and others)"),
+    "distill": ("distill", "make a data folder for a student of a teacher's translations or probabilities"),
+    "bench": ("bench", "measure time and memory of decoding"),
+    "score": ("score", "score the output of fairseq-generate against the manifest"),
+    "report": ("report", "compare finished runs: scores, significance, slices, failures, in one HTML file"),
+    "check": ("check", "test a checkpoint: batches, padding, cache, future, compression, bfloat16, tags"),
+    "silence": ("silence", "make a test set of silence and noise, to see what a model says without speech"),
 }
 
 
-def build_parser(command):
+def build_parser(command: str | None) -> argparse.ArgumentParser:
     """The parser of `speechllm`, complete for `command` only (None: no command's own arguments)."""
     parser = argparse.ArgumentParser(
         prog="speechllm",
@@ -34,23 +34,23 @@ def build_parser(command):
         epilog="`speechllm COMMAND --help` describes the arguments of a command.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, (module_name, summary) in COMMANDS.items():
+    for name, (file, summary) in COMMANDS.items():
         subparser = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         if name == command:
-            module = importlib.import_module(module_name)
+            module = importlib.import_module(f"speechllm_plugin.commands.{file}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser
 
 
-def describe_error(error):
+def describe_error(error: Exception) -> str:
     """The message of an error without Python's decoration: `FILE: No such file or directory`."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:

@@ -14,10 +14,11 @@ from tiny_model import DECODERS, FEW_ENCODERS, task
 
 from speechllm_plugin.benchmarking import measured_tables, plot
 from speechllm_plugin.benchmarking.measurement import CacheWatch, Measurement, PeakMemory, storages
+from speechllm_plugin.benchmarking.random_model import label_runs
 from speechllm_plugin.benchmarking.searches import SEARCHES, NgramBlocker
 from speechllm_plugin.benchmarking.stock_decoder import StockModel
 from speechllm_plugin.benchmarking.workload import Workload, noise, sweep
-from speechllm_plugin.commands import bench, cli
+from speechllm_plugin.commands import cli
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.features import NUM_BINS
 from speechllm_plugin.preparation.feature_archive import FeatureArchive
@@ -104,7 +105,7 @@ def test_a_sweep_is_every_combination():
 
 
 def test_ctc_labels_change_at_the_rate():
-    labels = bench.label_runs(torch.randn(2, 10, 4), 2.5).argmax(-1)
+    labels = label_runs(torch.randn(2, 10, 4), 2.5).argmax(-1)
     assert labels.tolist() == [[0, 0, 0, 1, 1, 2, 2, 2, 0, 0]] * 2
 
 

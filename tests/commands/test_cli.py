@@ -40,6 +40,11 @@ def test_help_lists_every_command(capsys):
         assert command in printed and summary.split()[0] in printed
 
 
+def test_every_file_is_one_command():
+    files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")} - {"__init__", "cli"}
+    assert sorted(file for file, _ in cli.COMMANDS.values()) == sorted(files)
+
+
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_describes_its_arguments(command, capsys):
     with pytest.raises(SystemExit) as ended:
