@@ -61,7 +61,7 @@ def add_arguments(parser):
     running.add_argument("--repeats", type=int, default=3, metavar="N", help="timed passes after the first; the median counts (default: %(default)s)")
     running.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
     results = decode.add_argument_group("results, beside the lines that are printed")
-    results.add_argument("--json", type=Path, metavar="FILE", help="all numbers; the docstring of bench.py has its keys")
+    results.add_argument("--json", type=Path, metavar="FILE", help="all numbers; speechllm_plugin/commands/bench.py says which")
     results.add_argument("--plot", type=Path, metavar="FILE", help="time and memory against seconds of audio: .png, .pdf or .svg; needs matplotlib")
     results.add_argument("--table2", type=Path, metavar="FILE", help="the study's Table 2 in Markdown: relative to row 1, beside the paper's figures")
 

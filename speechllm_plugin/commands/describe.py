@@ -24,7 +24,7 @@ def add_arguments(parser):
         metavar="R",
         help="states before / after CTC compression, which depend on the data (default: an assumption that the output states)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object; the docstring of describing/description.py has its keys")
+    parser.add_argument("--json", action="store_true", help="print one JSON object; speechllm_plugin/describing/description.py lists its keys")
     parser.add_argument(
         "--match",
         choices=list(MEASURES),

@@ -2,11 +2,11 @@
 
 
 def install() -> None:
-    """The changes to fairseq and torch for a whole process, made once when the plugin registers itself.
+    """The changes to fairseq and torch for a whole process.
 
-    What is changed, when and why; the reason in full stands in the module that is named:
+    They are made once, when the plugin registers its tasks, criterions and models: as soon as fairseq is loaded (`registration`).
+    What is changed and why; each module has the reason in full:
 
-    * `registration`: fairseq's registries get the plugin's parts as soon as fairseq is imported, whichever import comes first.
     * `safe_loading`: torch's safe loader takes the containers of fairseq's checkpoints; it would refuse older ones and resumed ranks.
     * `attention_kernels`: torch leaves out cuDNN's attention, which plans anew for every shape of a batch.
     * `forked_processes`: what a forked process inherits is not garbage to it; freeing a tensor of the GPU would kill a data loader's worker.

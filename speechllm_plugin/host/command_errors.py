@@ -1,4 +1,4 @@
-"""What a user can cause ends a fairseq command with one line instead of a traceback."""
+"""One line instead of a traceback where an error of a fairseq command is one that a user can cause."""
 
 import sys
 import traceback
@@ -11,7 +11,7 @@ WORKER_PREFIX = "Caught "  # how torch begins what a data loader's worker raised
 
 
 def install() -> None:
-    """Shorten errors of this package in the fairseq commands; elsewhere (notebooks, tests) nothing changes."""
+    """Let such errors end the fairseq commands in one line. In any other process, such as a notebook or a test, nothing changes."""
     if stock_command.name():
         previous = sys.excepthook
         sys.excepthook = lambda kind, error, trace: report(error) or previous(kind, error, trace)
