@@ -2,7 +2,7 @@
 
 import re
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,7 @@ def read_settings(args: dict[str, Any], weights: dict[str, Tensor]) -> tuple[str
     return arch, registry.architectures()[arch].config(**flags)
 
 
-def other_training(args: dict[str, Any], cfg: SpeechToTextConfig) -> list[str]:
+def other_training(args: Mapping[str, Any], cfg: SpeechToTextConfig) -> list[str]:
     """The settings of its training that training here would not repeat, with their values."""
     names = TRAINING_ONLY | (TRAINING_ONLY_IN_CONFORMER if cfg.encoder == "conformer" else {})
     used = {name: {getattr(cfg, flag) for flag in flags} or {0} for name, flags in names.items()}
