@@ -1,12 +1,14 @@
 """`speechllm average`: the mean of the last checkpoints of a run, as a checkpoint for fairseq-generate."""
 
+from argparse import ArgumentParser, Namespace
+
 import torch
 
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.files.averaging import NUMBERED_NAMES, average, last_checkpoints
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--inputs", required=True, metavar="DIR", help="folder of checkpoints (--save-dir of fairseq-train)")
     parser.add_argument("--num", required=True, type=int, metavar="N", help="how many: those with the highest numbers")
     parser.add_argument("--output", required=True, metavar="FILE", help="the averaged checkpoint, for fairseq-generate --path")
@@ -17,7 +19,7 @@ def add_arguments(parser):
     )
 
 
-def run(args):
+def run(args: Namespace) -> None:
     paths = last_checkpoints(args.inputs, args.num, args.by)
     state = average(paths)
     with replacing(args.output) as temporary:

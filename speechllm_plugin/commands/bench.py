@@ -8,11 +8,13 @@ share of sentences whose best hypothesis is the same).
 import functools
 import json
 import shlex
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import torch
 
 from speechllm_plugin.benchmarking import decoding_benchmark, measured_tables, plot, workload
+from speechllm_plugin.benchmarking.measurement import Measurement
 from speechllm_plugin.benchmarking.random_model import MAX_TARGET_POSITIONS, RandomModel
 from speechllm_plugin.benchmarking.searches import WITH_CTC
 from speechllm_plugin.benchmarking.workload import Workload
@@ -27,7 +29,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 BATCH, SECONDS = 40, 10.0
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="kind", metavar="decode", required=True)
     decode = kinds.add_parser("decode", help="the beam search", description="Measure time and memory of decoding, from features to n-best lists.")
     files = decode.add_argument_group("models")
@@ -66,7 +68,7 @@ def add_arguments(parser):
     results.add_argument("--table2", type=Path, metavar="FILE", help="the study's Table 2 in Markdown: relative to row 1, beside the paper's figures")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     device = existing_device(args.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -89,7 +91,7 @@ def run(args):
     write(args, device, *results)
 
 
-def check(args, models, searches, workloads) -> None:
+def check(args: Namespace, models: list[RandomModel], searches: dict[str, dict], workloads: list[Workload]) -> None:
     """Everything that can be wrong is found before anything is measured."""
     if args.repeats < 1:
         raise ValueError(f"--repeats must be at least 1, but is {args.repeats}")
@@ -123,13 +125,13 @@ def name_with_threads(device: torch.device) -> str:
     return device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
 
 
-def read_manifest(args) -> list[manifest.Utterance]:
+def read_manifest(args: Namespace) -> list[manifest.Utterance]:
     if args.seconds is not None or any(word.startswith("seconds=") for word in args.sweep):
         raise ValueError(f"--manifest {args.manifest} has lengths of its own: leave --seconds and --sweep seconds out")
     return manifest.read(args.manifest)
 
 
-def write(args, device, measurements, comparisons) -> None:
+def write(args: Namespace, device: torch.device, measurements: list[Measurement], comparisons: list[dict]) -> None:
     if args.json:
         flags = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
         setting = {**flags, "device": name_with_threads(device), "torch": torch.__version__}

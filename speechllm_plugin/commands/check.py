@@ -5,6 +5,7 @@ split, manifest_sha256, utterances (ids, the longest first), device, torch, pass
 deviation, bound, meaning, note. Most deviations are relative to the size of such numbers: see checking/reading.py.
 """
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from speechllm_plugin.host.devices import device_name
 from speechllm_plugin.text.progress import DELAY_SECONDS
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="of fairseq-train, `speechllm average` or `speechllm import`")
     parser.add_argument("--data", required=True, metavar="FOLDER", type=Path, help="data folder with the vocabularies that it was trained with")
     parser.add_argument("--split", default="dev", metavar="NAME", help="take the utterances from NAME.tsv in that folder (default: %(default)s)")
@@ -36,7 +37,7 @@ def add_arguments(parser):
     )
 
 
-def run(args):
+def run(args: Namespace) -> None:
     if args.num_utterances < 2:
         raise ValueError(f"--num-utterances must be at least 2, as batches are compared with single ones, but is {args.num_utterances}")
     out = args.out or args.checkpoint.with_suffix(".check.json")

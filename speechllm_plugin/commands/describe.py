@@ -1,6 +1,7 @@
 """`speechllm describe`: what a model file builds, its parameters, and what one utterance costs in training and decoding."""
 
 import json
+from argparse import ArgumentParser, Namespace
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from speechllm_plugin.describing.description import MEASURES, facts, match
 from speechllm_plugin.describing.setting import Setting
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "model_file", metavar="MODEL_FILE", type=Path, help="file that sets MODEL_ARGS=(...), as those in recipes/models; it is read, not run"
     )
@@ -32,7 +33,7 @@ def add_arguments(parser):
     )
 
 
-def run(args):
+def run(args: Namespace) -> None:
     setting = Setting(**{field.name: getattr(args, field.name) for field in fields(Setting)})
     arch, cfg = model_file.read(args.model_file)
     setting.check(cfg)

@@ -4,11 +4,17 @@ The teacher is a checkpoint of `--task speechllm_text_to_text` (`--teacher`), or
 of `speechllm translate`, or what fairseq-generate printed). Its translations are joined with the rows by id and source text.
 """
 
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.distillation import data_folder, modes, summary, teacher_output
+
+if TYPE_CHECKING:  # it waits for torch and fairseq, which what reads translations does not need
+    from speechllm_plugin.distillation.fairseq_teacher import Teacher
 
 # Flags that mean something only together with another one: flag -> which. Their defaults are in DEFAULTS, so that a given flag shows.
 NEEDS = {
@@ -21,7 +27,7 @@ DEFAULTS = {"beam": 5, "lenpen": 1.0, "max_len_a": 2.0, "max_len_b": 20, "max_to
 MANY_K = "all that --teacher-output has, or --beam"
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", required=True, metavar="DIR", help="prepared data folder of the student")
     add("--config-yaml", default="config.yaml", metavar="NAME", help="its data configuration (default: config.yaml)")
@@ -45,7 +51,7 @@ def add_arguments(parser):
     search.add_argument("--fp16", action="store_true", default=None, help="run the teacher in half precision")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     check_arguments(args)
     config, path = DataConfig.load(Path(args.data) / args.config_yaml), Path(args.data) / f"{args.split}.tsv"
     rows = manifest.read(path)
@@ -66,7 +72,7 @@ def run(args):
     print(f"{written}: {len(new_rows):,} rows; {summary.summary(about)}")
 
 
-def check_arguments(args):
+def check_arguments(args: Namespace) -> None:
     """Raise ValueError where flags contradict each other or have no effect, and set the defaults of the others."""
     if args.teacher is None and args.teacher_output is None:
         raise ValueError("give the teacher: --teacher CHECKPOINT, or its translations: --teacher-output FILE")
@@ -90,7 +96,7 @@ def check_arguments(args):
         raise ValueError(f"--kbest must be at most --beam ({args.beam}), but is {args.kbest}")
 
 
-def number_used(args, available: int) -> int:
+def number_used(args: Namespace, available: int) -> int:
     """How many translations of each row go on."""
     k = args.kbest or modes.MODES[args.mode].default_k or available
     if k > available:
@@ -98,7 +104,7 @@ def number_used(args, available: int) -> int:
     return k
 
 
-def run_teacher(args, rows) -> tuple[list, str]:
+def run_teacher(args: Namespace, rows: Sequence[manifest.Utterance]) -> tuple[list, str]:
     """Translate what is not translated yet, in OUT/teacher/SPLIT.tsv; the hypotheses of every row, and the teacher's name."""
     # What reads translations waits for neither torch nor fairseq.
     from speechllm_plugin.distillation.checkpoint_teacher import TeacherSearch, translate
@@ -110,10 +116,10 @@ def run_teacher(args, rows) -> tuple[list, str]:
     return translate(teacher, rows, path, args.split, k, search, fp16=bool(args.fp16), max_tokens=args.max_tokens), teacher.name
 
 
-def read_teacher(args, rows) -> tuple[list, str]:
+def read_teacher(args: Namespace, rows: Sequence[manifest.Utterance]) -> tuple[list, str]:
     """The hypotheses of every row from files, and whose they are."""
 
-    def renderings():
+    def renderings() -> Callable[[str], list[str]]:
         from speechllm_plugin.distillation.fairseq_teacher import open_student
 
         codec = open_student(args.teacher_data or args.data, args.config_yaml).transcript
@@ -122,7 +128,7 @@ def read_teacher(args, rows) -> tuple[list, str]:
     return teacher_output.load(args.teacher_output, rows, renderings), teacher_output.name_of_teacher(args.teacher_output[0])
 
 
-def store_word_level(args, rows) -> None:
+def store_word_level(args: Namespace, rows: Sequence[manifest.Utterance]) -> None:
     """Write the cache of the split: the K most probable tokens at every position of the rows' targets."""
     from speechllm_plugin.distillation.checkpoint_teacher import store_top_k
 
@@ -131,11 +137,11 @@ def store_word_level(args, rows) -> None:
     print(f"{args.out}: the {args.word_level} most probable tokens at every position of {len(rows):,} targets")
 
 
-def load_teacher(args):
+def load_teacher(args: Namespace) -> "Teacher":
     from speechllm_plugin.distillation.fairseq_teacher import Teacher
 
     return Teacher.load(args.teacher, args.teacher_data or args.data, cpu=bool(args.cpu), fp16=bool(args.fp16))
 
 
-def _flag(name):
+def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"

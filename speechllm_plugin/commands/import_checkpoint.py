@@ -1,5 +1,6 @@
 """`speechllm import`: a checkpoint of the study's code becomes one of ours."""
 
+from argparse import ArgumentParser, Namespace
 from dataclasses import fields
 
 import torch
@@ -9,13 +10,13 @@ from speechllm_plugin.models import reference
 from speechllm_plugin.tasks.imported_checkpoint import ImportedCheckpoint, import_checkpoint
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("reference", metavar="REFERENCE.pt", help="checkpoint of the study's code; nothing that it holds is run")
     parser.add_argument("output", metavar="OUT.pt", help="the checkpoint to write, for fairseq-generate --path and --init-encoder-from")
     parser.add_argument("--data", metavar="FOLDER", help="data folder with its vocabularies: checks their sizes, and the checkpoint will name them")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     imported = import_checkpoint(args.reference, args.data)
     with replacing(args.output) as temporary:
         torch.save(imported.state, temporary)

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from argparse import ArgumentParser, Namespace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ from speechllm_plugin.text.progress import with_progress
 FORMATS = {"md": markdown, "tex": latex}
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "systems",
         nargs="+",
@@ -77,7 +78,7 @@ def add_arguments(parser):
     shown.add_argument("--device", default="cpu", metavar="D", help="device that runs the checkpoints: cpu, cuda or cuda:N (default: %(default)s)")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     check(args)
     study = read_study(args.systems, args.split, args.data)
     options = Options(
@@ -107,7 +108,7 @@ def run(args):
     print(f"{args.out}  {args.out.stat().st_size / 2**20:.1f} MiB" + (f"\n{args.tables}" if args.tables is not None else ""))
 
 
-def check(args) -> None:
+def check(args: Namespace) -> None:
     """Check the arguments, before any file is read.
 
     Raises:

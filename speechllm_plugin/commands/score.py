@@ -3,6 +3,8 @@
 The references come from the manifest as they were written, never through the tokenizer, and every row is scored exactly once.
 """
 
+from argparse import ArgumentParser, Namespace
+
 from speechllm_plugin.data import manifest
 from speechllm_plugin.files.atomic import check_writable
 from speechllm_plugin.outputs.generated_texts import read_in_rows
@@ -13,7 +15,7 @@ from speechllm_plugin.scoring.metrics import COMET, choices, chosen, comet
 from speechllm_plugin.scoring.significance import CONFIDENCE, NUM_RESAMPLES, SEED
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     add, metrics = parser.add_argument, list(choices())
     add("--hypotheses", nargs="+", required=True, metavar="FILE", help="output of fairseq-generate (of all shards)")
     add("--manifest", required=True, metavar="FILE", help="the TSV that was decoded; its tgt_text is scored")
@@ -35,7 +37,7 @@ def add_arguments(parser):
     add("--json", metavar="FILE", help="write the scores to this file as well")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     check_arguments(args)
     utterances = manifest.read(args.manifest)
     texts = read_in_rows(args.hypotheses, utterances, args.manifest)
@@ -78,7 +80,7 @@ def run(args):
     print("\n".join(lines))
 
 
-def check_arguments(args) -> None:
+def check_arguments(args: Namespace) -> None:
     """Raise ValueError for values that are no use, before the work."""
     if args.resamples < 1:
         raise ValueError(f"--resamples must be positive, but is {args.resamples}")

@@ -1,5 +1,6 @@
 """`speechllm silence`: a test set without speech, to see what a model says all the same."""
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from speechllm_plugin.data import features
@@ -11,7 +12,7 @@ DEFAULT_NUM_UTTERANCES = 20
 DEFAULT_SECONDS = (1.0, 10.0)
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", required=True, metavar="DIR", help=f"prepared data folder; gets {silent_split.SPLIT}.tsv and {silent_split.SPLIT}/*.wav")
     add("--config-yaml", default="config.yaml", metavar="NAME", help="its data configuration (default: config.yaml)")
@@ -34,7 +35,7 @@ def add_arguments(parser):
     add("--seed", type=int, default=1, help="seed of the noise (default: 1)")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     if args.num < 1:
         raise ValueError(f"--num must be at least 1, but is {args.num}")
     if args.seed < 0:

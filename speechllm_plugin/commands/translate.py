@@ -1,6 +1,6 @@
 """`speechllm translate`: a pretrained model (NLLB and others, through CTranslate2) translates a split's source texts into a KD file."""
 
-import argparse
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 
 from speechllm_plugin.data import manifest
@@ -8,7 +8,7 @@ from speechllm_plugin.distillation import conversion, kd_file, split_translation
 from speechllm_plugin.distillation.ctranslate2_teacher import COMPUTE_TYPES, CTranslate2Teacher, Search
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", required=True, metavar="DIR", help="folder of the manifests, as speechllm prepare made it")
     add("--split", required=True, metavar="NAME", help="translate src_text of DIR/NAME.tsv from src_lang into tgt_lang")
@@ -33,7 +33,7 @@ def add_arguments(parser):
     add("--cache", metavar="DIR", help="folder of converted models (default: speechllm/ctranslate2 in $XDG_CACHE_HOME or ~/.cache)")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     if args.kbest > args.beam:
         raise ValueError(f"--kbest must be at most --beam ({args.beam}), but is {args.kbest}")
     if args.gpus < 0:
@@ -59,8 +59,8 @@ def run(args):
     )
 
 
-def _from_1(text):
+def _from_1(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, but is {text}")
+        raise ArgumentTypeError(f"must be at least 1, but is {text}")
     return number
