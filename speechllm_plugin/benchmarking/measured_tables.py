@@ -1,4 +1,4 @@
-"""Measurements as text: a line each, and the study's Table 2."""
+"""Measurements as text: a line for each, and the study's Table 2."""
 
 from speechllm_plugin.benchmarking.measurement import Measurement
 from speechllm_plugin.files import text_table

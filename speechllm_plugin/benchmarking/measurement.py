@@ -20,7 +20,9 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler's notes on stderr
 class Measurement:
     """What `speechllm bench decode --json` writes of each search, model and workload. Times are of all batches, medians over the repeats.
 
-    model, search, batch, audio_seconds (of a sentence; with a manifest the mean), tokens (of the longest text, its end included), beam
+    model, search, batch, beam
+    audio_seconds        of a sentence; with a manifest the mean
+    tokens               of the longest text, its end included
     parameters           of the model
     error                null, or "out of memory": what follows is null then
     sentences, steps     searched in one pass over all batches
@@ -89,6 +91,7 @@ def measure(model, dictionary, name: str, search: str, workload: Workload, batch
 
 
 def fill_in(result: Measurement, model, dictionary, workload: Workload, batches: list[Batch], repeats: int, options: dict):
+    """The best texts of a search, as `measure` returns them; what it takes is entered in the result."""
     device = next(model.parameters()).device
     cache_bytes, texts = [], []
     searches = {
@@ -135,7 +138,11 @@ def wait_for(device) -> None:
 
 
 class PeakMemory:
-    """`peak_bytes`: the most that the block allocated at once, beside what was there before, on the GPU or, counted by the profiler, on the CPU."""
+    """The most memory that a block allocates at once, on the GPU or, counted by the profiler, on the CPU.
+
+    Attributes:
+        peak_bytes: beside what was there before; known after the block.
+    """
 
     def __init__(self, device):
         self.on_gpu = device.type == "cuda"
@@ -163,7 +170,7 @@ class PeakMemory:
 
 
 class CacheWatch:
-    """What a decoder's start() returns within the block: the state of a search, which holds the keys and values."""
+    """The keys and values that searches of a block hold: in the states that the decoder's start() returns."""
 
     def __init__(self, decoder):
         self.decoder, self.states = decoder, []

@@ -13,14 +13,19 @@ import torch
 
 from speechllm_plugin.data import features, manifest
 from speechllm_plugin.data.data_config import DataConfig
-from speechllm_plugin.data.features import FRAMES_PER_SECOND
 
 TOKENS_PER_SECOND = 4  # MuST-C v1.0 en-de has about 3.9 subword tokens a second
 
 
 @dataclass(frozen=True)
 class Workload:
-    """Sentences of a batch, seconds of each (their mean with a manifest), tokens of each text with its end (None: by the seconds), hypotheses."""
+    """The size of what is decoded.
+
+    batch:   sentences of a batch.
+    seconds: audio of a sentence; their mean with a manifest.
+    tokens:  of each text with its end; None: by the seconds.
+    beam:    hypotheses of a sentence.
+    """
 
     batch: int
     seconds: float
@@ -28,11 +33,16 @@ class Workload:
     beam: int
 
     def num_tokens(self, num_frames: int) -> int:
-        return self.tokens or max(1, round(TOKENS_PER_SECOND * num_frames / FRAMES_PER_SECOND))
+        return self.tokens or max(1, round(TOKENS_PER_SECOND * num_frames / features.FRAMES_PER_SECOND))
 
 
 class Batch(NamedTuple):
-    """Features (B, T, 80), their (B,) frames, and the tokens that every text is searched to."""
+    """Sentences that are decoded together.
+
+    features:   (B, T, 80).
+    lengths:    (B,) frames of each.
+    num_tokens: to which every text is searched.
+    """
 
     features: torch.Tensor
     lengths: torch.Tensor
@@ -67,7 +77,7 @@ def sweep(base: Workload, words: list[str]) -> list[Workload]:
 
 
 def check(workload: Workload) -> None:
-    smallest = {"batch": 1, "seconds": 1 / FRAMES_PER_SECOND, "tokens": 1, "beam": 1}
+    smallest = {"batch": 1, "seconds": 1 / features.FRAMES_PER_SECOND, "tokens": 1, "beam": 1}
     for name, value in vars(workload).items():
         if value is not None and not smallest[name] <= value < math.inf:
             raise ValueError(f"{name} must be at least {smallest[name]}, but is {value}: correct --{name} or --sweep")
@@ -80,7 +90,7 @@ def mean_seconds(utterances: list[manifest.Utterance]) -> float:
 
 def noise(workload: Workload) -> list[Batch]:
     """One batch of the same random features in every run."""
-    num_frames = round(workload.seconds * FRAMES_PER_SECOND)
+    num_frames = round(workload.seconds * features.FRAMES_PER_SECOND)
     generator = torch.Generator().manual_seed(1)
     speech = torch.randn(workload.batch, num_frames, features.NUM_BINS, generator=generator)
     return [Batch(speech, torch.full((workload.batch,), num_frames), workload.num_tokens(num_frames))]

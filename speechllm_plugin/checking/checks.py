@@ -1,4 +1,4 @@
-"""The checks: one entry each. A new one is a function of a Subject that returns an Outcome, and a line here."""
+"""The table of checks. A new one is a function of a Subject that returns an Outcome, and a line here."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,11 +8,19 @@ from speechllm_plugin.checking.outcome import Outcome
 
 
 class Check(NamedTuple):
+    """An entry of the table.
+
+    meaning: what is true of a model that passes, in one clause.
+    measure: a function of a Subject that returns an Outcome.
+    """
+
     meaning: str
     measure: Callable
 
 
 class Finding(NamedTuple):
+    """The outcome of a check, with its name and meaning in the table."""
+
     name: str
     meaning: str
     outcome: Outcome
@@ -35,7 +43,7 @@ CHECKS = {
 
 
 def check(subject, name: str) -> Finding:
-    """The finding of one of CHECKS; a model that cannot even be run fails."""
+    """The finding of a check, by its name in CHECKS; a model that cannot even be run fails."""
     meaning, measure = CHECKS[name]
     try:
         outcome = measure(subject)

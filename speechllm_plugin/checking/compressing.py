@@ -21,8 +21,11 @@ def slow_reference(subject) -> Outcome:
 
 
 def seen_at_compression(encoder, net_input):
-    """In the pass that decoding makes: states (B, S, C) and CTC logits (B, S, V + 1) before, states (B, N, C) after it and their padding
-    (B, N), and the lengths before it as Python numbers."""
+    """What goes into compression and comes out of it, in the pass that decoding makes.
+
+    Returns:
+        (B, S, C) states and (B, S, V + 1) CTC logits before, (B, N, C) states and (B, N) padding after, and the lengths before as numbers.
+    """
     seen = {"states": [], "logits": [], "compressed": []}
     after = encoder.layers[encoder.cfg.ctc_layer] if encoder.cfg.ctc_layer < len(encoder.layers) else encoder.norm
     hooks = [  # the head may get the sentences in several parts

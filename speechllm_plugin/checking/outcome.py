@@ -4,7 +4,12 @@ from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """deviation: what was measured, None if nothing was; bound: up to which it is right, None if the check does not apply; note: what to know."""
+    """What a check measured.
+
+    deviation: the number; None if nothing was measured.
+    bound:     the largest deviation that is right; None if the check does not apply.
+    note:      what a reader should know beside the numbers.
+    """
 
     deviation: float | None
     bound: float | None

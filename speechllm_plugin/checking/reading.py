@@ -11,8 +11,12 @@ SAME_SHAPES = 1e-6  # the same operations on tensors of the same shapes
 
 
 class Reading(NamedTuple):
-    """Of one utterance, without padding: states (N, C), logits of its text (U, V), with CTC the logits of the labels (S, V + 1), with
-    compression the number of the segment (S,) of each state before it.
+    """What a model makes of one utterance, without padding.
+
+    states:     (N, C) that the decoder reads.
+    logits:     (U, V) of its text.
+    ctc_logits: (S, V + 1) of the labels, with CTC.
+    segments:   (S,) number of the segment of each state before compression, with compression.
     """
 
     states: torch.Tensor
@@ -23,7 +27,7 @@ class Reading(NamedTuple):
 
 @torch.no_grad()
 def read(model, src_tokens, src_lengths, prev_output_tokens, num_tokens) -> list[Reading]:
-    """Readings of the utterances of a batch: filterbanks (B, T, 80), their lengths (B,), shifted texts (B, U), their lengths (B,)."""
+    """The readings of the utterances of a batch: filterbanks (B, T, 80), their lengths (B,), shifted texts (B, U), their lengths (B,)."""
     speech = model.encoder(src_tokens, src_lengths)
     logits, _ = model.decoder(prev_output_tokens, encoder_out=speech)
     readings = []
@@ -38,7 +42,11 @@ def read(model, src_tokens, src_lengths, prev_output_tokens, num_tokens) -> list
 
 
 class Distance(NamedTuple):
-    """The largest deviation of anything that was compared, and how many utterances' states and texts were not, for a tie of CTC labels."""
+    """How far two readings of the same utterances are apart.
+
+    deviation: the largest of anything that was compared.
+    num_ties:  utterances whose states and texts were not compared, for a tie of CTC labels.
+    """
 
     deviation: float
     num_ties: int

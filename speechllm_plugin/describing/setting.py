@@ -3,14 +3,13 @@
 import math
 from dataclasses import dataclass
 
-from speechllm_plugin.data.features import FRAMES_PER_SECOND
+from speechllm_plugin.data.features import FRAMES_PER_SECOND, NUM_BINS
 from speechllm_plugin.models import registry
 from speechllm_plugin.models.compressions import COMPRESSIONS
 from speechllm_plugin.models.config import SpeechToTextConfig, flag
 from speechllm_plugin.models.cost import Lengths
 from speechllm_plugin.models.speech_to_text import Sizes, SpeechToTextModel
 
-FEATURE_DIM = 80
 SMALLEST_VOCABULARY = 5  # fairseq's four special symbols and a word
 
 
@@ -68,7 +67,7 @@ class Setting:
 
     def sizes(self, cfg: SpeechToTextConfig, max_tokens: int = 0) -> Sizes:
         num_transcript_types = self.transcript_vocab_size if cfg.ctc_layer else None
-        return Sizes(FEATURE_DIM, num_transcript_types or 0, max_frames=0, max_tokens=max_tokens)  # frames limit data sets only
+        return Sizes(NUM_BINS, num_transcript_types or 0, max_frames=0, max_tokens=max_tokens)  # frames limit data sets only
 
 
 def depends_on_data(cfg: SpeechToTextConfig) -> bool:

@@ -14,8 +14,8 @@ from speechllm_plugin.files.atomic import replacing
 class Picture(NamedTuple):
     """How a decoder reads the speech while it writes a text.
 
-    tokens: the U pieces of the text with the tag, if any, before it and `</s>` behind it.
-    weights: (U, T') float32, mean weight of a frame in each of T' columns; those of all frames sum to 1 for every token.
+    tokens:             the U pieces of the text, with the tag, if any, before it and `</s>` behind it.
+    weights:            (U, T') float32, mean weight of a frame in each of T' columns; those of all frames sum to 1 for every token.
     seconds_per_column: of speech.
     """
 
@@ -25,9 +25,10 @@ class Picture(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """compression_rates: (rows of the manifest,) states before / after compression, None for a model without.
+    """What is known of a model on a split.
 
-    pictures: row of the manifest, from 0 -> Picture.
+    compression_rates: (rows of the manifest,) states before / after compression; None for a model without.
+    pictures:          row of the manifest, from 0 -> Picture.
     """
 
     compression_rates: np.ndarray | None
@@ -35,7 +36,7 @@ class Inspection(NamedTuple):
 
 
 def read(path) -> tuple[dict, Inspection] | None:
-    """What the parts of a file were made from, by name, and the parts; None if there is no such file.
+    """The inspection in a file, and what each of its parts, by name, was made from; None if there is no such file.
 
     Raises:
         ValueError: it is damaged, or another file.

@@ -1,4 +1,4 @@
-"""The models. Tensors are batch first; one letter means one size everywhere:
+"""The models. Tensors are batch first, and one letter means one size everywhere:
 
 B  sentences                       K  hypotheses of a sentence
 T  frames (10 ms)                  S  speech states (40 ms)          N  states after compression

@@ -7,7 +7,7 @@ from speechllm_plugin.tasks.text_codec import TextCodec
 
 
 def joint_decoding(weight: float, models, target: TextCodec, transcript: TextCodec | None, unserved: list[str]) -> JointDecoding | None:
-    """None without weight.
+    """What the search needs to mix CTC's scores in; None without weight.
 
     Args:
         unserved: why fairseq's generator, which knows no CTC, would be used.
@@ -32,7 +32,7 @@ def ctc_of(model) -> str:
 
 
 def labels_of(target: TextCodec, transcript: TextCodec, flag: str) -> torch.Tensor:
-    """(V,) transcript type of every target type; tags are not spoken."""
+    """The (V,) transcript type of every target type; language tags are not spoken."""
     symbols, tags = target.dictionary.symbols, target.tags
     labels = [SILENT if token in tags else transcript.dictionary.indices.get(symbol) for token, symbol in enumerate(symbols)]
     if None in labels:

@@ -4,7 +4,7 @@ from speechllm_plugin.generation.speech_alignment import Alignment
 
 
 def alignment(kind: str | None, layer: int, heads: str | None, models, unserved: list[str]) -> Alignment | None:
-    """None without a kind.
+    """What the search needs to align tokens with the speech; None if no kind of alignment is asked for.
 
     Args:
         layer: from 1; 0 is the last.
