@@ -8,8 +8,9 @@ from torch import Tensor
 
 from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig, check
 from speechllm_plugin.models.ctc import CTCOutput
+from speechllm_plugin.models.decoder_base import TextDecoder
 from speechllm_plugin.models.speech_encoder import SpeechEncoder
-from speechllm_plugin.models.text_decoder import CrossAttentionDecoder, PrefixDecoder, TextDecoder
+from speechllm_plugin.models.text_decoder import CrossAttentionDecoder, PrefixDecoder
 
 
 class ModelOutput(NamedTuple):

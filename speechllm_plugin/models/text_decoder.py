@@ -1,20 +1,16 @@
 """The two text decoders. They differ in where the speech stands: before the text, or beside it behind cross-attention."""
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from fairseq.data import Dictionary
-from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
 from speechllm_plugin.generation.decoder_state import DecoderState
-from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
-from speechllm_plugin.models.cost import matmul
-from speechllm_plugin.models.positions import SinusoidalPositions
+from speechllm_plugin.models.config import DFPConfig
+from speechllm_plugin.models.decoder_base import TextDecoder
 from speechllm_plugin.models.speech_encoder import SpeechStates
-from speechllm_plugin.models.transformer_layer import TransformerLayer
 
 
 class TextContext(NamedTuple):
@@ -24,146 +20,6 @@ class TextContext(NamedTuple):
     """
 
     mask: Tensor
-
-
-class TextDecoder(FairseqIncrementalDecoder):
-    """What both decoders share: embedding, positions of the text from its own start, layers, output.
-
-    Args:
-        cfg: flags of the model.
-        dictionary: of the target text.
-        max_tokens: the longest text that fairseq may send here.
-
-    Attributes:
-        cross_attention: whether layers read the speech by cross-attention; otherwise it stands before the text.
-        place_of_speech: where the decoder finds the speech, in the words of `speechllm describe`.
-        speech_mask: which speech a state of the prefix sees, `causal` or `full`; None where the speech is no prefix.
-    """
-
-    cross_attention: bool
-    place_of_speech: str
-    speech_mask: str | None
-
-    def __init__(self, cfg: SpeechToTextConfig, dictionary: Dictionary, max_tokens: int):
-        super().__init__(dictionary)
-        self.max_tokens = max_tokens
-        self.dim, self.vocabulary_size = dim, vocabulary_size = cfg.decoder_embed_dim, len(dictionary)
-        self.embedding = nn.Embedding(vocabulary_size, dim, dictionary.pad())
-        nn.init.normal_(self.embedding.weight, std=dim**-0.5)
-        nn.init.zeros_(self.embedding.weight[dictionary.pad()])
-        self.num_heads = cfg.decoder_attention_heads
-        self.positions = SinusoidalPositions(dim, max_tokens)
-        self.dropout = nn.Dropout(cfg.dropout)
-        layers = nn.ModuleList(
-            TransformerLayer(dim, cfg.decoder_ffn_embed_dim, cfg.decoder_attention_heads, cfg, cross_attention=self.cross_attention)
-            for _ in range(cfg.decoder_layers)
-        )
-        self.layers = cast(Sequence[TransformerLayer], layers)
-        self.norm = nn.LayerNorm(dim)
-        self.output_projection = nn.Linear(dim, vocabulary_size, bias=False)
-        if cfg.share_decoder_input_output_embed:
-            self.output_projection.weight = self.embedding.weight
-        else:
-            nn.init.normal_(self.output_projection.weight, std=dim**-0.5)
-
-    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """(B, U) or (B, K) tokens -> (B, ., C); the sinusoids of their positions, (U, C) or (1, C), are added."""
-        x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim)
-        return self.dropout(x + positions.to(x.dtype))
-
-    def forward(
-        self,
-        prev_output_tokens: Tensor,
-        encoder_out: SpeechStates | None = None,
-        incremental_state: dict | None = None,
-        kd_prev_output_tokens: Tensor | None = None,
-        **unused: Any,
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """(B, U) tokens and SpeechStates -> (B, U, V) logits, and {"attn": [None]} as fairseq's tools expect.
-
-        A second text of the same speech goes through the layers beside the first, neither seeing the other: its logits are "kd_logits".
-        With an incremental state only the logits of the last token, (B, 1, V); the tokens before it were seen or are caught up on.
-        """
-        if incremental_state is None:
-            assert encoder_out is not None
-            texts = [tokens for tokens in (prev_output_tokens, kd_prev_output_tokens) if tokens is not None]
-            lengths = [tokens.size(1) for tokens in texts]
-            x = torch.cat([self.embed(tokens, self.positions(0, length)) for tokens, length in zip(texts, lengths)], dim=1)
-            logits, *others = self.output_projection(self.norm(self.decode(x, encoder_out, lengths))).split(lengths, dim=1)
-            return logits, {"attn": [None], "kd_logits": others[0] if others else None}
-        if "state" not in incremental_state:
-            assert encoder_out is not None
-            incremental_state["state"] = self.start(encoder_out)
-        state, num_tokens = incremental_state["state"], prev_output_tokens.size(1)
-        for column in range(state.num_positions, num_tokens):
-            state.reserve(column + 1)
-            logits = self.step(prev_output_tokens[:, column, None], state)
-        return logits, {"attn": [None]}
-
-    def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
-        """(B, U, C) embedded text -> (B, U, C), each position knowing the text up to itself and the speech.
-
-        `lengths` of the texts that stand one behind the other in x, where these are several.
-        """
-        raise NotImplementedError
-
-    def attention_to_speech(self, prev_output_tokens: Tensor, speech: SpeechStates, layer: int, heads: Sequence[int] | None = None) -> Tensor:
-        """The (B, U, N) weights over the speech states, of sum 1, with which a layer predicts the token after each; mean over its heads.
-
-        layer, heads: from 0. Before the text, the speech shares its softmax with the text: only the part over the speech counts.
-        """
-        x = self.embed(prev_output_tokens, self.positions(0, prev_output_tokens.size(1)))
-        weights = self.speech_weights(x, speech, layer)  # (B, H, U, N)
-        weights = (weights if heads is None else weights[:, heads]).mean(1)
-        return weights / weights.sum(-1, keepdim=True)
-
-    def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
-        """The (B, H, U, N) weights with which embedded text (B, U, C) reads the speech in a layer."""
-        raise NotImplementedError
-
-    def start(self, speech: SpeechStates, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
-        """The state before the first token: keys and values of the speech, once per sentence, for texts of up to `max_tokens`."""
-        max_tokens = min(max_tokens or self.max_tokens, self.max_tokens)
-        state = DecoderState(speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype)
-        self.read_speech(speech, state)
-        return state
-
-    def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
-        """Add the keys and values of the speech to the state, layer by layer."""
-        raise NotImplementedError
-
-    def step(self, last_tokens: Tensor, state: DecoderState) -> Tensor:
-        """(B, K) newest tokens of K hypotheses per sentence -> (B, K, V) logits of the next; `state` has room for them, and keeps them."""
-        x = self.embed(last_tokens, self.positions.table.index_select(0, state.position))
-        state.begin_step()
-        for number, layer in enumerate(self.layers):
-            x = layer.step(x, state, number)
-        state.end_step()
-        return self.output_projection(self.norm(x))
-
-    def reorder_incremental_state(self, incremental_state: dict, new_order: Tensor) -> None:
-        """fairseq's search has one row per hypothesis: each is a sentence of its own here."""
-        if "state" in incremental_state:
-            incremental_state["state"].select(new_order)
-
-    def max_positions(self) -> int:
-        return self.max_tokens
-
-    def layer_flops(self, num_states: int, num_tokens: int) -> int:
-        """Operations of all layers for a text whose tokens come at once, after so many speech states."""
-        raise NotImplementedError
-
-    def prefill_flops(self, num_states: int) -> int:
-        """Operations of `start`: what the speech costs before the first token."""
-        raise NotImplementedError
-
-    def step_flops(self, num_states: int, position: int, num_hypotheses: int) -> int:
-        """Operations of `step` at a position, counted from 1, for all hypotheses; each reads the text of all, under a mask."""
-        raise NotImplementedError
-
-    def output_flops(self, num_tokens: int) -> int:
-        """Operations of the output projection."""
-        return matmul(num_tokens, self.dim, self.vocabulary_size)
 
 
 class CrossAttentionDecoder(TextDecoder):

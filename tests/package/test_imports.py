@@ -43,6 +43,7 @@ MAY_IMPORT_FAIRSEQ = {
     "models.config",
     "models.speech_to_text",
     "models.speech_encoder",
+    "models.decoder_base",
     "models.text_decoder",
     "models.registry",
     "benchmarking.searches",
