@@ -1,1 +1,1 @@
-"""What `speechllm bench` measures, and how it is shown."""
+"""The measurements of `speechllm bench`, and how they are shown."""

@@ -52,7 +52,7 @@ def _widths(name_width: int, columns: list) -> list[int]:
 
 
 def comparison(ours: Measurement, theirs: Measurement, same_texts: float | None) -> dict:
-    """What the plugin's search gains over another one with the same model and workload; null where one of them ran out of memory."""
+    """The gain of the plugin's search over another one with the same model and workload; null where one of them ran out of memory."""
     failed = ours.error or theirs.error
     return {
         "model": ours.model,
@@ -74,7 +74,7 @@ def comparison_line(compared: dict, name_width: int) -> str:
 
 
 def row_of(model: str) -> str:
-    """`row4.1` of `row4.1_xattn_conformer_compressed`."""
+    """The row of the study that a model file is of: `row4.1` of `row4.1_xattn_conformer_compressed`."""
     return model.partition("_")[0]
 
 

@@ -18,7 +18,9 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler's notes on stderr
 
 @dataclass
 class Measurement:
-    """What `speechllm bench decode --json` writes of each search, model and workload. Times are of all batches, medians over the repeats.
+    """The time and memory of one search with one model on one workload, as `speechllm bench decode --json` writes it.
+
+    Times are of all batches, medians over the repeats.
 
     model, search, batch, beam
     audio_seconds        of a sentence; with a manifest the mean

@@ -23,7 +23,10 @@ def fairseq(model, dictionary, **options):
 
 
 class NgramBlocker(torch.nn.Module):
-    """What fairseq's CUDA extension blocks. Few installations have it, and the Python version blocks nothing and loops over hypotheses."""
+    """The blocking of repeated n-grams of fairseq's CUDA extension.
+
+    Few installations have it, and the Python version blocks nothing and loops over hypotheses.
+    """
 
     def __init__(self, size: int, pad: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is decoded: batches of noise of one length, or the utterances of a manifest.
+"""The work of a measurement: batches of noise of one length, or the utterances of a manifest.
 
 Shapes: B sentences   T frames (10 ms).
 """

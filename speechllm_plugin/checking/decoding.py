@@ -40,7 +40,7 @@ def cached_steps(subject) -> Outcome:
 
 @torch.no_grad()
 def earlier_text(subject) -> Outcome:
-    """After the longest utterance, also for the shortest alone: a cache of the longest must not show it later text."""
+    """Change of the earlier logits when later text changes; also for the shortest alone, after the longest, whose cache must not show it more."""
     model, deviations = subject.model, []
     for positions in (None, [len(subject.examples) - 1]):
         net_input = subject.batch(positions)["net_input"]
@@ -54,7 +54,7 @@ def earlier_text(subject) -> Outcome:
 
 
 def with_other_tokens(subject, tokens, first: int):
-    """(B, U) tokens, all of which from the position `first` on are others."""
+    """The (B, U) tokens, all of which from the position `first` on are others."""
     dictionary = subject.task.target_dictionary
     changed = tokens.clone()
     changed[:, first:] = (tokens[:, first:] - dictionary.nspecial + 1) % (len(dictionary) - dictionary.nspecial) + dictionary.nspecial

@@ -94,7 +94,7 @@ def earlier_speech(subject) -> Outcome:
 
 
 def speech_in_layers(decoder, speech, tokens):
-    """What self-attention brings to the (B, N, C) speech in every layer but the last, first in training, then in the start of a search."""
+    """The (B, N, C) that self-attention brings to the speech in every layer but the last, first in training, then in the start of a search."""
     seen, num_states = [], speech.states.size(1)
     hooks = [
         layer.self_attn.register_forward_hook(lambda module, inputs, output: seen.append(output[0][:, :num_states])) for layer in decoder.layers[:-1]

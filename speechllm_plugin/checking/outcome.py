@@ -1,10 +1,10 @@
-"""What a check found."""
+"""The outcome of a check."""
 
 from typing import NamedTuple
 
 
 class Outcome(NamedTuple):
-    """What a check measured.
+    """The number that a check measured, and up to which it is right.
 
     deviation: the number; None if nothing was measured.
     bound:     the largest deviation that is right; None if the check does not apply.

@@ -1,4 +1,4 @@
-"""What `speechllm check` prints and stores. Nothing in it depends on the day or the folder, so that a second run gives the same file."""
+"""The table that `speechllm check` prints and stores. Nothing in it depends on the day or the folder: a second run gives the same file."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""bfloat16 says nearly what float32 says."""
+"""The check that a model in bfloat16 says nearly what it says in float32."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""What a model makes of an utterance, and how far two such readings are apart."""
+"""Readings, which are what a model makes of utterances, and the distance of two of them."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ SAME_SHAPES = 1e-6  # the same operations on tensors of the same shapes
 
 
 class Reading(NamedTuple):
-    """What a model makes of one utterance, without padding.
+    """The states and logits that a model makes of one utterance, without padding.
 
     states:     (N, C) that the decoder reads.
     logits:     (U, V) of its text.
@@ -42,7 +42,7 @@ def read(model, src_tokens, src_lengths, prev_output_tokens, num_tokens) -> list
 
 
 class Distance(NamedTuple):
-    """How far two readings of the same utterances are apart.
+    """The distance of two readings of the same utterances.
 
     deviation: the largest of anything that was compared.
     num_ties:  utterances whose states and texts were not compared, for a tie of CTC labels.
@@ -57,7 +57,7 @@ class Distance(NamedTuple):
 
 
 def distance(actual: list[Reading], expected: list[Reading]) -> Distance:
-    """How far the readings of the same utterances are apart.
+    """The distance of the readings of the same utterances.
 
     Compression merges states by their best labels. Where rounding turns a tie of labels, borders move without any fault, and what comes
     after is another text's; such utterances are compared up to there.

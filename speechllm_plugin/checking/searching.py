@@ -39,7 +39,7 @@ def fairseqs_search(subject) -> Outcome:
 
 
 def tags(subject) -> Outcome:
-    """How often a tag is not where it should be: first in what the decoder reads and in every hypothesis, in no target and no text."""
+    """The number of tags that are not where they should be: first in what the decoder reads and in every hypothesis, in no target and no text."""
     task = subject.task
     if not task.data_config.prepend_tgt_lang_tag:
         return not_applicable("the data has no language tags")
@@ -76,7 +76,7 @@ def search(subject, generator, positions) -> list[list[dict]]:
 
 @torch.no_grad()
 def mean_log_probabilities(subject, position: int, n_best) -> np.ndarray:
-    """(K,) per token of each text, end of sentence included, by one pass over the whole texts."""
+    """The (K,) mean log probability per token of each text, end of sentence included, by one pass over the whole texts."""
     net_input = subject.batch([position])["net_input"]
     speech = subject.model.encoder(net_input["src_tokens"], net_input["src_lengths"], with_ctc=False)
     states, padding = (tensor.expand(len(n_best), *tensor.shape[1:]) for tensor in (speech.states, speech.padding))

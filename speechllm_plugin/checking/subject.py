@@ -1,4 +1,4 @@
-"""What is checked: a trained model, its task, and some real utterances."""
+"""The subject of the checks: a trained model, its task, and some real utterances."""
 
 from functools import cached_property
 
@@ -75,17 +75,17 @@ class Subject:
         return torch.randint(dictionary.nspecial, len(dictionary), shape, generator=draw).to(self.device)
 
     def with_later_text(self, tokens):
-        """(B, U) tokens with some behind them, so that there is a later text, longer than that of any utterance."""
+        """The (B, U) tokens with some behind them, so that there is a later text, longer than that of any utterance."""
         more = self.random_tokens((len(tokens), NUM_LATER_TOKENS), torch.Generator().manual_seed(1))
         return torch.cat([tokens, more], dim=1)[:, : self.model.max_decoder_positions()]
 
     def read(self, batch: dict) -> list[Reading]:
-        """What the model makes of each utterance of a batch, writing its reference."""
+        """The readings of the utterances of a batch, writing their references."""
         return read(self.model, **batch["net_input"], num_tokens=batch["target_lengths"])
 
     @cached_property
     def alone(self) -> list[Reading]:
-        """What the model makes of each utterance that has the batch for itself."""
+        """The readings of the utterances, each alone in its batch."""
         return [reading for position in range(len(self.examples)) for reading in self.read(self.batch([position]))]
 
 

@@ -20,6 +20,8 @@ from speechllm_plugin.models.speech_to_text import ModelOutput
 
 @dataclass
 class CTCCrossEntropyConfig(FairseqDataclass):
+    """The flags of --criterion ctc_cross_entropy."""
+
     label_smoothing: float = field(default=0.1, metadata={"help": "probability spread over the whole vocabulary; 0 = none"})
     ctc_weight: float = field(default=0.5, metadata={"help": "factor of the CTC loss; the cross-entropy's is 1"})
     sentence_avg: bool = II("optimization.sentence_avg")

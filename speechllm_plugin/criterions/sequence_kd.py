@@ -25,6 +25,8 @@ from speechllm_plugin.models.speech_to_text import ModelOutput
 
 @dataclass
 class SequenceKDConfig(CTCCrossEntropyConfig):
+    """The flags of --criterion sequence_kd."""
+
     kd_weight: str = field(
         default="0.5",
         metadata={
@@ -162,7 +164,7 @@ def check(
 
 
 def parse_schedule(text: str) -> list[tuple[int, float]]:
-    """`0.5` -> [(0, 0.5)], `0:0,10000:0.8` -> [(0, 0.0), (10000, 0.8)]: points of (update, share).
+    """The (update, share) points of a schedule: [(0, 0.5)] of `0.5`, [(0, 0.0), (10000, 0.8)] of `0:0,10000:0.8`.
 
     Raises:
         ValueError: this is not such a text, an update does not come after the one before, or a share is not from 0 to 1.

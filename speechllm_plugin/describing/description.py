@@ -1,4 +1,4 @@
-"""What `speechllm describe` says of a model, as one dictionary, which is what --json prints:
+"""The facts of a model that `speechllm describe` prints, as one dictionary; --json prints it as it is:
 
 file, name (without folder and .sh), arch
 encoder      kind, layers, dim, ffn_dim, heads, positions (sinusoidal, xl, legacy, rope, or own), depthwise_conv_kernel_size (null: no Conformer),
@@ -93,7 +93,7 @@ def facts(file: Path, arch: str, cfg: SpeechToTextConfig, setting: Setting) -> d
 
 
 def positions_of(cfg: SpeechToTextConfig) -> str:
-    """`sinusoidal`, a form of --relative-positions, or `own`."""
+    """The positions of the speech: `sinusoidal`, a form of --relative-positions, or `own`."""
     form = relative_positions(cfg)
     return "own" if not has_flag_positions(cfg) else "sinusoidal" if form == "none" else form
 

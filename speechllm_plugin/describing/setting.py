@@ -1,4 +1,4 @@
-"""What a model file leaves open: the vocabularies, and the utterance whose operations are counted."""
+"""The setting that a model file leaves open: the vocabularies, and the utterance whose operations are counted."""
 
 import math
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ class CTCPrefixScorer:
         self.last = torch.full(shape[:2], SILENT, device=logits.device)
 
     def score(self, candidates: Tensor) -> Tensor:
-        """(B, K, C) log probability of each candidate token after the text of its hypothesis; eos: that nothing follows."""
+        """The (B, K, C) log probability of each candidate token after the text of its hypothesis; eos: that nothing follows."""
         label = self.labels[candidates]
         after_all = torch.logaddexp(self.ends_with_label, self.ends_with_blank)
         # A label that the text ends with already is another one only after a blank.
@@ -100,7 +100,7 @@ def recurrence(added: Tensor, total: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class JointDecoding:
-    """How much CTC has to say in a search.
+    """The share of CTC in a search.
 
     Args:
         weight: of its log probabilities, at least 0 and below 1; the decoder's have the rest.
@@ -111,7 +111,7 @@ class JointDecoding:
     labels: Tensor
 
     def start(self, ctc: Any, eos: int, num_hypotheses: int) -> "JointScores":
-        """For the CTC output of a batch: logits (B, S, L + 1) and lengths (B,)."""
+        """The scores of a search over a batch, from its CTC output: logits (B, S, L + 1) and lengths (B,)."""
         scorer = CTCPrefixScorer(ctc.logits, ctc.lengths, self.labels.to(ctc.logits.device), eos, num_hypotheses)
         return JointScores(scorer, self.weight, CANDIDATES_PER_BEAM * num_hypotheses)
 

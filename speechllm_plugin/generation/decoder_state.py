@@ -1,4 +1,4 @@
-"""What a decoder remembers between two steps of a search: the speech once per sentence, the text once per hypothesis and position.
+"""The memory of a decoder between two steps of a search: the speech once per sentence, the text once per hypothesis and position.
 
 Nothing of it moves when hypotheses do. The token of hypothesis k at position u is written to slot u * K + k of its sentence, for good;
 all hypotheses of a sentence read the same keys, those of a speech prefix and of all slots, under a bias that hides what is not theirs.
@@ -46,7 +46,7 @@ class DecoderState:
         self.bias = bias[:, :, : self.first_slot]  # (B, K, M), the same for the text
 
     def rounded(self, num_keys: int) -> int:
-        """As many keys, and some that stay hidden."""
+        """The number of keys that are stored for so many: some more, which stay hidden, make it a multiple of keys_at_once."""
         return -(-num_keys // self.keys_at_once) * self.keys_at_once
 
     def per_head(self, bias: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class RunningBeams:
         self.prefix = self.tokens.new_empty(num_sentences, 0) if prefix is None else prefix
 
     def last_tokens(self) -> Tensor:
-        """(B, K)."""
+        """The (B, K) newest token of each."""
         return self.tokens.index_select(2, self.step)[:, :, 0]
 
     def continue_with(self, source_beam: Tensor, token: Tensor, total: Tensor, is_dead: Tensor) -> None:
@@ -51,7 +51,7 @@ class RunningBeams:
 
 
 class Journal:
-    """What each step of the search decided, for all sentences of the batch; read once, at the end.
+    """The decisions of each step of a search, for all sentences of the batch; read once, at the end.
 
     Per step and sentence: `links` (4, K), which are the tokens chosen and the hypotheses that they continue, then which of the best
     candidates end and the hypotheses that these continue; `totals` (2, K), the sums of log-probabilities of both.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class StepBias:
-    """What the rules for single tokens and for the length add to the log-probabilities in each step.
+    """The numbers that the rules for single tokens and for the length add to the log-probabilities in each step.
 
     pad is impossible always, eos before `min_len`, all but eos at `max_len`; a prefix may be shorter than `min_len`: fairseq's rule.
     """
@@ -29,12 +29,12 @@ class StepBias:
         self.bias, self.kind = bias.to(device), kind.to(device)
 
     def at(self, step: Tensor) -> Tensor:
-        """(1, V), for a `step` (1,)."""
+        """The (1, V) numbers to add in a step (1,)."""
         return self.bias.index_select(0, self.kind.index_select(0, step))
 
 
 def log_probabilities(logits: list[Tensor], temperature: float) -> Tensor:
-    """(B, K, V) float32: of one model, or the mean probability of several. NaN becomes impossible."""
+    """The (B, K, V) float32 log probabilities of one model, or of the mean of several. NaN becomes impossible."""
     if temperature != 1:
         logits = [model_logits / temperature for model_logits in logits]
     each = [torch.log_softmax(model_logits, dim=-1, dtype=torch.float32) for model_logits in logits]
@@ -43,13 +43,13 @@ def log_probabilities(logits: list[Tensor], temperature: float) -> Tensor:
 
 
 def allow_only(log_probs: Tensor, token: Tensor) -> Tensor:
-    """`log_probs` (B, K, V) with every token impossible but the sentence's own one, `token` (B,)."""
+    """The log_probs (B, K, V) with every token impossible but the sentence's own one, `token` (B,)."""
     index = token[:, None, None].expand(-1, log_probs.size(1), 1)
     return torch.full_like(log_probs, -math.inf).scatter(2, index, log_probs.gather(2, index))
 
 
 def copy_first_beam(tensor: Tensor, sentences: Tensor) -> Tensor:
-    """`tensor` (B, K, any) where all hypotheses of the `sentences` (B,) marked True equal their first one."""
+    """The tensor (B, K, any) where all hypotheses of the `sentences` (B,) marked True equal their first one."""
     return torch.where(sentences[:, None, None], tensor[:, :1], tensor)
 
 

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 @dataclass(frozen=True)
 class Alignment:
-    """What to ask for.
+    """An alignment to ask a model for.
 
     kind:  "hard", pairs (frame that is read most, token), the first of equals; or "soft", the weights of all frames for each token.
     layer: of the decoder, from 0.
@@ -46,7 +46,7 @@ class Alignment:
                     hypotheses[rank] |= {"attention": each.t(), "alignment": self.printed(each)}
 
     def printed(self, weights: Tensor) -> list:
-        """What fairseq-generate joins to a line, of weights (U, T)."""
+        """The items that fairseq-generate joins to a line, of weights (U, T)."""
         if self.kind == "hard":
             return [(frame, token) for token, frame in enumerate(weights.argmax(-1).tolist())]
         return [[f"{weight:.6f}" for weight in of_token] for of_token in weights.tolist()]

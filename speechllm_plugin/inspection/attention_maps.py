@@ -1,4 +1,4 @@
-"""Which part of the speech a decoder reads for each token of a text: pictures of its attention."""
+"""Pictures of attention: the part of the speech that a decoder reads for each token of a text."""
 
 from collections.abc import Mapping
 
@@ -47,7 +47,7 @@ def attention_pictures(model, task, split: str, hypotheses: Mapping[int, str], l
 
 
 def encoded(task, dataset, row: int, text: str) -> torch.Tensor:
-    """(U,) ids of a text of a row, from its tag, if any, to the end of sentence."""
+    """The (U,) ids of a text of a row, from its tag, if any, to the end of sentence."""
     tokens = torch.from_numpy(task.target.encode(text, end=[dataset.eos]))
     return torch.cat([torch.from_numpy(dataset.target(row)[:1]), tokens]) if dataset.has_tags else tokens
 

@@ -1,4 +1,4 @@
-"""How much a model's CTC compression shortens the utterances of a split."""
+"""The rates by which a model's CTC compression shortens the utterances of a split."""
 
 import copy
 
@@ -12,7 +12,7 @@ MAX_FRAMES = 12_000  # of a batch, padding included: two minutes of speech
 
 @torch.no_grad()
 def compression_rates(model, task, split: str) -> np.ndarray | None:
-    """(rows,) float32 speech states before / after compression, in the manifest's row order; None if the model does not compress.
+    """The (rows,) float32 speech states before / after compression, in the manifest's row order; None if the model does not compress.
 
     Utterances longer than --max-source-positions allows are no error: the encoder takes them.
     """

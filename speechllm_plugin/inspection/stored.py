@@ -1,4 +1,4 @@
-"""What is known of a model on a split, and the file that keeps it. Reading it needs neither torch nor fairseq."""
+"""The inspection of a model on a split, and the file that keeps it. Reading it needs neither torch nor fairseq."""
 
 import json
 import zipfile
@@ -12,7 +12,7 @@ from speechllm_plugin.files.atomic import replacing
 
 
 class Picture(NamedTuple):
-    """How a decoder reads the speech while it writes a text.
+    """The attention of a decoder to the speech while it writes a text.
 
     tokens:             the U pieces of the text, with the tag, if any, before it and `</s>` behind it.
     weights:            (U, T') float32, mean weight of a frame in each of T' columns; those of all frames sum to 1 for every token.
@@ -25,7 +25,7 @@ class Picture(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What is known of a model on a split.
+    """The inspection of a model on a split.
 
     compression_rates: (rows of the manifest,) states before / after compression; None for a model without.
     pictures:          row of the manifest, from 0 -> Picture.

@@ -11,7 +11,7 @@ from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
 
 
 class TrainedModel(NamedTuple):
-    """`arch` is fairseq-train's --arch."""
+    """A model in eval mode, its task, and fairseq-train's --arch."""
 
     model: SpeechToTextModel
     task: SpeechLLMSpeechToTextTask

@@ -35,7 +35,7 @@ class SelfAttention(nn.Module):
 
     @staticmethod
     def positions(num_states: int, dim: int, num_heads: int, device: torch.device) -> Tensor | None:
-        """What `attend` needs to know of the positions, the same for all layers."""
+        """The positions as `attend` needs them, the same for all layers; None where it needs none."""
         return None
 
     def forward(self, x: Tensor, context: Any, skip: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -116,7 +116,7 @@ class CrossAttention(nn.Module):
         return matmul(num_queries, self.dim, 2 * self.dim) + attention_products(num_queries, num_states, self.dim)
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-        """What text x (B, U, C) reads in speech keys and values (B, H, N, D): (B, U, C)."""
+        """The (B, U, C) that text x (B, U, C) reads in speech keys and values (B, H, N, D)."""
         query = self.q_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
         attended = attention(query, key, value, mask, dropout)
@@ -152,7 +152,7 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor) -> Tensor:
 
 
 def attend_together(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """What the (B, K, H, D) queries of all hypotheses of a sentence read in the same (B, H, M, D) keys and values: (B, K, C).
+    """The (B, K, C) that the hypotheses of a sentence, (B, K, H, D) queries, read in the same (B, H, M, D) keys and values.
 
     `bias` (B, H, K, M) is -inf where a hypothesis may not look.
     """

@@ -38,6 +38,8 @@ def own_flags(table: Mapping[str, Any]) -> Iterable[type]:
 
 @dataclass
 class EncoderFlags(TableFlags):
+    """The flags of every speech encoder."""
+
     encoder: str = field(default="transformer", metadata={"help": "layers above the subsampling; none = the decoder reads its states directly"})
     encoder_layers: int = field(default=12, metadata={"help": "number of encoder layers"})
     encoder_embed_dim: int = field(default=512, metadata={"help": "channels of the speech states"})
@@ -62,11 +64,13 @@ class EncoderFlags(TableFlags):
 
 @dataclass
 class EncoderConfig(*own_flags(ENCODER_LAYERS), EncoderFlags):  # type: ignore[misc]  # a base for each entry that has flags
-    pass
+    """The flags of the speech encoder, those that single encoders read included."""
 
 
 @dataclass
 class CTCFlags(TableFlags):
+    """The flags of CTC and of every compression."""
+
     ctc_layer: int = field(default=0, metadata={"help": "encoder layer whose output feeds the CTC head, from 1; 0 = no CTC"})
     ctc_compression: str = field(
         default="none",
@@ -86,11 +90,13 @@ class CTCFlags(TableFlags):
 
 @dataclass
 class CTCConfig(*own_flags(COMPRESSIONS), CTCFlags):  # type: ignore[misc]
-    pass
+    """The flags of CTC, those that single strategies of compression read included."""
 
 
 @dataclass
 class DecoderConfig(FairseqDataclass):
+    """The flags of both decoders, and the dropout of the whole model."""
+
     decoder_layers: int = field(default=6, metadata={"help": "number of decoder layers"})
     decoder_embed_dim: int = field(default=512, metadata={"help": "channels of the decoder; equal to --encoder-embed-dim"})
     decoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "inner channels of a feed-forward network"})
@@ -107,11 +113,13 @@ class DecoderConfig(FairseqDataclass):
 
 @dataclass
 class SpeechToTextConfig(EncoderConfig, CTCConfig, DecoderConfig):
-    pass
+    """The flags of --arch xattn_transformer."""
 
 
 @dataclass
 class DFPConfig(SpeechToTextConfig):
+    """The flags of --arch dfp_transformer."""
+
     causal_prefix: bool = field(default=False, metadata={"help": "speech positions see only earlier speech positions; otherwise all of them"})
 
 
@@ -168,7 +176,7 @@ def check_ctc(cfg: SpeechToTextConfig) -> None:
 
 
 def flag(name: str) -> str:
-    """`--ctc-layer` of `ctc_layer`."""
+    """The flag of a field: `--ctc-layer` of `ctc_layer`."""
     return f"--{name.replace('_', '-')}"
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class CTCOutput(NamedTuple):
-    """What a CTC head says of a batch.
+    """The output of a CTC head for a batch.
 
     logits:             (B, S, V + 1) over the transcript vocabulary and the blank, which is last.
     lengths:            (B,) number of states.
@@ -20,7 +20,7 @@ class CTCOutput(NamedTuple):
 
 
 def starts_of_runs(labels: Tensor) -> Tensor:
-    """(B, S) True at the first of equal labels in a row."""
+    """The (B, S) mask that is True at the first of equal labels in a row."""
     return torch.nn.functional.pad(labels[:, 1:] != labels[:, :-1], (1, 0), value=True)
 
 

@@ -18,7 +18,7 @@ from speechllm_plugin.models.transformer_layer import TransformerLayer
 
 
 class TextDecoder(FairseqIncrementalDecoder):
-    """What both decoders share: embedding, positions of the text from its own start, layers, output.
+    """Base of the decoders: embedding, positions of the text from its own start, layers, output.
 
     Args:
         cfg: flags of the model.
@@ -133,7 +133,7 @@ class TextDecoder(FairseqIncrementalDecoder):
         return self.output_projection(self.norm(x))
 
     def reorder_incremental_state(self, incremental_state: dict, new_order: Tensor) -> None:
-        """fairseq's search has one row per hypothesis: each is a sentence of its own here."""
+        """The state with its rows in another order: fairseq's search has one row per hypothesis, each a sentence of its own here."""
         if "state" in incremental_state:
             incremental_state["state"].select(new_order)
 

@@ -1,4 +1,7 @@
-"""Where training starts from: --init-encoder-from and --init-decoder-from. All weights of the part or an error, never some of them."""
+"""The checkpoints that training starts from: --init-encoder-from and --init-decoder-from.
+
+All weights of the encoder or decoder are copied, or it is an error: never some of them.
+"""
 
 import logging
 from dataclasses import fields

@@ -13,7 +13,7 @@ from speechllm_plugin.models.compressions import COMPRESSIONS
 
 
 class Segments(NamedTuple):
-    """What became of the states before compression.
+    """The segments that the states before compression went to.
 
     number: (B, S) number of the state after it.
     share:  (B, S) share in that; 0 where dropped.
@@ -49,12 +49,12 @@ def compress(states: Tensor, logits: Iterable[Tensor], padding: Tensor, cfg: Any
 
 
 def num_segments_of(segment: Tensor, padding: Tensor) -> Tensor:
-    """(B,) number of segments."""
+    """The (B,) number of segments of each sentence."""
     return segment.masked_fill(padding, -1).amax(1) + 1
 
 
 def merge_evenly(segment: Tensor, padding: Tensor, max_length: int) -> Tensor:
-    """(B, S) segments, merged to exactly `max_length` where an utterance has more: number m of M becomes m * max_length // M."""
+    """The (B, S) segments, merged to exactly `max_length` where an utterance has more: number m of M becomes m * max_length // M."""
     number = num_segments_of(segment, padding)[:, None]
     return torch.where(number > max_length, segment * max_length // number, segment)
 

@@ -51,7 +51,7 @@ class SpeechPositions(nn.Module):
         return x
 
     def for_layers(self, num_states: int, device: torch.device) -> Any:
-        """What every layer gets as `context.positions`, for so many states; after compression it is asked for anew."""
+        """The positions that every layer gets as `context.positions`, for so many states; after compression they are asked for anew."""
         return None
 
 

@@ -18,7 +18,7 @@ class Architecture(NamedTuple):
 
 
 def architectures() -> dict[str, Architecture]:
-    """--arch -> Architecture: all that are registered now, those of other packages too."""
+    """The architectures by their --arch: all that are registered now, those of other packages too."""
     models = {name: model for name, model in MODEL_REGISTRY.items() if issubclass(model, SpeechToTextModel)}
     return {name: Architecture(model, MODEL_DATACLASS_REGISTRY[name]) for name, model in models.items()}
 

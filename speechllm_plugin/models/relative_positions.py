@@ -47,7 +47,7 @@ class XLSelfAttention(SelfAttention):
         return interleaved_sinusoids(lags, dim)
 
     def flops(self, num_queries: int, num_keys: int, num_new_keys: int) -> int:
-        """As without positions, and for the keys and the scores of the lags."""
+        """The operations without positions, and those of the keys and the scores of the lags."""
         lags = self.num_positions(num_keys)
         return super().flops(num_queries, num_keys, num_new_keys) + matmul(lags, self.dim, self.dim) + matmul(num_queries, self.dim, lags)
 
@@ -146,7 +146,7 @@ class RotarySelfAttention(SelfAttention):
         return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
     def flops(self, num_queries: int, num_keys: int, num_new_keys: int) -> int:
-        """As without positions: turning is no matrix product."""
+        """The operations without positions: turning is no matrix product."""
         return super().flops(num_queries, num_keys, num_new_keys)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, context: Any) -> Tensor:
@@ -164,7 +164,7 @@ SELF_ATTENTIONS: dict[str, type[SelfAttention]] = {
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """(..., D) with channel i and channel i + D / 2 turned by the angle of frequency i."""
+    """The (..., D) vectors x with channel i and channel i + D / 2 turned by the angle of frequency i."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 

@@ -13,7 +13,7 @@ from speechllm_plugin.models.registry import architectures
 
 
 class SavedModel(NamedTuple):
-    """What a checkpoint says of its model.
+    """The model of a checkpoint.
 
     arch:         fairseq-train's --arch.
     cfg:          flags of the model.
@@ -65,7 +65,7 @@ def tensors(checkpoint: dict, path: str | Path) -> dict[str, Tensor]:
 
 
 def differences(theirs: dict[str, Tensor], ours: dict[str, Tensor]) -> list[str]:
-    """What keeps the tensors of a file from being those of the present model: counts and the first names; nothing if they agree."""
+    """The differences between the tensors of a file and those of the present model: counts and the first names; nothing if they agree."""
     kinds = {
         "only there": [f"{name} {shape(theirs[name])}" for name in theirs if name not in ours],
         "only here": [f"{name} {shape(ours[name])}" for name in ours if name not in theirs],

@@ -18,7 +18,7 @@ LOGITS_AT_ONCE = 2**24  # of the CTC head, where compression alone needs them: t
 
 
 class SpeechStates(NamedTuple):
-    """What a decoder reads.
+    """The speech as a decoder reads it.
 
     states:   (B, N, C), zero at padding.
     padding:  (B, N).
@@ -86,7 +86,7 @@ class SpeechEncoder(FairseqEncoder):
         return self.subsampling.frames_per_state
 
     def context(self, padding: Tensor) -> SpeechContext:
-        """What the layers know of utterances with this (B, S) padding."""
+        """The context of the layers, for utterances with this (B, S) padding."""
         keep = ~padding
         return SpeechContext(padding, keep[:, None, None], keep.sum(1), self.positions.for_layers(padding.size(1), padding.device))
 

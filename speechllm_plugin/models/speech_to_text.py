@@ -14,7 +14,7 @@ from speechllm_plugin.models.text_decoder import CrossAttentionDecoder, PrefixDe
 
 
 class ModelOutput(NamedTuple):
-    """What a model says of a batch; fairseq's criterions read the first field.
+    """The output of a model for a batch; fairseq's criterions read the first field.
 
     logits:    (B, U, V) of the text.
     ctc:       the CTC output, if the model has a CTC head.
@@ -27,7 +27,7 @@ class ModelOutput(NamedTuple):
 
 
 class Sizes(NamedTuple):
-    """What a model is built for, beside its flags and its target dictionary.
+    """The sizes that a model is built for, beside its flags and its target dictionary.
 
     feature_dim:          filterbanks per frame.
     num_transcript_types: of the transcript vocabulary, special symbols included; 0 without CTC.

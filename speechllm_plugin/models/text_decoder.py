@@ -14,7 +14,7 @@ from speechllm_plugin.models.speech_encoder import SpeechStates
 
 
 class TextContext(NamedTuple):
-    """What every layer may look at.
+    """The positions that every layer may look at.
 
     mask: True where a row may look at a column, broadcast to (B, H, rows, columns).
     """

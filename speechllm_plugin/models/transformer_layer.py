@@ -65,7 +65,7 @@ class TransformerLayer(nn.Module):
         return self.rest(x[:, skip:] + self.dropout(attended), speech)
 
     def prefill(self, x: Tensor, context: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """As forward, and the (B, H, S, D) keys and values that later positions will read."""
+        """The outputs of forward, and the (B, H, S, D) keys and values that later positions will read."""
         attended, key, value = self.self_attn(self.self_attn_norm(x), context)
         return self.rest(x + attended), key, value
 
@@ -77,7 +77,7 @@ class TransformerLayer(nn.Module):
         return x + self.feed_forward(x)
 
     def rest(self, x: Tensor, speech: tuple[Tensor, Tensor, Tensor] | None = None) -> Tensor:
-        """What follows self-attention, (B, S, C) -> (B, S, C)."""
+        """The part of the layer after self-attention, (B, S, C) -> (B, S, C)."""
         if speech is not None:
             x = x + self.dropout(self.cross_attn(self.cross_attn_norm(x), *speech))
         return x + self.feed_forward(x)

@@ -1,4 +1,4 @@
-"""--ctc-decoding-weight: what the search needs to ask the CTC head, or why it cannot."""
+"""--ctc-decoding-weight: the part of a search that asks the CTC head, or an error that says why it cannot."""
 
 import torch
 

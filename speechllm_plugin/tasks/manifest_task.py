@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class ManifestTaskConfig(FairseqDataclass):
+    """The flags that both tasks have."""
+
     data: str = field(default=MISSING, metadata={"help": "folder of the manifests and the data configuration"})
     config_yaml: str = field(default="config.yaml", metadata={"help": "data configuration, in that folder"})
     max_target_positions: int = field(default=1024, metadata={"help": "tokens of the longest text"})
@@ -93,7 +95,7 @@ class ManifestTask(FairseqTask):
                     raise ValueError(f"{path}:{line}: {column} must not be empty in training (utterance {row.id}): fill it in or drop the row")
 
     def encode_target(self, utterance_id: str, text: str, language: str) -> np.ndarray:
-        """(U,) ids with end of sentence, after the tag of the language if the data configuration wants tags."""
+        """The (U,) ids of a text with end of sentence, after the tag of the language if the data configuration wants tags."""
         ids = self.target.encode(text, end=[self.target_dictionary.eos()])
         if not self.data_config.prepend_tgt_lang_tag:
             return ids
@@ -111,7 +113,7 @@ class ManifestTask(FairseqTask):
         return tag
 
     def state_dict(self):
-        """What a checkpoint keeps of the task: which vocabularies its weights belong to."""
+        """The part of the task that a checkpoint keeps: the digests of the vocabularies that its weights belong to."""
         codecs = {"target": self.target, "transcript": self.transcript}
         return {"vocabularies": {name: codec.digest() for name, codec in codecs.items() if codec is not None}}
 
@@ -131,13 +133,13 @@ class ManifestTask(FairseqTask):
         return self.target.bpe
 
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
-        """Where the data configuration wants tags, every hypothesis begins with that of its row's language."""
+        """The n-best lists of a batch; where the data configuration wants tags, every hypothesis begins with that of its row's language."""
         if self.data_config.prepend_tgt_lang_tag:
             tag = sample["tag"] if "tag" in sample else self.interactive_tags(sample)
             prefix_tokens = torch.cat([tag[:, None], *([] if prefix_tokens is None else [prefix_tokens[:, 1:]])], dim=1)
         return super().inference_step(generator, models, sample, prefix_tokens, constraints)
 
     def interactive_tags(self, sample) -> torch.Tensor:
-        """(B,) fairseq-interactive has no manifest that names a language."""
+        """The (B,) tags under fairseq-interactive, which has no manifest that names a language: that of the data configuration."""
         lengths = sample["net_input"]["src_lengths"]
         return torch.full_like(lengths, self.language_tag(self.data_config.tgt_lang, "fairseq-interactive"))

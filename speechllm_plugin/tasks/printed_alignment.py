@@ -1,4 +1,4 @@
-"""--print-alignment: which attention to print, or why it cannot be."""
+"""--print-alignment: the attention to print, or an error that says why it cannot be."""
 
 from speechllm_plugin.generation.speech_alignment import Alignment
 

@@ -40,6 +40,8 @@ DECODING_OPTIONS = ("ctc_decoding_weight", "alignment_layer", "alignment_heads")
 
 @dataclass
 class SpeechToTextTaskConfig(ManifestTaskConfig):
+    """The flags of --task speechllm_speech_to_text."""
+
     max_source_positions: int = field(default=6000, metadata={"help": "frames of the longest utterance"})
     ctc_decoding_weight: float = field(
         default=0.0,

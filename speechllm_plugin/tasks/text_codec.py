@@ -17,7 +17,7 @@ class TextCodec:
         self.bpe = encoders.build_bpe(Namespace(**(bpe_tokenizer or {"bpe": None})))
 
     def encode(self, text: str, end: list[int]) -> np.ndarray:
-        """(U,) ids, and `end` behind them."""
+        """The (U,) ids of a text, and `end` behind them."""
         for part in (self.tokenizer, self.bpe):
             text = part.encode(text) if part is not None else text
         return np.array([self.dictionary.index(piece) for piece in text.split()] + end, dtype=np.int64)
@@ -33,11 +33,11 @@ class TextCodec:
         return {index for symbol, index in self.dictionary.indices.items() if symbol.startswith("<lang:")}
 
     def digest(self) -> str:
-        """What tells this vocabulary from any other: a hash of its types in their order."""
+        """A hash of the types in their order, which tells this vocabulary from any other."""
         return digest(["\n".join(self.dictionary.symbols)])
 
     def renderings(self, text: str) -> list[str]:
-        """How fairseq-generate may print a text: in pieces, or put together again."""
+        """The two forms in which fairseq-generate may print a text: in pieces, or put together again."""
         ids = self.encode(text, end=[])
         return [" ".join(self.dictionary[token] for token in ids), self.decode(ids)]
 

@@ -15,6 +15,8 @@ from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfi
 
 @dataclass
 class TextToTextTaskConfig(ManifestTaskConfig):
+    """The flags of --task speechllm_text_to_text."""
+
     max_source_positions: int = field(default=1024, metadata={"help": "tokens of the longest source text"})
 
 
@@ -60,7 +62,7 @@ class SpeechLLMTextToTextTask(ManifestTask):
         )
 
     def encode_source(self, text: str) -> np.ndarray:
-        """(W,) ids with end of sentence."""
+        """The (W,) ids of a source text with end of sentence."""
         return self.transcript.encode(text, end=[self.source_dictionary.eos()])
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):

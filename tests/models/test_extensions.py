@@ -11,22 +11,25 @@ from pathlib import Path
 import pytest
 import torch
 from commands import ROOT, SIZES, generate, hypotheses, run_warm, succeeded, train, updates
+from fairseq import models
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from tiny_model import DECODERS, make_model, make_speech, make_tokens, widened
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from speechllm_plugin.commands import cli
-from speechllm_plugin.models import config, cost
+from speechllm_plugin.models import config, cost, registry
 from speechllm_plugin.models.attention import SelfAttention
 from speechllm_plugin.models.compressions import COMPRESSIONS
 from speechllm_plugin.models.compressions.strategy import Strategy
-from speechllm_plugin.models.config import DFPConfig
+from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer
 from speechllm_plugin.models.merging import compress, slow_compress
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
+from speechllm_plugin.models.speech_to_text import Sizes, SpeechToTextModel
 from speechllm_plugin.models.subsampling import Subsampling
+from speechllm_plugin.models.text_decoder import CrossAttentionDecoder
 
 EXAMPLES = Path(__file__).with_name("extension_examples.md")
 PACKAGES = {"encoder": "neighbours", "compression": "pairs"}
@@ -142,6 +145,31 @@ def test_flags_take_their_choices_from_the_tables(imported):
         "encoder": [*before["encoder"], "neighbours"],
         "ctc_compression": [*before["ctc_compression"], "pairs"],
     }
+
+
+@pytest.fixture
+def registered():
+    """A function that registers an architecture until the end of the test."""
+    registries = [getattr(models, name) for name in dir(models) if name.endswith("_REGISTRY")]
+    before = [dict(each) for each in registries]
+    yield lambda name, config_type, model: models.register_model(name, dataclass=config_type)(model)
+    for each, entries in zip(registries, before):
+        each.clear()
+        each.update(entries)
+
+
+def test_a_decoder_of_ones_own_is_an_architecture_for_all_that_builds_models(registered, tmp_path, capsys):
+    class NearSpeechDecoder(CrossAttentionDecoder):
+        place_of_speech = "the decoder reads the speech beside it"
+
+    registered("near_speech", SpeechToTextConfig, type("NearSpeechModel", (SpeechToTextModel,), {"decoder_type": NearSpeechDecoder}))
+    sizes = Sizes(feature_dim=8, num_transcript_types=0, max_frames=60, max_tokens=20)
+    model = registry.build("near_speech", SpeechToTextConfig(encoder_layers=1, decoder_layers=1), sizes, num_target_types=12, device="meta")
+    assert type(model.decoder) is NearSpeechDecoder and model.decoder.output_projection.out_features == 12
+    path = tmp_path / "model.sh"
+    path.write_text("MODEL_ARGS=(--arch near_speech --encoder none)\n")
+    assert cli.main(["describe", str(path), "--vocab-size", "40"]) == 0
+    assert "near_speech: the decoder reads the speech beside it" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", config.CHOICES)

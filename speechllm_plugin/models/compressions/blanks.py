@@ -30,7 +30,7 @@ def merging_segments(logits: Tensor, padding: Tensor, cfg: Any) -> tuple[Tensor,
 
 
 def spoken_labels(logits: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, S) best labels, and True where they are not blank and no padding."""
+    """The (B, S) best labels, and True where they are not blank and no padding."""
     labels = logits.argmax(-1)
     return labels, (labels != logits.size(-1) - 1) & ~padding
 

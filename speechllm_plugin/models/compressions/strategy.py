@@ -42,10 +42,10 @@ class Strategy:
 
 
 def equal_weights(logits: Tensor) -> Tensor:
-    """(B, S) weights of one, for logits (B, S, V + 1)."""
+    """The (B, S) weights of one, for logits (B, S, V + 1)."""
     return torch.ones_like(logits[..., 0])
 
 
 def equal_shares(probabilities: Tensor) -> Tensor:
-    """(n,) shares of one n-th: the slow counterpart of equal_weights."""
+    """The (n,) shares of one n-th: the slow counterpart of equal_weights."""
     return torch.full_like(probabilities, 1 / len(probabilities))

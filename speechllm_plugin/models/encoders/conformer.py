@@ -37,6 +37,8 @@ def check(cfg: Any) -> None:
 
 
 class ConformerLayer(EncoderLayer):
+    """Half a feed-forward network, self-attention, convolution, the other half, LayerNorm."""
+
     def __init__(self, cfg: Any):
         super().__init__()
         dim, ffn_dim = cfg.encoder_embed_dim, cfg.encoder_ffn_embed_dim

@@ -16,8 +16,12 @@ from speechllm_plugin.models.subsampling import ConvolutionalSubsampling, Subsam
 
 
 class SpeechContext(NamedTuple):
-    """What every layer knows of the utterances: padding (B, S), mask (B, 1, 1, S) where attention may look, lengths (B,), and what the
-    positions say for layers.
+    """The utterances as every layer knows them.
+
+    padding:   (B, S).
+    mask:      (B, 1, 1, S) True where attention may look.
+    lengths:   (B,) number of states.
+    positions: what `for_layers` of the encoder's positions gives.
     """
 
     padding: Tensor
