@@ -1,7 +1,5 @@
 """The rates by which a model's CTC compression shortens the utterances of a split."""
 
-import copy
-
 import numpy as np
 import torch
 
@@ -18,7 +16,7 @@ def compression_rates(model, task, split: str) -> np.ndarray | None:
     """
     if not model.encoder.compresses:
         return None
-    dataset, encoder = load_rows(task, split), up_to_compression(model.eval().encoder)
+    dataset, encoder = load_rows(task, split), model.eval().encoder.up_to_compression()
     device = next(model.parameters()).device
     rates = np.full(len(dataset), np.nan, dtype=np.float32)
     longest = int(dataset.num_frames.max())
@@ -28,10 +26,3 @@ def compression_rates(model, task, split: str) -> np.ndarray | None:
         ctc = encoder(features, lengths).ctc
         rates[batch["id"].numpy()] = (ctc.lengths / ctc.compressed_lengths).cpu().numpy()
     return rates
-
-
-def up_to_compression(encoder):
-    """The same encoder without the layers above compression, which change no length."""
-    shorter = copy.copy(encoder)
-    shorter._modules = {**encoder._modules, "layers": encoder.layers[: encoder.cfg.ctc_layer]}
-    return shorter

@@ -1,5 +1,6 @@
 """Speech encoder: subsampling, layers, the CTC exit and compression on the way, and the positions of the speech."""
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
@@ -89,6 +90,12 @@ class SpeechEncoder(FairseqEncoder):
         """The context of the layers, for utterances with this (B, S) padding."""
         keep = ~padding
         return SpeechContext(padding, keep[:, None, None], keep.sum(1), self.positions.for_layers(padding.size(1), padding.device))
+
+    def up_to_compression(self) -> "SpeechEncoder":
+        """The same encoder, with the same weights, without the layers above compression, which change no length."""
+        shorter = copy.copy(self)
+        shorter._modules = {**self._modules, "layers": self.layers[: self.cfg.ctc_layer]}
+        return shorter
 
     def flops(self, lengths: Lengths) -> dict[str, int]:
         """Operations by part. The first `ctc_layer` layers see all states, the others what compression leaves of them."""
