@@ -1,16 +1,17 @@
-"""The worked examples of a new encoder and a new compression: each is a folder beside the package, one entry, and all else follows."""
+"""The encoder and the compression of CONTRIBUTING.md: each is a folder beside the package and one entry, and all else follows.
 
-import functools
+That the stock commands train and decode with them is in tests/package/test_contributing.py.
+"""
+
 import importlib
 import json
 import re
 import sys
 from argparse import ArgumentParser
-from pathlib import Path
 
 import pytest
 import torch
-from commands import ROOT, SIZES, generate, hypotheses, run_warm, succeeded, train, updates
+from commands import ROOT
 from fairseq import models
 from fairseq.dataclass.utils import gen_parser_from_dataclass
 from tiny_model import DECODERS, make_model, make_speech, make_tokens, widened
@@ -31,14 +32,13 @@ from speechllm_plugin.models.speech_to_text import Sizes, SpeechToTextModel
 from speechllm_plugin.models.subsampling import Subsampling
 from speechllm_plugin.models.text_decoder import CrossAttentionDecoder
 
-EXAMPLES = Path(__file__).with_name("extension_examples.md")
 PACKAGES = {"encoder": "neighbours", "compression": "pairs"}
 EXAMPLE = re.compile(r"<!-- example: (\S+?)/(\S+) -->\n```python\n(.*?)```", re.DOTALL)
 
 
 def write_example(kind, folder):
     """The files of a worked example in a folder."""
-    for found, path, code in EXAMPLE.findall(EXAMPLES.read_text(encoding="utf-8")):
+    for found, path, code in EXAMPLE.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
         if found == kind:
             (folder / path).parent.mkdir(exist_ok=True)
             (folder / path).write_text(code, encoding="utf-8")
@@ -200,23 +200,3 @@ def test_a_strategy_without_its_loop_is_an_error():
     fields = {name: getattr(COMPRESSIONS["avg"], name) for name in ("help", "segments", "slow_weights", "assumed_rate")}
     with pytest.raises(TypeError, match="slow_segments"):
         Strategy(**fields)
-
-
-FLAGS = {
-    "encoder": ["--arch", "dfp_transformer", "--encoder", "neighbours", "--ctc-layer", 1, "--ctc-compression", "avg", *SIZES],
-    "compression": ["--arch", "xattn_transformer", "--encoder", "transformer", "--ctc-layer", 1, "--ctc-compression", "pairs", *SIZES],
-}
-
-
-@pytest.mark.end_to_end
-@pytest.mark.parametrize("kind", FLAGS)
-def test_the_stock_commands_train_and_decode_with_it(kind, data, tmp_path):
-    write_example(kind, tmp_path)
-    task = ["--user-dir", tmp_path / PACKAGES[kind], "--task", "speechllm_speech_to_text"]
-    plugin = [*task, "--criterion", "ctc_cross_entropy"]
-    with_package = functools.partial(run_warm, python_path=ROOT)  # a user has it installed
-    training = succeeded(train(data, tmp_path / "run", "--lr", "3e-3", model=FLAGS[kind], updates=8, plugin=plugin, run=with_package))
-    text_losses = [float(log["nll_loss"]) for log in updates(training).values()]
-    assert len(text_losses) == 8 and sum(text_losses[4:]) < sum(text_losses[:4])
-    decoded = succeeded(generate(data, tmp_path / "run" / "checkpoint_last.pt", "dev", plugin=task, run=with_package))
-    assert len(hypotheses(decoded.stdout)) == 9
