@@ -14,9 +14,15 @@ from speechllm_plugin.models.cost import attention_products, matmul
 
 
 class SelfAttention(nn.Module):
-    """Scaled dot-product self-attention without positions."""
+    """Scaled dot-product self-attention without positions, and base of the forms that have some.
 
-    label = "sinusoidal"  # of the speech positions that go with it, in `speechllm describe`
+    Attributes:
+        label: of the speech positions that go with it, in `speechllm describe`.
+        help: the same in the words of --help.
+    """
+
+    label = "sinusoidal"
+    help = "sinusoids added to the input"
 
     def __init_subclass__(cls) -> None:
         """A form that computes other scores states their operations as well: none is billed as this one."""

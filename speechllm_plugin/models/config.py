@@ -52,9 +52,10 @@ class EncoderFlags(TableFlags):
     relative_positions: str = field(
         default="auto",
         metadata={
-            "help": "positions in the encoder's self-attention: xl (Transformer-XL, both directions), rope, "
-            "legacy (the form of Lam et al. 2025's code, for its checkpoints), none (sinusoids added to the input); "
-            "auto = xl in the Conformer, none otherwise"
+            "help": "positions in the encoder: "
+            + "; ".join(f"{name} = {form.help}" for name, form in SELF_ATTENTIONS.items())
+            + "; auto = "
+            + ", ".join(f"{kind.default_positions} in {name}" for name, kind in ENCODER_LAYERS.items() if kind.layer is not None)
         },
     )
     init_encoder_from: Optional[str] = field(
@@ -74,10 +75,7 @@ class CTCFlags(TableFlags):
     ctc_layer: int = field(default=0, metadata={"help": "encoder layer whose output feeds the CTC head, from 1; 0 = no CTC"})
     ctc_compression: str = field(
         default="none",
-        metadata={
-            "help": "make one of several states of the CTC layer; "
-            + "; ".join(f"{name} = {strategy.help}" for name, strategy in COMPRESSIONS.items())
-        },
+        metadata={"help": "merge the states of the CTC layer: " + "; ".join(f"{name} = {strategy.help}" for name, strategy in COMPRESSIONS.items())},
     )
     ctc_compression_max_length: int = field(
         default=0,

@@ -25,6 +25,7 @@ class XLSelfAttention(SelfAttention):
     """Transformer-XL attention over lags in both directions: 2S - 1 relative positions, filled up to P, a multiple of 8, for GPUs."""
 
     label = "relative (xl)"
+    help = "Transformer-XL, both directions"
 
     def __init__(self, dim: int, num_heads: int, dropout: float):
         super().__init__(dim, num_heads, dropout)
@@ -97,6 +98,7 @@ class LegacySelfAttention(XLSelfAttention):
     """
 
     label = "relative, as in the study's code (legacy)"
+    help = "the form of Lam et al. 2025's code, for its checkpoints"
 
     def __init__(self, dim: int, num_heads: int, dropout: float):
         super().__init__(dim, num_heads, dropout)
@@ -130,6 +132,7 @@ class RotarySelfAttention(SelfAttention):
     """Rotary positions: queries and keys turn with their position, so that their product depends on the lag."""
 
     label = "rotary (rope)"
+    help = "rotary"
 
     @staticmethod
     def check(dim: int, num_heads: int) -> None:

@@ -20,7 +20,7 @@ def no_contradictions(cfg: Any) -> None:
 class Strategy:
     """A choice of --ctc-compression.
 
-    help:            what becomes one state, in the words of --help.
+    help:            the state that several become, in the words of --help.
     segments:        (logits (B, S, V + 1), padding (B, S), flags) -> the (B, S) segment number of every state, as pool_segments takes it,
                      and its (B, S) weight in its segment. No loops, no wait for the device.
     slow_segments:   (best labels of one utterance, the blank, flags) -> the states of each segment, as lists of numbers.
