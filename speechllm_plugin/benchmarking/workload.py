@@ -84,8 +84,8 @@ def check(workload: Workload) -> None:
 
 
 def mean_seconds(utterances: list[manifest.Utterance]) -> float:
-    """Of a sentence."""
-    return sum(utterance.n_frames for utterance in utterances) / len(utterances) / FRAMES_PER_SECOND
+    """The mean seconds of a sentence."""
+    return sum(utterance.n_frames for utterance in utterances) / len(utterances) / features.FRAMES_PER_SECOND
 
 
 def noise(workload: Workload) -> list[Batch]:
