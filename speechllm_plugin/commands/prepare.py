@@ -24,13 +24,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("corpus", choices=CORPORA, help="layout of the corpus")
     add("--root", required=True, metavar="DIR", help=f"folder of the corpus: the one that holds {_by_corpus(lambda corpus: corpus.layout)}")
-    add("--source-lang", nargs="+", default=[], metavar="LANG", help="language or languages of the speech, e.g. en; tsv: if no column says it")
+    add(
+        "--source-lang",
+        nargs="+",
+        default=[],
+        metavar="LANG",
+        help="language or languages of the speech, e.g. en; tsv: only where no column names it",
+    )
     add(
         "--target-lang",
         nargs="+",
         default=[],
         metavar="LANG",
-        help="language or languages of the translations, e.g. de fr; for asr too, it names the folder or file; tsv: if no column says it",
+        help="language or languages of the translations, e.g. de fr; for asr too, as it names the folder or file; tsv: only where no column names it",
     )
     add("--task", required=True, choices=TASKS, help=TASKS_EXPLAINED)
     add("--out", required=True, metavar="DIR", help="folder to make; after an interruption the same command completes it")
@@ -64,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--transcribe-probability",
         type=probability,
         metavar="P",
-        help=f"joint: how often training draws the transcript [{DEFAULT_TRANSCRIBE_PROBABILITY}]",
+        help=f"joint: how often training draws the transcript (default: {DEFAULT_TRANSCRIBE_PROBABILITY})",
     )
     add(
         "--sampling-alpha",
@@ -80,10 +86,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="COLUMN=VALUE",
         help=f"leave rows with this value of a column of the manifest (accent, speaker ...) out of {' and '.join(FILTERED_SPLITS)}; test sets "
-        'keep them. As in --hold-out "accent=other: Greek". A folder is made with one choice: another needs another --out',
+        'keep them. Example: --hold-out "accent=other: Greek". A folder is made with one choice: another needs another --out',
     )
-    add("--features", choices=["stored", "online"], default="stored", help="filterbanks in zip archives, or computed while training")
-    add("--workers", type=positive_number, default=os.cpu_count(), metavar="N", help="processes that read audio")
+    add(
+        "--features",
+        choices=["stored", "online"],
+        default="stored",
+        help="filterbanks are stored in zip archives, or computed while training (default: stored)",
+    )
+    add(
+        "--workers",
+        type=positive_number,
+        default=os.cpu_count(),
+        metavar="N",
+        help="processes that read audio (default: as many as there are processors)",
+    )
     add(
         "--specaugment",
         nargs="+",
