@@ -3,18 +3,23 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.recording import RECORDING_COLUMN
 from speechllm_plugin.files.text_table import aligned_row
 from speechllm_plugin.preparation import config_file, corpora, corpus_check, hold_out, split_files, vocabulary_plan
-from speechllm_plugin.preparation.corpora import CORPORA, TASKS, TRAIN_SPLIT
+from speechllm_plugin.preparation.corpora import CORPORA, TASKS, TRAIN_SPLIT, Corpus
+from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.preparation.extraction import SoundReaders
 from speechllm_plugin.preparation.hold_out import FILTERED_SPLITS
 from speechllm_plugin.preparation.prepared_folder import PreparedFolder
 from speechllm_plugin.preparation.settings import DEFAULT_TRANSCRIBE_PROBABILITY, Settings
+from speechllm_plugin.preparation.split_files import Manifests
+from speechllm_plugin.preparation.vocabulary_plan import PlannedVocabulary
 from speechllm_plugin.text.listing import first_few
 
 TASKS_EXPLAINED = "asr: the target is the transcript; st: it is the translation; joint: one model for both, by the tag of the language"
@@ -149,7 +154,7 @@ def run(args: argparse.Namespace) -> None:
     print_table(folder.path, contents, facts, vocabularies)
 
 
-def make_split(folder, readers, settings, split, manifests):
+def make_split(folder: PreparedFolder, readers: SoundReaders, settings: Settings, split: str, manifests: Manifests) -> Mapping[str, Any]:
     """The facts of a split, once it is made; says what was left out of it."""
     try:
         made = split_files.make(folder, readers, settings, split, manifests)
@@ -164,30 +169,32 @@ def make_split(folder, readers, settings, split, manifests):
     return made.facts
 
 
-def print_absent(absent, rows):
+def print_absent(absent: Mapping[str, Sequence[CorpusRow]], rows: Mapping[str, Sequence[CorpusRow]]) -> None:
     for split, absent_rows in absent.items():
         for path in dict.fromkeys(row.absent_from for row in absent_rows):
             names = [Path(row.utterance.audio).name for row in absent_rows if row.absent_from == path]
             print(f"{split}: left out {len(names)} of {len(rows[split])} rows that {path} does not have: {first_few(names)}")
 
 
-def print_held_out(held_out, contents):
+def print_held_out(held_out: Mapping[str, Mapping[hold_out.Condition, int]], contents: Mapping[str, Sequence[CorpusRow]]) -> None:
     for split, counts in held_out.items():
         for (column, value), count in counts.items():
             print(f"{split}: held out {count} of {len(contents[split])} rows: {column}={value}")
 
 
-def print_check(root, contents, absent):
+def print_check(root: str, contents: Mapping[str, Manifests], absent: Mapping[str, Sequence[CorpusRow]]) -> None:
     print(f"\n{root}\n{_line('manifest', 'rows', 'hours', 'left out')}")
     for split, manifests in contents.items():
         for name, rows in manifests.items():
-            durations = [row.duration_seconds for row in rows]
-            hours = "-" if None in durations else f"{sum(durations) / 3600:.2f}"
+            durations = [row.duration_seconds for row in rows if row.duration_seconds is not None]
+            hours = f"{sum(durations) / 3600:.2f}" if len(durations) == len(rows) else "-"
             print(_line(name, len(rows), hours, len(absent[split])))
     print("complete; nothing was written")
 
 
-def print_table(path, contents, facts, vocabularies):
+def print_table(
+    path: Path, contents: Mapping[str, Manifests], facts: Mapping[str, Mapping[str, Any]], vocabularies: Sequence[PlannedVocabulary]
+) -> None:
     print(f"\n{path}\n{_line('split', 'rows', 'hours', 'dropped')}")
     for split, fact in facts.items():
         print(_line(" ".join(contents[split]), fact["rows"], f"{fact['hours']:.2f}", fact["dropped"]))
@@ -230,19 +237,20 @@ def specaugment_setting(text: str) -> tuple[str, int | float]:
     key, _, value = text.partition("=")
     try:
         number = float(value) if key == "time_mask_p" else int(value)
-        SpecAugment(**{"freq_mask_F": 1, "time_mask_T": 1, key: number})
+        settings: dict[str, Any] = {"freq_mask_F": 1, "time_mask_T": 1, key: number}
+        SpecAugment(**settings)
     except (TypeError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"must be a SpecAugment setting and its number, as in time_mask_p=0.2, but is {text} ({error})") from error
     return key, number
 
 
-def _by_corpus(text_of):
-    """What holds for each corpus, those alike named together: `A (mustc, tsv), B (covost2)`."""
-    names = {}
+def _by_corpus(text_of: Callable[[Corpus], object]) -> str:
+    """What holds for each corpus, those alike named together: `A (mustc, tsv); B (covost2)`."""
+    names: dict[str, list[str]] = {}
     for name, corpus in CORPORA.items():
         names.setdefault(str(text_of(corpus)), []).append(name)
     return "; ".join(f"{text} ({', '.join(alike)})" for text, alike in names.items())
 
 
-def _line(*cells):
+def _line(*cells: object) -> str:
     return aligned_row([str(cell) for cell in cells], [-18, 9, 9, 9], between="")

@@ -20,7 +20,9 @@ TRANSFORMS = {"*": ["utterance_cmvn"], "_train": ["utterance_cmvn", "specaugment
 MOVABLE_COMMENT = "# fairseq reads audio_root, speechllm relative_audio_root (from this file on): this folder can be moved.\n"
 
 
-def write(path, *, audio_root, target: str, transcript: str | None, movable: bool, specaugment: dict[str, Any], **settings) -> None:
+def write(
+    path: str | Path, *, audio_root: str | Path, target: str, transcript: str | None, movable: bool, specaugment: dict[str, Any], **settings: Any
+) -> None:
     """Write a data configuration that this package's task and fairseq's speech_to_text both read.
 
     Args:
@@ -31,7 +33,7 @@ def write(path, *, audio_root, target: str, transcript: str | None, movable: boo
         settings: more keys.
     """
     path = Path(path)
-    values = {}
+    values: dict[str, Any] = {}
     for prefix, name in (("", target), ("transcript_", transcript)):
         if name is not None:
             values[f"{prefix}vocab_filename"] = f"{name}.txt"

@@ -53,8 +53,16 @@ class Corpus:
 
 
 # The sizes are the paper's, as far as it has the task.
-MUSTC_SIZES = {"vocab_sizes": {"asr": 5000, "st": 8000, "joint": 8000}, "multilingual_vocab_size": 32000, "transcript_vocab_size": 5000}
-COVOST2_SIZES = {"vocab_sizes": {"asr": 32000, "st": 5000, "joint": 32000}, "multilingual_vocab_size": 32000, "transcript_vocab_size": 32000}
+MUSTC_SIZES: dict[str, Any] = {
+    "vocab_sizes": {"asr": 5000, "st": 8000, "joint": 8000},
+    "multilingual_vocab_size": 32000,
+    "transcript_vocab_size": 5000,
+}
+COVOST2_SIZES: dict[str, Any] = {
+    "vocab_sizes": {"asr": 32000, "st": 5000, "joint": 32000},
+    "multilingual_vocab_size": 32000,
+    "transcript_vocab_size": 32000,
+}
 CORPORA = {
     "mustc": Corpus(
         title="MuST-C",
@@ -104,11 +112,11 @@ def language_pairs(name: str, task: str, sources: Sequence[str], targets: Sequen
     for flag, languages in (("--source-lang", sources), ("--target-lang", targets)):
         if not languages:
             raise ValueError(f"{flag} is needed for {name}: give it the language or languages, e.g. {flag} en")
-    pairs = [(source, target) for source in sources for target in targets if source != target]
+    pairs: list[tuple[str | None, str | None]] = [(source, target) for source in sources for target in targets if source != target]
     if not pairs:
         raise ValueError(f"--target-lang must differ from --source-lang, but both are {sources[0]}")
     for source in sources:
-        others = [target for one, target in pairs if one == source]
+        others = [target for target in targets if target != source]
         if task == "asr" and len(others) > 1:
             raise ValueError(
                 f"--target-lang must be one language for asr, as all pairs with {source} have the same speech and transcripts, "
@@ -117,9 +125,9 @@ def language_pairs(name: str, task: str, sources: Sequence[str], targets: Sequen
     return pairs
 
 
-def read(name: str, root, splits: Sequence[str], pairs: Sequence[tuple]) -> dict[str, list[CorpusRow]]:
+def read(name: str, root: str | Path, splits: Sequence[str], pairs: Sequence[tuple]) -> dict[str, list[CorpusRow]]:
     """The rows of every split, pair of languages after pair; with several pairs their ids start with the pair, as in en-de_ID."""
-    contents = {split: [] for split in splits}
+    contents: dict[str, list[CorpusRow]] = {split: [] for split in splits}
     parts = [(split, pair) for split in splits for pair in pairs]
     for split, pair in with_progress(parts, "texts", "file"):
         found = CORPORA[name].read(root, split, *pair)
@@ -130,7 +138,7 @@ def read(name: str, root, splits: Sequence[str], pairs: Sequence[tuple]) -> dict
     return contents
 
 
-def manifests(task: str, split: str, rows: Sequence[CorpusRow]) -> dict[str, list[CorpusRow]]:
+def manifests(task: str, split: str, rows: Sequence[CorpusRow]) -> dict[str, Sequence[CorpusRow]]:
     """The rows of each manifest of a split.
 
     asr: the target is the transcript.
@@ -147,10 +155,10 @@ def manifests(task: str, split: str, rows: Sequence[CorpusRow]) -> dict[str, lis
     return {split: rows, f"{split}_asr": asr_rows}
 
 
-def _with_transcript_as_target(row, utterance_id):
+def _with_transcript_as_target(row: CorpusRow, utterance_id: str) -> CorpusRow:
     utterance = row.utterance
     return _with(row, id=utterance_id, tgt_text=utterance.src_text, tgt_lang=utterance.src_lang)
 
 
-def _with(row, **values):
+def _with(row: CorpusRow, **values: Any) -> CorpusRow:
     return replace(row, utterance=replace(row.utterance, **values))

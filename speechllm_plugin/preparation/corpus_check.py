@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from speechllm_plugin.data import audio, features
 from speechllm_plugin.data.manifest import Utterance, has_separator
@@ -15,7 +16,7 @@ TRAIN_FRAMES = range(5, 3001)  # the paper's; other splits are never filtered
 TARGET_COLUMNS = {"asr": "src_text", "st": "tgt_text", "joint": "src_text and tgt_text"}
 
 
-def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]], columns_made: Sequence[str]) -> None:
+def check(task: str, root: str | Path, contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]], columns_made: Sequence[str]) -> None:
     """Check the rows of each manifest of each split, and that their audio files exist.
 
     Args:
@@ -31,7 +32,7 @@ def check(task: str, root, contents: Mapping[str, Mapping[str, Sequence[CorpusRo
             _check_columns(rows, columns_made)
             _check_targets(task, name, rows)
             _check_ids(rows)
-            needed = needed_texts(task, (row.utterance for row in rows)) if split == TRAIN_SPLIT else ()
+            needed = needed_texts(task, (row.utterance for row in rows)) if split == TRAIN_SPLIT else set()
             _check_texts(split, rows, needed)
     if TRAIN_SPLIT in contents:
         _check_languages(task, contents)
@@ -58,14 +59,14 @@ def text_problem(utterance: Utterance, needed: Iterable[str]) -> str:
     return ""
 
 
-def _check_columns(rows, columns_made):
+def _check_columns(rows: Sequence[CorpusRow], columns_made: Sequence[str]) -> None:
     for row in rows:
         for column in columns_made:
             if column in row.utterance.extra:
                 raise ValueError(f"{row.place}: the column {column} is written by speechllm prepare; give that of the corpus another name")
 
 
-def _check_targets(task, name, rows):
+def _check_targets(task: str, name: str, rows: Sequence[CorpusRow]) -> None:
     if not any(row.utterance.tgt_text for row in rows):
         raise ValueError(f"{name}: --task {task} needs {TARGET_COLUMNS[task]}, but no row has a text; fill in the column or give another --task")
     for row in rows:
@@ -77,15 +78,15 @@ def _check_targets(task, name, rows):
                 )
 
 
-def _check_ids(rows):
-    place_of = {}
+def _check_ids(rows: Sequence[CorpusRow]) -> None:
+    place_of: dict[str, str] = {}
     for row in rows:
         place = place_of.setdefault(row.utterance.id, row.place)
         if place is not row.place:
             raise ValueError(f"{row.place}: id must be unique, but {row.utterance.id!r} also stands at {place}; rename one")
 
 
-def _check_texts(split, rows, needed):
+def _check_texts(split: str, rows: Sequence[CorpusRow], needed: Iterable[str]) -> None:
     problems = []
     for row in rows:
         # A row that is going to be dropped for its length needs no text.
@@ -98,12 +99,12 @@ def _check_texts(split, rows, needed):
         raise ValueError(f"{problems[0][0]}: {problems[0][1]}{more}")
 
 
-def _may_be_trained_on(row):
+def _may_be_trained_on(row: CorpusRow) -> bool:
     duration = row.duration_seconds
     return duration is None or features.num_frames(round(duration * audio.SAMPLE_RATE)) in TRAIN_FRAMES
 
 
-def _check_languages(task, contents):
+def _check_languages(task: str, contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]]) -> None:
     trained = {row.utterance.tgt_lang for row in contents[TRAIN_SPLIT][TRAIN_SPLIT]}
     if task == "joint":
         trained |= {row.utterance.src_lang for row in contents[TRAIN_SPLIT][TRAIN_SPLIT]}
@@ -117,14 +118,17 @@ def _check_languages(task, contents):
                     )
 
 
-def _check_audio(root, paths):
+def _check_audio(root: str | Path, paths: Sequence[str]) -> None:
     # One listing per folder: a corpus has up to 300,000 clips in one.
-    paths, listings, absent = dict.fromkeys(paths), {}, []
-    for path in paths:
+    listings: dict[str, set[str]] = {}
+    absent, unique_paths = [], dict.fromkeys(paths)
+    for path in unique_paths:
         folder, name = os.path.split(os.path.join(root, path))
         if folder not in listings:
-            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else ()
+            listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
         if name not in listings[folder]:
             absent.append(path)
     if absent:
-        raise ValueError(f"{root}: {len(absent)} of {len(paths)} audio files are not there: {first_few(absent)}; restore them or correct --root")
+        raise ValueError(
+            f"{root}: {len(absent)} of {len(unique_paths)} audio files are not there: {first_few(absent)}; restore them or correct --root"
+        )

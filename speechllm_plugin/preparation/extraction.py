@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -41,7 +43,7 @@ class Reading:
     problem: str = ""
 
 
-def read_sound(row: CorpusRow, root, frames: range, with_features: bool) -> Reading:
+def read_sound(row: CorpusRow, root: str | Path, frames: range, with_features: bool) -> Reading:
     """The reading of one row; features are computed only for lengths within `frames`."""
     try:
         source = _source(row, root)
@@ -59,18 +61,18 @@ class SoundReaders:
         self._num_workers = num_workers
         self._pool = ProcessPoolExecutor(num_workers, initializer=_serve_parent)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         # Start them now: to fork later, beside the thread of a progress bar, would not be safe.
         self._pool.submit(os.getpid).result()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def read(self, rows: Sequence[CorpusRow], root, frames: range, with_features: bool) -> Iterator[Reading]:
+    def read(self, rows: Sequence[CorpusRow], root: str | Path, frames: range, with_features: bool) -> Iterator[Reading]:
         """The reading of every row, in their order."""
         read_one = functools.partial(read_sound, root=root, frames=frames, with_features=with_features)
-        pending = deque()
+        pending: deque[Future[list[Reading]]] = deque()
         try:
             for start in range(0, len(rows), _CHUNK):
                 pending.append(self._pool.submit(_read_all, read_one, rows[start : start + _CHUNK]))
@@ -82,11 +84,11 @@ class SoundReaders:
             raise ValueError(f"a reading process was killed, perhaps for memory; use fewer --workers than {self._num_workers}") from error
 
 
-def _read_all(read_one, rows):
+def _read_all(read_one: Callable[[CorpusRow], Reading], rows: Iterable[CorpusRow]) -> list[Reading]:
     return [read_one(row) for row in rows]
 
 
-def _source(row, root):
+def _source(row: CorpusRow, root: str | Path) -> str:
     path, start_seconds, duration_seconds = row.sound
     if duration_seconds is None and not start_seconds:
         return path
@@ -101,11 +103,11 @@ def _source(row, root):
     return f"{path}:{start}:{num_samples}"
 
 
-def _serve_parent():
+def _serve_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with, args=[multiprocessing.parent_process()], daemon=True).start()
 
 
-def _end_with(parent):
+def _end_with(parent: Any) -> None:
     parent.join()
     os._exit(1)

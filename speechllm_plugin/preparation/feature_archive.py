@@ -3,6 +3,7 @@
 import io
 import os
 import zipfile
+from typing import Self
 
 import numpy as np
 
@@ -16,15 +17,15 @@ class FeatureArchive:
     The file appears under its name when the block ends without an error, complete.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = os.fspath(path)
         self._part = self.path + ".part"
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED)
         return self
 
-    def __exit__(self, error, *_):
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self._zip.close()
         if error is None:
             os.replace(self._part, self.path)

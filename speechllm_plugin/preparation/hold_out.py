@@ -50,7 +50,12 @@ def describe(conditions: Sequence[Condition]) -> str:
     return shlex.join(sorted({f"{column}={value}" for column, value in conditions}))
 
 
-def _check_met(contents, splits, conditions, counts):
+def _check_met(
+    contents: Mapping[str, Sequence[CorpusRow]],
+    splits: Sequence[str],
+    conditions: Sequence[Condition],
+    counts: Mapping[str, Mapping[Condition, int]],
+) -> None:
     for column, value in conditions:
         if not any(counts[split][column, value] for split in splits):
             values = {_value(split, row, column) for split in splits for row in contents[split]}
@@ -60,7 +65,7 @@ def _check_met(contents, splits, conditions, counts):
             )
 
 
-def _value(split, row, column):
+def _value(split: str, row: CorpusRow, column: str) -> str:
     utterance = row.utterance
     if column in utterance.extra:
         return utterance.extra[column]

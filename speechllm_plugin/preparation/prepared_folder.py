@@ -1,7 +1,7 @@
 """The record of a prepared data folder: what is finished, for which options and input, so that a killed run can be completed."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.text.progress import with_progress
 
 
-def fingerprint(rows: Sequence[CorpusRow], root) -> str:
+def fingerprint(rows: Sequence[CorpusRow], root: str | Path) -> str:
     """A digest of the rows and of the sizes and times of their audio files."""
 
-    def parts():
+    def parts() -> Iterator[str]:
         for row in rows:
             yield repr((row.utterance, row.offset_seconds, row.duration_seconds))
         for path in with_progress(sorted({row.utterance.audio for row in rows}), "audio files", "file"):
@@ -31,7 +31,7 @@ class PreparedFolder:
     everything: a folder that has its manifests is complete.
     """
 
-    def __init__(self, path, options: dict[str, Any]):
+    def __init__(self, path: str | Path, options: dict[str, Any]):
         """Open a folder, made or not; options are the values of command-line flags, by flag. Nothing is written yet.
 
         Raises:
@@ -56,7 +56,7 @@ class PreparedFolder:
             return None
         return entry["facts"]
 
-    def require_same(self, flag: str, made_with, value) -> None:
+    def require_same(self, flag: str, made_with: Any, value: Any) -> None:
         """Raise ValueError if the folder was made with another value of a flag."""
         self._file.check_options({flag: made_with}, {flag: value})
 
@@ -72,7 +72,7 @@ class PreparedFolder:
             for path in (self.path / name, self.draft(name)):
                 path.unlink(missing_ok=True)
 
-    def finish(self, piece: str, mark: str, *files: str, **facts) -> dict[str, Any]:
+    def finish(self, piece: str, mark: str, *files: str, **facts: Any) -> dict[str, Any]:
         """Record a piece as finished; returns the facts."""
         self._record["pieces"][piece] = {"mark": mark, "files": files, "facts": facts}
         self._file.write(self._record)
@@ -93,5 +93,5 @@ class PreparedFolder:
             if self.draft(name).exists():
                 os.replace(self.draft(name), self.path / name)
 
-    def _exists(self, name):
+    def _exists(self, name: str) -> bool:
         return (self.path / name).exists() or self.draft(name).exists()

@@ -38,7 +38,7 @@ class Settings:
     features: str
     specaugment: Mapping[str, int | float]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.transcribe_probability is not None and self.task != "joint":
             raise ValueError(f"--transcribe-probability is for --task joint, but --task is {self.task}: leave it out")
         source = self.transcript_vocabulary_folder

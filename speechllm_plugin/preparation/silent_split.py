@@ -124,5 +124,5 @@ def write(folder: Path, planned: Sequence[Utterance], seconds: tuple[float, floa
     manifest.write(folder.with_name(f"{SPLIT}.tsv"), planned)
 
 
-def _without_folder(utterance):
+def _without_folder(utterance: Utterance) -> tuple[object, ...]:
     return utterance.id, Path(utterance.audio).name, utterance.n_frames, utterance.tgt_text, utterance.src_lang, utterance.tgt_lang, utterance.extra

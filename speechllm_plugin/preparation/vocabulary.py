@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -12,7 +13,7 @@ from speechllm_plugin.files import digests
 from speechllm_plugin.files.atomic import replacing
 
 # fairseq's Dictionary puts these four first by itself, so its file starts with the piece after them.
-SPECIAL_IDS = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3}
+SPECIAL_IDS: dict[str, Any] = {"bos_id": 0, "pad_id": 1, "eos_id": 2, "unk_id": 3}
 
 _TOO_LARGE = re.compile(r"Vocabulary size too high .* <= (\d+)")
 _TOO_SMALL = re.compile(r"Vocabulary size is smaller than required_chars\. \d+ vs (\d+)")
@@ -25,7 +26,7 @@ def language_tag(language: str) -> str:
     return f"<lang:{language}>"
 
 
-def train(prefix, texts: Iterable[str], size: int, flag: str, tags: Sequence[str] = ()) -> None:
+def train(prefix: str | Path, texts: Iterable[str], size: int, flag: str, tags: Sequence[str] = ()) -> None:
     """Write `prefix.model` (SentencePiece unigram) and `prefix.txt` (fairseq dictionary); the same texts give the same files.
 
     Args:
@@ -56,18 +57,18 @@ def train(prefix, texts: Iterable[str], size: int, flag: str, tags: Sequence[str
         part.write_text("".join(f"{piece} 1\n" for piece in pieces), encoding="utf-8")
 
 
-def copy(source, prefix) -> None:
+def copy(source: str | Path, prefix: str | Path) -> None:
     """Write the two files of a vocabulary under another prefix, byte for byte."""
     for suffix in VOCABULARY_SUFFIXES:
         with replacing(f"{prefix}{suffix}") as part:
             shutil.copyfile(f"{source}{suffix}", part)
 
 
-def size_of(prefix) -> int:
+def size_of(prefix: str | Path) -> int:
     """The number of pieces of a vocabulary, from its dictionary."""
     return len(SPECIAL_IDS) + Path(f"{prefix}.txt").read_bytes().count(b"\n")
 
 
-def digest(prefix) -> str:
+def digest(prefix: str | Path) -> str:
     """A digest of both files."""
     return digests.digest(Path(f"{prefix}{suffix}").read_bytes() for suffix in VOCABULARY_SUFFIXES)

@@ -76,7 +76,9 @@ def plan(settings: Settings, folder: PreparedFolder, contents: Mapping[str, Mapp
 
 def make(folder: PreparedFolder, planned: PlannedVocabulary) -> None:
     """Train or copy a vocabulary, unless it is there already."""
-    mark = f"{folder.entry(TRAIN_SPLIT)['mark']} {planned.size}" if planned.source is None else vocabulary.digest(planned.source)
+    training = folder.entry(TRAIN_SPLIT)
+    assert training is not None
+    mark = f"{training['mark']} {planned.size}" if planned.source is None else vocabulary.digest(planned.source)
     if folder.finished(planned.name, mark) is not None:
         return
     files = [f"{planned.name}{suffix}" for suffix in vocabulary.VOCABULARY_SUFFIXES]

@@ -1,6 +1,7 @@
 """CoVoST 2 on Common Voice: ROOT/LANG/{clips/*.mp3,validated.tsv,covost_v2.SRC_TGT.tsv}, LANG being the language of the speech."""
 
-import collections
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
@@ -17,7 +18,7 @@ NO_SUCH_TSV = "no such file; correct --root, --splits or the languages"
 ABOUT_SPEAKER = {"accent": ("accent", "accents"), "age": ("age",), "gender": ("gender",)}
 
 
-def read(root, split: str, source_lang: str, target_lang: str) -> list[CorpusRow]:
+def read(root: str | Path, split: str, source_lang: str, target_lang: str) -> list[CorpusRow]:
     """The rows of a split in the order of covost_v2.SRC_TGT.tsv; `absent_from` is set where validated.tsv has no such clip.
 
     Raises:
@@ -50,15 +51,17 @@ def read(root, split: str, source_lang: str, target_lang: str) -> list[CorpusRow
     return rows
 
 
-def directions(root) -> list[tuple[str, str]]:
+def directions(root: str | Path) -> list[tuple[str, str]]:
     """Source and target language of every file ROOT/*/covost_v2.SOURCE_TARGET.tsv, sorted."""
     names = (path.name.removeprefix("covost_v2.").removesuffix(".tsv") for path in Path(root).glob("*/covost_v2.*_*.tsv"))
     return sorted((source, target) for source, _, target in (name.partition("_") for name in names))
 
 
-def _translations(path, split):
+def _translations(path: Path, split: str) -> dict[str, tuple[str, str]]:
     """Clip -> place and translation, of one split."""
-    clips, unknown, translations = collections.Counter(), collections.Counter(), {}
+    clips: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    translations = {}
     for place, row in tsv_rows.rows(path, ["path", "translation", "split"], absent=NO_SUCH_TSV, escapechar="\\"):
         clips[row["path"]] += 1
         if row["split"] in SPLIT_NAMES[split]:
@@ -74,9 +77,10 @@ def _translations(path, split):
     return translations
 
 
-def _recordings(path, clips):
+def _recordings(path: Path, clips: Container[str]) -> dict[str, dict[str, str]]:
     """Clip -> its row of validated.tsv, for some clips."""
-    counts, recordings = collections.Counter(), {}
+    counts: Counter[str] = Counter()
+    recordings = {}
     for _, row in tsv_rows.rows(path, ["path", "sentence", "client_id"], absent=NO_SUCH_TSV, escapechar="\\"):
         if row["path"] in clips:
             counts[row["path"]] += 1
@@ -85,11 +89,11 @@ def _recordings(path, clips):
     return recordings
 
 
-def _check_unique(path, clips):
+def _check_unique(path: Path, clips: Mapping[str, int]) -> None:
     doubled = [clip for clip, count in clips.items() if count > 1]
     if doubled:
         raise ValueError(f"{path}: path must be unique, but {len(doubled)} stand twice or more: {first_few(doubled)}; remove their other rows")
 
 
-def _first(row, columns):
+def _first(row: Mapping[str, str], columns: Iterable[str]) -> str:
     return next((row[column] for column in columns if column in row), "")

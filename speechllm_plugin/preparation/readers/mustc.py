@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,7 +13,7 @@ from speechllm_plugin.preparation.corpus_row import CorpusRow
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 230,000 segments: seconds in C, minutes in Python
 
 
-def read(root, split: str, source_lang: str, target_lang: str) -> list[CorpusRow]:
+def read(root: str | Path, split: str, source_lang: str, target_lang: str) -> list[CorpusRow]:
     """The rows of a split in the order of its files; src_text is the transcript, tgt_text the translation.
 
     Raises:
@@ -27,7 +28,7 @@ def read(root, split: str, source_lang: str, target_lang: str) -> list[CorpusRow
     segments = _segments(yaml_path)
     sources = _lines(folder / "txt" / f"{split}.{source_lang}", yaml_path, len(segments))
     targets = _lines(folder / "txt" / f"{split}.{target_lang}", yaml_path, len(segments))
-    num_in_talk = defaultdict(int)
+    num_in_talk: defaultdict[str, int] = defaultdict(int)
     rows = []
     for index, (segment, source, target) in enumerate(zip(segments, sources, targets), 1):
         place = f"{yaml_path}: segment {index}"
@@ -48,13 +49,13 @@ def read(root, split: str, source_lang: str, target_lang: str) -> list[CorpusRow
     return rows
 
 
-def directions(root) -> list[tuple[str, str]]:
+def directions(root: str | Path) -> list[tuple[str, str]]:
     """Source and target language of every folder ROOT/SOURCE-TARGET/data, sorted."""
     names = (path.parent.name for path in Path(root).glob("*-*/data") if path.is_dir())
     return sorted((source, target) for source, _, target in (name.partition("-") for name in names))
 
 
-def _segments(path):
+def _segments(path: Path) -> list[dict[str, Any]]:
     try:
         segments = yaml.load(_text(path), Loader=_Loader)
     except yaml.YAMLError as error:
@@ -64,14 +65,14 @@ def _segments(path):
     return segments
 
 
-def _lines(path, yaml_path, num_segments):
+def _lines(path: Path, yaml_path: Path, num_segments: int) -> list[str]:
     lines = _text(path).removesuffix("\n").split("\n")
     if len(lines) != num_segments:
         raise ValueError(f"{path}: must have one line per segment of {yaml_path.name} ({num_segments}), but has {len(lines)}")
     return [line.strip() for line in lines]
 
 
-def _text(path):
+def _text(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; the split must have it")
     try:
@@ -80,13 +81,13 @@ def _text(path):
         raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
 
 
-def _field(segment, name, place):
+def _field(segment: Any, name: str, place: str) -> Any:
     if not isinstance(segment, dict) or name not in segment:
         raise ValueError(f"{place}: the segment must have a field {name}, but is {segment!r}")
     return segment[name]
 
 
-def _seconds(segment, name, place):
+def _seconds(segment: Any, name: str, place: str) -> float:
     value = _field(segment, name, place)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         raise ValueError(f"{place}: {name} must be seconds, not negative, but is {value!r}")

@@ -4,6 +4,7 @@ Columns: `audio` (from ROOT on, any format that libsndfile reads) and `src_text`
 `offset` and `duration` (seconds), `src_lang`, `tgt_lang`, `speaker`, `id`; others are carried into the manifest.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS, Utterance
@@ -14,7 +15,7 @@ TIMES = ("offset", "duration")
 LANGUAGE_FLAGS = {"src_lang": "--source-lang", "tgt_lang": "--target-lang"}
 
 
-def read(root, split: str, source_lang: str | None, target_lang: str | None) -> list[CorpusRow]:
+def read(root: str | Path, split: str, source_lang: str | None, target_lang: str | None) -> list[CorpusRow]:
     """The rows of a split in the order of its file; a language fills an absent column.
 
     Raises:
@@ -44,14 +45,14 @@ def read(root, split: str, source_lang: str | None, target_lang: str | None) -> 
     return rows
 
 
-def _language(row, column, given, place):
+def _language(row: Mapping[str, str], column: str, given: str | None, place: str) -> str:
     language = row.get(column, given or "")
     if given and language != given:
         raise ValueError(f"{place}: {column} is {language!r}, but {LANGUAGE_FLAGS[column]} is {given}: leave out the flag or correct the row")
     return language
 
 
-def _seconds(row, column, place):
+def _seconds(row: Mapping[str, str], column: str, place: str) -> float | None:
     """None where the column is absent or empty."""
     text = row.get(column, "")
     if not text:
