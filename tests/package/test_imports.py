@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "speechllm_plugin"
-MAX_LINES = 310
+MAX_LINES = 300
 
 # The rooms of the package: each may import those that stand below it, and nothing else.
 ORDER = [
