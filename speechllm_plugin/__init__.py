@@ -1,6 +1,6 @@
 """speechllm_plugin: speech-to-text with dense feature prepending or cross-attention, for the stock fairseq commands.
 
-Importing it registers the tasks, criterions and models in fairseq: at once where fairseq is loaded, as in its commands, else when
+Importing it registers the tasks, criterions, models and optimizers in fairseq: at once where fairseq is loaded, as in its commands, else when
 something loads it. So an import that needs neither fairseq nor torch, as of `speechllm_plugin.scoring`, waits for neither.
 """
 
@@ -9,7 +9,7 @@ from speechllm_plugin.host import registration
 
 def register() -> None:
     """The plugin in fairseq's registries, and what it changes in fairseq and torch."""
-    from speechllm_plugin import criterions, host, models, tasks  # noqa: F401
+    from speechllm_plugin import criterions, host, models, optim, tasks  # noqa: F401
     from speechllm_plugin.models import speech_to_text  # noqa: F401
 
     host.install()

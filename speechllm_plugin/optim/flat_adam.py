@@ -1,0 +1,169 @@
+"""`--optimizer speechllm_adam`: Adam over one flat tensor of all weights.
+
+fairseq's Adam launches several operations for each of some hundred weights, and with --bf16 copies each gradient and each weight once
+more. Here weights, gradients and averages are one tensor each: the norm is one operation, and torch's fused kernel scales, clips and steps
+in one pass over the gradients. With --bf16 it steps on float32 weights of its own, from which those of the model are made in one copy.
+"""
+
+import itertools
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from fairseq.dataclass import FairseqDataclass
+from fairseq.optim import FairseqOptimizer, register_optimizer
+from omegaconf import II
+
+ALIGNMENT = 64  # in elements: matrix products of 16 bits are several times slower for weights that start anywhere
+DTYPES = (torch.float32, torch.bfloat16)
+MOMENTS, WEIGHT = ("exp_avg", "exp_avg_sq"), "float32_weight"  # of a weight in a checkpoint
+# A checkpoint names the class of its optimizer, without --bf16 and with it, and fairseq refuses to go on with another.
+FAIRSEQ_NAMES = {False: "FairseqAdam", True: "FP16Optimizer"}
+
+
+@dataclass
+class FlatAdamConfig(FairseqDataclass):
+    adam_betas: Any = field(default="(0.9, 0.999)", metadata={"help": "decay of the averages of the gradient and of its square"})
+    adam_eps: float = field(default=1e-8, metadata={"help": "added to the root of the second average"})
+    weight_decay: float = field(default=0.0, metadata={"help": "share of the weights, times the learning rate, taken off in each update"})
+    lr: Any = II("optimization.lr")
+    fp16: bool = II("common.fp16")
+
+
+@register_optimizer("speechllm_adam", dataclass=FlatAdamConfig)
+class FlatAdam(FairseqOptimizer):
+    """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), as fairseq's `adam`.
+
+    The model's weights become views of one tensor, and their gradients of another. Checkpoints hold for each weight what fairseq's hold,
+    and the float32 weight where the model's is shorter; they carry the name of fairseq's optimizer, so that either resumes the other's
+    training.
+
+    Args:
+        cfg: FlatAdamConfig.
+        params: float32 or bfloat16 weights, all alike and on one device; they keep their identity.
+
+    Raises:
+        ValueError: --fp16; weights of other types, or on several devices.
+    """
+
+    def __init__(self, cfg, params: Iterable[torch.nn.Parameter]):
+        super().__init__(cfg)
+        if cfg.fp16:
+            raise ValueError("--optimizer speechllm_adam does not scale losses, as --fp16 needs it: give --bf16, or --optimizer adam")
+        self.weights = list(params)
+        kinds = {(weight.dtype, weight.device) for weight in self.weights}
+        if len(kinds) != 1 or self.weights[0].dtype not in DTYPES:
+            found = ", ".join(sorted(f"{str(dtype).removeprefix('torch.')} on {device}" for dtype, device in kinds))
+            raise ValueError(f"--optimizer speechllm_adam needs float32 or bfloat16 weights on one device, but these are {found}")
+        ends = list(itertools.accumulate(-(-weight.numel() // ALIGNMENT) * ALIGNMENT for weight in self.weights))
+        self.starts, self.size = [0, *ends[:-1]], ends[-1]
+        self.models = self.joined(self.weights, self.weights[0].dtype)
+        self.gradient = torch.zeros_like(self.models)
+        self.flat = torch.nn.Parameter(self.models.float())  # shares memory with the model's weights where they are float32
+        for weight, data, grad in zip(self.weights, self.parts(self.models), self.parts(self.gradient)):
+            weight.data, weight.grad = data, grad
+        self._optimizer = torch.optim.AdamW([self.flat], fused=True, **self.optimizer_config)
+        self.factor: float | torch.Tensor = 1.0
+        self.num_steps = 0
+        self.__class__ = type(FAIRSEQ_NAMES[self.is_short], (FlatAdam,), {})
+
+    @property
+    def optimizer_config(self) -> dict:
+        lr, betas = self.cfg.lr, self.cfg.adam_betas
+        return {
+            "lr": lr[0] if isinstance(lr, Collection) else lr,
+            "betas": tuple(float(beta) for beta in betas.strip("()[] ").split(",")) if isinstance(betas, str) else tuple(betas),
+            "eps": self.cfg.adam_eps,
+            "weight_decay": self.cfg.weight_decay,
+        }
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the model's weights are of 16 bits."""
+        return self.models.dtype != self.flat.dtype
+
+    def parts(self, flat: torch.Tensor) -> list[torch.Tensor]:
+        """What of a flat tensor belongs to each weight, in its shape."""
+        return [flat[start : start + weight.numel()].view_as(weight) for start, weight in zip(self.starts, self.weights)]
+
+    def joined(self, parts: Iterable[torch.Tensor], dtype: torch.dtype) -> torch.Tensor:
+        """A flat tensor of one part for each weight, zero between them."""
+        flat = torch.zeros(self.size, dtype=dtype, device=self.weights[0].device)
+        for own, part in zip(self.parts(flat), parts):
+            own.copy_(part.detach().view_as(own))
+        return flat
+
+    def multiply_grads(self, c) -> None:
+        """Scale the gradients by c, when the next step reads them."""
+        self.factor = self.factor * c
+
+    def clip_grad_norm(self, max_norm: float, aggregate_norm_fn=None) -> torch.Tensor:
+        """The norm of the scaled gradients, on the CPU: the one wait of an update. The next step clips them to max_norm, 0 for not."""
+        norm = torch.linalg.vector_norm(self.gradient, dtype=torch.float32) * self.factor
+        if aggregate_norm_fn is not None:
+            norm = aggregate_norm_fn(norm)
+        if max_norm > 0:
+            self.factor = self.factor * (max_norm / (norm + 1e-6)).clamp(max=1.0)  # 1e-6: fairseq's
+        return norm.cpu()
+
+    def step(self, closure=None, scale: float = 1.0, groups=None) -> None:
+        """One update; the gradients stay as they are."""
+        factor = torch.as_tensor(self.factor, dtype=torch.float32, device=self.flat.device) / scale
+        self._optimizer.grad_scale = factor.reciprocal()  # the fused kernel divides by it
+        self._optimizer.found_inf = torch.zeros_like(factor)
+        self.num_steps += 1
+        group = self.param_groups[0]
+        # fairseq adds epsilon before the correction for the first steps' bias, torch after it.
+        group["eps"] = self.cfg.adam_eps / math.sqrt(1 - group["betas"][1] ** self.num_steps)
+        self.flat.grad = self.gradient.float()
+        self._optimizer.step(closure)
+        self.flat.grad = None
+        if self.is_short:
+            self.models.copy_(self.flat.detach())
+
+    def zero_grad(self) -> None:
+        self.gradient.zero_()
+        self.factor = 1.0
+
+    def state_dict(self) -> dict:
+        """As fairseq's: an entry with `step` and both averages for each weight, and the float32 weight where the model's is shorter."""
+        own = self._optimizer.state_dict()
+        group = own["param_groups"][0] | {"params": list(range(len(self.weights))), "eps": self.cfg.adam_eps}
+        if not own["state"]:
+            return {"state": {}, "param_groups": [group]}
+        flat = {name: own["state"][0][name] for name in MOMENTS} | ({WEIGHT: self.flat.detach()} if self.is_short else {})
+        of_weights = zip(*map(self.parts, flat.values()))
+        state = {number: {"step": self.num_steps} | dict(zip(flat, parts)) for number, parts in enumerate(of_weights)}
+        return {"state": state, "param_groups": [group]}
+
+    def load_state_dict(self, state_dict: dict, optimizer_overrides: dict | None = None) -> None:
+        """Go on from what this class or fairseq's Adam stored.
+
+        Raises:
+            ValueError: the state is that of other weights.
+        """
+        state, group = state_dict["state"], state_dict["param_groups"][0]
+        own = {}
+        if state:
+            entries = [state[number] for number in sorted(state)]
+            numbers = [[part.numel() for part in parts] for parts in (self.weights, [entry[MOMENTS[0]] for entry in entries])]
+            if numbers[0] != numbers[1]:
+                raise ValueError(
+                    f"the checkpoint's optimizer has averages of {sum(numbers[1]):,} weights in {len(numbers[1])} tensors, but the model has "
+                    f"{sum(numbers[0]):,} in {len(numbers[0])}: give --reset-optimizer to start with new ones"
+                )
+            averages = {name: self.joined([entry[name] for entry in entries], torch.float32) for name in MOMENTS}
+            self.num_steps = int(entries[0]["step"])
+            own = {0: {"step": torch.tensor(float(self.num_steps))} | averages}
+            if self.is_short and all(WEIGHT in entry for entry in entries):
+                stored = self.joined([entry[WEIGHT] for entry in entries], torch.float32)
+                if torch.equal(stored.to(self.models.dtype), self.models):  # else fairseq has trained on since, and kept them as they were
+                    self.flat.data.copy_(stored)
+        kept = self._optimizer.state_dict()["param_groups"][0]
+        group = {name: group.get(name, value) for name, value in kept.items()} | {"params": [0], "fused": True}
+        self._optimizer.load_state_dict({"state": own, "param_groups": [group]})
+        if optimizer_overrides:
+            for own_group in self.param_groups:
+                own_group.update(optimizer_overrides)
