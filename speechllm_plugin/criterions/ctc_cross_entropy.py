@@ -14,6 +14,7 @@ from omegaconf import II
 from torch import Tensor
 from torch.nn.functional import ctc_loss, log_softmax
 
+from speechllm_plugin.criterions.deferred_mean import log_mean
 from speechllm_plugin.models.ctc import CTCOutput, greedy_labels
 from speechllm_plugin.models.speech_to_text import ModelOutput
 
@@ -91,18 +92,19 @@ class CTCCrossEntropy(FairseqCriterion):
     @classmethod
     def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
         """Losses in bits per target token; accuracy and ctc_wer in percent; compression_rate in states before for one after compression."""
-        total = {key: sum(log[key] for log in logging_outputs) for key in logging_outputs[0]}
-        metrics.log_scalar("loss", total["loss"] / total["sample_size"] / math.log(2), total["sample_size"], round=3)
-        metrics.log_scalar("nll_loss", total["nll_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
+        total = {key: sum(output[key] for output in logging_outputs) for key in logging_outputs[0]}
+        log = metrics.log_scalar if "correct_tokens" in total else log_mean  # a training waits for no value
+        log("loss", total["loss"] / total["sample_size"] / math.log(2), total["sample_size"], round=3)
+        log("nll_loss", total["nll_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
         if "ctc_loss" in total:
-            metrics.log_scalar("ctc_loss", total["ctc_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
+            log("ctc_loss", total["ctc_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
         if "correct_tokens" in total:
-            metrics.log_scalar("accuracy", 100 * total["correct_tokens"] / total["ntokens"], total["ntokens"], round=2)
+            log("accuracy", 100 * total["correct_tokens"] / total["ntokens"], total["ntokens"], round=2)
         if total.get("ctc_words"):
-            metrics.log_scalar("ctc_wer", 100 * total["ctc_errors"] / total["ctc_words"], total["ctc_words"], round=2)
+            log("ctc_wer", 100 * total["ctc_errors"] / total["ctc_words"], total["ctc_words"], round=2)
         if "compressed_states" in total:
             rate = total["ctc_states"] / total["compressed_states"]
-            metrics.log_scalar("compression_rate", rate, total["compressed_states"], round=2)
+            log("compression_rate", rate, total["compressed_states"], round=2)
         metrics.log_speed("frames_per_second", total["nframes"], round=0)
 
     @staticmethod

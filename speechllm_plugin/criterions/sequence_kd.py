@@ -16,10 +16,10 @@ from typing import Any, Optional
 
 import torch
 from fairseq.criterions import register_criterion
-from fairseq.logging import metrics
 from torch import Tensor
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy, CTCCrossEntropyConfig, label_smoothed_cross_entropy
+from speechllm_plugin.criterions.deferred_mean import log_mean
 from speechllm_plugin.models.speech_to_text import ModelOutput
 
 
@@ -112,10 +112,10 @@ class SequenceKD(CTCCrossEntropy):
         super().reduce_metrics(logging_outputs)
         total = {key: sum(log[key] for log in logging_outputs) for key in logging_outputs[0]}
         if "kd_nll_loss" in total:
-            metrics.log_scalar("kd_nll_loss", total["kd_nll_loss"] / total["kd_ntokens"] / math.log(2), total["kd_ntokens"], round=3)
-            metrics.log_scalar("kd_weight", total["kd_weight"] / total["nsentences"], total["nsentences"], round=3)
+            log_mean("kd_nll_loss", total["kd_nll_loss"] / total["kd_ntokens"] / math.log(2), total["kd_ntokens"], round=3)
+            log_mean("kd_weight", total["kd_weight"] / total["nsentences"], total["nsentences"], round=3)
         if "word_kd_loss" in total:
-            metrics.log_scalar("word_kd_loss", total["word_kd_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
+            log_mean("word_kd_loss", total["word_kd_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
 
 
 def top_k_divergence(logits: Tensor, ids: Tensor, probabilities: Tensor, real: Tensor, temperature: float) -> Tensor:
