@@ -4,13 +4,31 @@ Source: Vaswani et al. 2017.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
+from speechllm_plugin.models import kernels
 from speechllm_plugin.models.cost import attention_products, matmul
+
+
+class Sight(NamedTuple):
+    """What a mask says, in numbers that a kernel can work with: the speech of which each sentence has its own number of states, then text.
+
+    num_speech:  speech states, padding included; 0 where queries and keys are text alone.
+    lengths:     (B,) real ones of them.
+    first_query: place of the first query in the whole: 0, or num_speech where only text asks.
+    second_text: place where a second text begins, which does not see the first; None for one text.
+    causal:      whether speech sees no later speech. Text never sees later text.
+    """
+
+    num_speech: int
+    lengths: Tensor | None
+    first_query: int = 0
+    second_text: int | None = None
+    causal: bool = False
 
 
 class SelfAttention(nn.Module):
@@ -75,6 +93,8 @@ class SelfAttention(nn.Module):
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, context: Any) -> Tensor:
         """The (B, H, S, D) mean values that the (B, H, S, D) queries read."""
+        if context.sight is not None and kernels.serve_attention(query):
+            return kernels.fused_attention(query, key, value, **context.sight._asdict(), dropout=self.dropout_now)
         return attention(query, key, value, context.mask, self.dropout_now)
 
     def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,11 +141,14 @@ class CrossAttention(nn.Module):
         """Operations for text that reads the speech, whose keys and values are there."""
         return matmul(num_queries, self.dim, 2 * self.dim) + attention_products(num_queries, num_states, self.dim)
 
-    def forward(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, key: Tensor, value: Tensor, mask: Tensor, sight: Sight | None = None) -> Tensor:
         """The (B, U, C) that text x (B, U, C) reads in speech keys and values (B, H, N, D)."""
         query = self.q_proj(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
         dropout = self.dropout if self.training else 0.0
-        attended = attention(query, key, value, mask, dropout)
+        if sight is not None and kernels.serve_attention(query):
+            attended = kernels.fused_attention(query, key, value, **sight._asdict(), dropout=dropout)
+        else:
+            attended = attention(query, key, value, mask, dropout)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
 
     def weights(self, x: Tensor, states: Tensor, mask: Tensor) -> Tensor:

@@ -5,6 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.autograd import Function
+from torch.nn.functional import silu
+
+from speechllm_plugin.models import kernels
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
@@ -24,6 +27,17 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         mean, variance = self.batch_statistics(x, padding) if self.training else (self.running_mean, self.running_var)
         return ((x - mean) * (self.weight * torch.rsqrt(variance + self.eps)) + self.bias).to(x.dtype)
 
+    def silu(self, x: Tensor, padding: Tensor) -> Tensor:
+        """SiLU of what forward returns; in training on a GPU in one kernel."""
+        if not (self.training and kernels.for_training(x) and type(self) is MaskedBatchNorm):
+            return silu(self(x, padding))
+        keep = ~padding if self.counts else torch.zeros_like(padding)
+        out, mean, variance, number, has_states = kernels.batch_norm_silu(
+            x, keep, self.weight, self.bias, self.running_mean, self.running_var, self.eps, total_over_processes
+        )
+        self.move_running_statistics(mean, variance, number, has_states)
+        return out
+
     def batch_statistics(self, x: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
         """The (C,) mean and variance of the batch, towards which the running ones move.
 
@@ -36,18 +50,21 @@ class MaskedBatchNorm(nn.BatchNorm1d):
         mean = torch.where(has_states, sums[:-1] / number, self.running_mean)
         variance = self.total(((states - mean) * keep).square().sum((0, 1))) / number
         variance = torch.where(has_states, variance, self.running_var)
-        with torch.no_grad():
-            unbiased = variance * (number / (number - 1).clamp(min=1))
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
-            self.num_batches_tracked += has_states
+        self.move_running_statistics(mean, variance, number, has_states)
         return mean, variance
+
+    @torch.no_grad()
+    def move_running_statistics(self, mean: Tensor, variance: Tensor, number: Tensor, has_states: Tensor) -> None:
+        """Towards those of a batch of so many states."""
+        unbiased = variance * (number / (number - 1).clamp(min=1))
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+        self.num_batches_tracked += has_states
 
     @staticmethod
     def total(tensor: Tensor) -> Tensor:
         """The sum over all processes."""
-        several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-        return SumOverProcesses.apply(tensor) if several else tensor
+        return SumOverProcesses.apply(tensor) if several_processes() else tensor
 
 
 class LegacyBatchNorm(MaskedBatchNorm):
@@ -59,6 +76,17 @@ class LegacyBatchNorm(MaskedBatchNorm):
     @staticmethod
     def total(tensor: Tensor) -> Tensor:
         return tensor
+
+
+def several_processes() -> bool:
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def total_over_processes(tensor: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, without gradients."""
+    if several_processes():
+        distributed.all_reduce(tensor)
+    return tensor
 
 
 class SumOverProcesses(Function):

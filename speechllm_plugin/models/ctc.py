@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad
 
 
 class CTCOutput(NamedTuple):
@@ -19,9 +20,23 @@ class CTCOutput(NamedTuple):
     compressed_lengths: Tensor | None = None
 
 
+class CTCHead(nn.Linear):
+    """States (B, S, C) -> logits of the transcript's labels and the blank, (B, S, V + 1).
+
+    A vocabulary and a blank are hardly ever a multiple of 8, for which alone GPUs have fast products of 16 bits: the labels that are
+    missing to one are computed and thrown away.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        missing = -self.out_features % 8
+        if x.device.type != "cuda" or x.dtype == torch.float32 or not missing:
+            return super().forward(x)
+        return linear(x, pad(self.weight, (0, 0, 0, missing)), pad(self.bias, (0, missing)))[..., : self.out_features]
+
+
 def starts_of_runs(labels: Tensor) -> Tensor:
     """The (B, S) mask that is True at the first of equal labels in a row."""
-    return torch.nn.functional.pad(labels[:, 1:] != labels[:, :-1], (1, 0), value=True)
+    return pad(labels[:, 1:] != labels[:, :-1], (1, 0), value=True)
 
 
 def greedy_labels(logits: Tensor, lengths: Tensor, blank: int) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from speechllm_plugin.models import kernels
 from speechllm_plugin.models.attention import SelfAttention, attention
 from speechllm_plugin.models.cost import matmul
 
@@ -26,6 +27,7 @@ class XLSelfAttention(SelfAttention):
 
     label = "relative (xl)"
     help = "Transformer-XL, both directions"
+    has_kernel = True
 
     def __init__(self, dim: int, num_heads: int, dropout: float):
         super().__init__(dim, num_heads, dropout)
@@ -53,7 +55,16 @@ class XLSelfAttention(SelfAttention):
         return super().flops(num_queries, num_keys, num_new_keys) + matmul(lags, self.dim, self.dim) + matmul(num_queries, self.dim, lags)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, context: Any) -> Tensor:
-        position = self.heads(self.position_proj(context.positions.to(query.dtype))[None])[0] * self.scale  # (H, P, D)
+        position = self.heads(self.position_proj(context.positions.to(query.dtype))[None])[0]  # (H, P, D)
+        if self.has_kernel and kernels.serve_attention(query):
+            of_lags: dict[str, Any] = {
+                "position": position,
+                "content_bias": self.content_bias,
+                "position_bias": self.position_bias,
+                "scale": self.scale,
+            }
+            return kernels.fused_attention(query, key, value, **context.sight._asdict(), **of_lags, dropout=self.dropout_now)
+        position = position * self.scale
         if torch.is_grad_enabled():
             return self.attend_at(position, query, key, value, context.mask, context.lengths)
         # The scores of all lags are by far the largest tensor of an encoder: without gradients they live for a few sentences at a time.
@@ -99,6 +110,7 @@ class LegacySelfAttention(XLSelfAttention):
 
     label = "relative, as in the study's code (legacy)"
     help = "the form of Lam et al. 2025's code, for its checkpoints"
+    has_kernel = False
 
     def __init__(self, dim: int, num_heads: int, dropout: float):
         super().__init__(dim, num_heads, dropout)

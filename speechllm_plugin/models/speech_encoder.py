@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from speechllm_plugin.models.config import SpeechToTextConfig, for_parts, num_encoder_layers
 from speechllm_plugin.models.cost import Lengths, matmul
-from speechllm_plugin.models.ctc import CTCOutput
+from speechllm_plugin.models.ctc import CTCHead, CTCOutput
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.encoders.parts import EncoderLayer, SpeechContext
 from speechllm_plugin.models.merging import Segments, compress
@@ -54,7 +54,7 @@ class SpeechEncoder(FairseqEncoder):
         self.layers = cast(Sequence[EncoderLayer], layers)
         self.norm = nn.LayerNorm(self.dim) if kind.final_norm else nn.Identity()
         self.num_labels = num_transcript_types + 1  # with the blank
-        self.ctc_head = nn.Linear(self.dim, self.num_labels) if cfg.ctc_layer else None
+        self.ctc_head = CTCHead(self.dim, self.num_labels) if cfg.ctc_layer else None
 
     def forward(self, src_tokens: Tensor, src_lengths: Tensor, with_ctc: bool = True) -> SpeechStates:
         """The speech states of filterbanks (B, T, feature_dim) with src_lengths (B,) frames; T may exceed the longest.

@@ -8,6 +8,8 @@ from fairseq.data import Dictionary
 from torch import Tensor, nn
 
 from speechllm_plugin.generation.decoder_state import DecoderState
+from speechllm_plugin.models import kernels
+from speechllm_plugin.models.attention import Sight
 from speechllm_plugin.models.config import DFPConfig
 from speechllm_plugin.models.decoder_base import TextDecoder
 from speechllm_plugin.models.speech_encoder import SpeechStates
@@ -16,10 +18,12 @@ from speechllm_plugin.models.speech_encoder import SpeechStates
 class TextContext(NamedTuple):
     """The positions that every layer may look at.
 
-    mask: True where a row may look at a column, broadcast to (B, H, rows, columns).
+    mask:  True where a row may look at a column, broadcast to (B, H, rows, columns); None where all layers take the numbers instead.
+    sight: the same in numbers; None where no kernel reads them.
     """
 
-    mask: Tensor
+    mask: Tensor | None
+    sight: Sight | None = None
 
 
 class CrossAttentionDecoder(TextDecoder):
@@ -30,9 +34,11 @@ class CrossAttentionDecoder(TextDecoder):
     speech_mask = None
 
     def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
-        context, mask = TextContext(causal(lengths or [x.size(1)], x.device)), (~speech.padding)[:, None, None]
+        num_states, real = speech.padding.size(1), ~speech.padding
+        context = TextContext(causal(lengths or [x.size(1)], x.device), Sight(0, None, second_text=second_text(0, lengths)))
+        of_speech = real[:, None, None], Sight(num_states, real.sum(1), first_query=num_states)
         for layer in self.layers:
-            x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), mask))
+            x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), *of_speech))
         return x
 
     def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
@@ -87,11 +93,14 @@ class PrefixDecoder(TextDecoder):
 
     def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         num_states = speech.states.size(1)
-        mask = self.prefix_mask(speech.padding, lengths or [x.size(1)])
+        sight = Sight(num_states, (~speech.padding).sum(1), second_text=second_text(num_states, lengths), causal=self.causal_prefix)
+        served = kernels.serve_attention(x.unflatten(-1, (self.num_heads, -1)))
+        mask = None if served else self.prefix_mask(speech.padding, lengths or [x.size(1)])
         x = torch.cat([speech.states, x], dim=1)  # (B, N + U, C)
         for layer in self.layers[:-1]:
-            x = layer(x, TextContext(mask))
-        return self.layers[-1](x, TextContext(mask[:, :, num_states:]), skip=num_states)  # nobody reads its speech
+            x = layer(x, TextContext(mask, sight))
+        of_text = TextContext(None if mask is None else mask[:, :, num_states:], sight._replace(first_query=num_states))
+        return self.layers[-1](x, of_text, skip=num_states)  # nobody reads its speech
 
     def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
         num_states, mask, last = speech.states.size(1), self.prefix_mask(speech.padding, [x.size(1)]), self.layers[layer]
@@ -122,6 +131,11 @@ class PrefixDecoder(TextDecoder):
         num_keys = num_states + position * num_hypotheses
         layers = sum(layer.text_flops(num_hypotheses, num_keys, num_hypotheses) for layer in self.layers)
         return layers + self.output_flops(num_hypotheses)
+
+
+def second_text(num_states: int, lengths: Sequence[int]) -> int | None:
+    """The place of a second text behind so many states of speech and the first one; None if there is none."""
+    return num_states + lengths[0] if len(lengths) > 1 else None
 
 
 def causal(lengths: Sequence[int], device: torch.device) -> Tensor:

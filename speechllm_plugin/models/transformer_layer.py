@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from speechllm_plugin.models import kernels
 from speechllm_plugin.models.attention import CrossAttention, SelfAttention
 from speechllm_plugin.models.cost import matmul
+from speechllm_plugin.models.residual import add, add_normed, normed, probability_now
 
 
 class FeedForward(nn.Module):
@@ -23,8 +25,14 @@ class FeedForward(nn.Module):
         self.dropout, self.activation_dropout = nn.Dropout(dropout), nn.Dropout(activation_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = self.activation(self.fc1(self.norm(x)), inplace=not torch.is_grad_enabled())  # the largest tensor of a layer
-        return self.dropout(self.fc2(self.activation_dropout(hidden)))
+        return self.dropout(self.transform(self.norm(x)))
+
+    def transform(self, normed: Tensor) -> Tensor:
+        """What comes between the LayerNorm and the last dropout."""
+        hidden = self.fc1(normed)  # the largest tensor of a layer
+        if kernels.for_training(hidden):
+            return self.fc2(kernels.activate(hidden, self.activation.__name__, probability_now(self.activation_dropout)))
+        return self.fc2(self.activation_dropout(self.activation(hidden, inplace=not torch.is_grad_enabled())))
 
     def flops(self, num_states: int) -> int:
         return 2 * matmul(num_states, self.fc1.in_features, self.fc1.out_features)
@@ -56,18 +64,18 @@ class TransformerLayer(nn.Module):
         self.feed_forward = FeedForward(dim, ffn_dim, relu, cfg.dropout, cfg.activation_dropout)
         self.dropout = nn.Dropout(cfg.dropout)
 
-    def forward(self, x: Tensor, context: Any, skip: int = 0, speech: tuple[Tensor, Tensor, Tensor] | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Any, skip: int = 0, speech: tuple[Any, ...] | None = None) -> Tensor:
         """(B, S, C) -> (B, S - skip, C): positions before `skip` are read but not computed.
 
-        `speech`, in a cross-attention decoder: its (B, H, N, D) keys and values and the mask over N.
+        `speech`, in a cross-attention decoder: its (B, H, N, D) keys and values, the mask over N, and this in numbers.
         """
-        attended = self.self_attn(self.self_attn_norm(x), context, skip)[0]
-        return self.rest(x[:, skip:] + self.dropout(attended), speech)
+        attended = self.self_attn(normed(x, self.self_attn_norm), context, skip)[0]
+        return self.rest(x[:, skip:], attended, speech)
 
     def prefill(self, x: Tensor, context: Any) -> tuple[Tensor, Tensor, Tensor]:
         """The outputs of forward, and the (B, H, S, D) keys and values that later positions will read."""
         attended, key, value = self.self_attn(self.self_attn_norm(x), context)
-        return self.rest(x + attended), key, value
+        return self.rest(x, attended), key, value
 
     def step(self, x: Tensor, state: Any, layer: int) -> Tensor:
         """One new token per hypothesis, (B, K, C) -> (B, K, C)."""
@@ -76,11 +84,13 @@ class TransformerLayer(nn.Module):
             x = x + self.cross_attn.step(self.cross_attn_norm(x), state, layer)
         return x + self.feed_forward(x)
 
-    def rest(self, x: Tensor, speech: tuple[Tensor, Tensor, Tensor] | None = None) -> Tensor:
-        """The part of the layer after self-attention, (B, S, C) -> (B, S, C)."""
+    def rest(self, x: Tensor, attended: Tensor, speech: tuple[Any, ...] | None = None) -> Tensor:
+        """The part of the layer after self-attention, whose outputs are `attended`: (B, S, C) -> (B, S, C)."""
         if speech is not None:
-            x = x + self.dropout(self.cross_attn(self.cross_attn_norm(x), *speech))
-        return x + self.feed_forward(x)
+            x, states = add_normed(x, attended, self.dropout, self.cross_attn_norm)
+            attended = self.cross_attn(states, *speech)
+        x, states = add_normed(x, attended, self.dropout, self.feed_forward.norm)
+        return add(x, self.feed_forward.transform(states), self.feed_forward.dropout)
 
     def text_flops(self, num_queries: int, num_keys: int, num_new_keys: int) -> int:
         """Operations of self-attention and of the feed-forward network; only the new keys and values are computed."""

@@ -7,7 +7,7 @@ import numpy
 import pytest
 import torch
 
-from speechllm_plugin.models.kernels.fused_attention import forward, fused_attention, random_words
+from speechllm_plugin.models.kernels.fused_attention import fused_attention
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 if importlib.util.find_spec("triton") is None:
@@ -224,16 +224,6 @@ def test_query_gradient_under_dropout_is_that_of_the_dropped_formula():
 def test_joining_the_heads_copies_nothing():
     query, key, value = torch.randn(2, 9, 3 * 32, device=DEVICE).unflatten(-1, (6, DIM)).transpose(1, 2).chunk(3, dim=1)
     assert fused_attention(query, key, value, num_speech=9).transpose(1, 2).is_contiguous()
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("xl", [False, True])
-def test_the_operator_keeps_what_torch_compile_asks_of_it(xl):
-    query, key, value = (torch.randn(2, 5, 2, DIM, device=DEVICE, requires_grad=True) for _ in range(3))
-    extra = [torch.randn(shape, device=DEVICE, requires_grad=True) for shape in [(2, 16, DIM), (2, DIM), (2, DIM)]] if xl else [None] * 3
-    lengths, words = torch.tensor([5, 2], device=DEVICE), random_words(query.transpose(1, 2))
-    arguments = query, key, value, lengths, *extra, words, words, 5, 0, 5, False, 0.2, 0.25
-    torch.library.opcheck(forward, arguments, test_utils=("test_schema", "test_autograd_registration", "test_faketensor"))
 
 
 def test_unknown_sizes_are_refused():

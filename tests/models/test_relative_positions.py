@@ -22,7 +22,7 @@ def make_attention(positions):
 
 def make_context(attention, num_states=NUM_STATES, lengths=LENGTHS):
     mask = (torch.arange(num_states) < lengths[:, None])[:, None, None]
-    return SimpleNamespace(mask=mask, lengths=lengths, positions=attention.positions(num_states, DIM, NUM_HEADS, torch.device("cpu")))
+    return SimpleNamespace(sight=None, mask=mask, lengths=lengths, positions=attention.positions(num_states, DIM, NUM_HEADS, torch.device("cpu")))
 
 
 def sinusoids(lag, dim):

@@ -7,11 +7,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, glu, silu
 
+from speechllm_plugin.models import kernels
 from speechllm_plugin.models.attention import projection
 from speechllm_plugin.models.batch_norm import LegacyBatchNorm, MaskedBatchNorm
 from speechllm_plugin.models.cost import matmul
 from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer, SpeechContext
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
+from speechllm_plugin.models.residual import add_normed, normed
 from speechllm_plugin.models.transformer_layer import FeedForward
 
 
@@ -51,11 +53,11 @@ class ConformerLayer(EncoderLayer):
         self.dropout = nn.Dropout(cfg.dropout)
 
     def forward(self, x: Tensor, context: SpeechContext) -> Tensor:
-        x = x + 0.5 * self.first_feed_forward(x)
-        x = x + self.dropout(self.self_attn(self.self_attn_norm(x), context)[0])
-        x = x + self.dropout(self.convolution(x, context.padding))
-        x = x + 0.5 * self.second_feed_forward(x)
-        return self.final_norm(x)
+        first, second = self.first_feed_forward, self.second_feed_forward
+        x, states = add_normed(x, first.transform(normed(x, first.norm)), first.dropout, self.self_attn_norm, factor=0.5)
+        x, states = add_normed(x, self.self_attn(states, context)[0], self.dropout, self.convolution.norm)
+        x, states = add_normed(x, self.convolution.transform(states, context.padding), self.dropout, second.norm)
+        return add_normed(x, second.transform(states), second.dropout, self.final_norm, factor=0.5)[1].to(x.dtype)
 
     def flops(self, num_states: int) -> int:
         feed_forward = self.first_feed_forward.flops(num_states) + self.second_feed_forward.flops(num_states)
@@ -75,16 +77,24 @@ class ConvolutionModule(nn.Module):
         self.pointwise_out = projection(dim)
 
     def forward(self, x: Tensor, padding: Tensor) -> Tensor:
-        x = glu(self.pointwise_in(self.norm(x)), dim=-1).masked_fill(padding[..., None], 0)
-        x = self.over_time(x.transpose(1, 2)).transpose(1, 2).contiguous()
-        return self.pointwise_out(silu(self.batch_norm(x, padding)))
+        return self.transform(self.norm(x), padding)
+
+    def transform(self, normed: Tensor, padding: Tensor) -> Tensor:
+        """What comes after the LayerNorm."""
+        x = self.pointwise_in(normed)
+        x = kernels.gated_linear_unit(x, padding) if kernels.for_training(x) else glu(x, dim=-1).masked_fill(padding[..., None], 0)
+        return self.pointwise_out(self.batch_norm.silu(self.over_time(x), padding))
 
     def over_time(self, x: Tensor) -> Tensor:
-        """The depthwise convolution of (B, C, S). On a CPU in two dimensions, for whose layout torch has a kernel that is ten times as fast."""
-        if x.device.type != "cpu":
-            return self.depthwise(x)
-        weight, width = self.depthwise.weight, self.kernel_size // 2
-        return conv2d(x[:, :, None], weight[:, :, None], padding=(0, width), groups=len(weight))[:, :, 0]
+        """The depthwise convolution of (B, S, C). On a CPU in two dimensions, for whose layout torch has a kernel that is ten times as fast."""
+        if kernels.for_training(x):
+            return kernels.depthwise_conv(x, self.depthwise.weight[:, 0].t())
+        x, weight = x.transpose(1, 2), self.depthwise.weight
+        if x.device.type == "cpu":
+            x = conv2d(x[:, :, None], weight[:, :, None], padding=(0, self.kernel_size // 2), groups=len(weight))[:, :, 0]
+        else:
+            x = self.depthwise(x)
+        return x.transpose(1, 2).contiguous()
 
     def flops(self, num_states: int) -> int:
         pointwise = matmul(num_states, self.dim, 2 * self.dim) + matmul(num_states, self.dim, self.dim)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from speechllm_plugin.models.attention import Sight
 from speechllm_plugin.models.positions import FlagPositions, SpeechPositions
 from speechllm_plugin.models.subsampling import ConvolutionalSubsampling, Subsampling
 
@@ -28,6 +29,11 @@ class SpeechContext(NamedTuple):
     mask: Tensor
     lengths: Tensor
     positions: Any
+
+    @property
+    def sight(self) -> Sight:
+        """The mask in numbers."""
+        return Sight(self.padding.size(1), self.lengths)
 
 
 class EncoderLayer(nn.Module, ABC):

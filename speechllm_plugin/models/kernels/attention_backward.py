@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 
 from speechllm_plugin.models.kernels.attention_tiles import (
+    COUNTS,
     by_key,
     by_lag,
     first_lag,
@@ -20,8 +21,6 @@ from speechllm_plugin.models.kernels.attention_tiles import (
     tile_rows,
     visible,
 )
-
-COUNTS = ["num_queries", "num_keys", "num_speech", "first_query", "second_text", "num_lags", "lag_zero", "threshold"]
 
 
 @triton.jit
@@ -43,7 +42,7 @@ def weights_and_gradient(
 
 @triton.jit(do_not_specialize=COUNTS)
 def query_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_words, key_words, out, lse, out_gradient, product,
+    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, out, lse, out_gradient, product,
     query_gradient, query_sums,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
@@ -82,7 +81,7 @@ def query_gradient_kernel(
         turned_before = tl.zeros([BLOCK_Q, BLOCK_Q], query.dtype.element_ty)
     query_bits = i
     if DROPOUT:
-        query_bits = random_words(query_words, sequence, i - first_query, num_queries)
+        query_bits = random_words(query_seed, sequence, i - first_query, num_queries)
 
     speech_end = length
     if CAUSAL:
@@ -111,7 +110,7 @@ def query_gradient_kernel(
         seen = visible(i, j, limit, key_limit, query_text, key_text, second_text, CAUSAL, TEXT, SECOND)
         key_bits = j
         if DROPOUT:
-            key_bits = random_words(key_words, sequence, j, num_keys)
+            key_bits = random_words(key_seed, sequence, j, num_keys)
         values = load_rows(value, j, value_s, key_limit, D)
         weight_gradient = tl.dot(d_out, tl.trans(values), input_precision=PRECISION)
         _, gradient = weights_and_gradient(
@@ -138,7 +137,7 @@ def query_gradient_kernel(
 
 @triton.jit(do_not_specialize=COUNTS)
 def key_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_words, key_words, lse, out_gradient, product,
+    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, lse, out_gradient, product,
     key_gradient, value_gradient, content_sums,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
@@ -165,7 +164,7 @@ def key_gradient_kernel(
         position += head * position_h
     key_bits = j
     if DROPOUT:
-        key_bits = random_words(key_words, sequence, j, num_keys)
+        key_bits = random_words(key_seed, sequence, j, num_keys)
 
     query_total = first_query + num_queries
     speech_tiles = tl.where(key_text | (first_query > 0), 0, tl.cdiv(length, BLOCK_Q))
@@ -195,7 +194,7 @@ def key_gradient_kernel(
         seen = visible(i, j, query_limit, limit, query_text, key_text, second_text, CAUSAL, TEXT, SECOND)
         query_bits = i
         if DROPOUT:
-            query_bits = random_words(query_words, sequence, i - first_query, num_queries)
+            query_bits = random_words(query_seed, sequence, i - first_query, num_queries)
         d_out = load_rows(out_gradient, i - first_query, gradient_s, query_limit - first_query, D)
         normaliser = tl.load(lse + row + i, mask=i < query_limit, other=0.0)
         products = tl.load(product + row + i, mask=i < query_limit, other=0.0)
@@ -219,7 +218,7 @@ def key_gradient_kernel(
 
 @triton.jit(do_not_specialize=COUNTS)
 def position_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_words, key_words, lse, out_gradient, product, lag_sums,
+    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, lse, out_gradient, product, lag_sums,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
     num_sentences, num_heads, num_queries, num_lags, lag_zero, scale, threshold, keep_scale,
     D: tl.constexpr, BLOCK: tl.constexpr, LENGTHS: tl.constexpr, CAUSAL: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
@@ -262,8 +261,8 @@ def position_gradient_kernel(
             seen = visible(i, j, length, length, False, False, 0, CAUSAL, False, False)
             query_bits, key_bits = i, j
             if DROPOUT:
-                query_bits = random_words(query_words, sequence, i, num_queries)
-                key_bits = random_words(key_words, sequence, j, num_queries)
+                query_bits = random_words(query_seed, sequence, i, num_queries)
+                key_bits = random_words(key_seed, sequence, j, num_queries)
             weight_gradient = tl.dot(d_out, tl.trans(values), input_precision=PRECISION)
             _, gradient = weights_and_gradient(
                 scores * (scale * 1.4426950408889634), seen, normaliser, weight_gradient, products, query_bits, key_bits,

@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 
 from speechllm_plugin.models.kernels.attention_tiles import (
+    COUNTS,
     by_key,
     first_lag,
     kept,
@@ -17,9 +18,9 @@ from speechllm_plugin.models.kernels.attention_tiles import (
 )
 
 
-@triton.jit(do_not_specialize=["num_queries", "num_keys", "num_speech", "first_query", "second_text", "num_lags", "lag_zero", "threshold"])
+@triton.jit(do_not_specialize=COUNTS)
 def forward_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_words, key_words, out, lse,
+    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, out, lse,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
     D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
@@ -46,7 +47,7 @@ def forward_kernel(
         lag = first_lag(start, 0, lag_zero, BLOCK_Q) + tl.arange(0, BLOCK_Q)
         earlier = tl.dot(by_position, tl.trans(load_rows(position, lag, position_s, num_lags, D)), input_precision=PRECISION)
     if DROPOUT:
-        query_bits = random_words(query_words, sequence, i - first_query, num_queries)
+        query_bits = random_words(query_seed, sequence, i - first_query, num_queries)
 
     speech_end = length
     if CAUSAL:
@@ -81,7 +82,7 @@ def forward_kernel(
         shrink = tl.exp2(highest - base)
         total = total * shrink + tl.sum(weights, 1)
         if DROPOUT:
-            key_bits = random_words(key_words, sequence, j, num_keys)
+            key_bits = random_words(key_seed, sequence, j, num_keys)
             weights = tl.where(kept(query_bits, key_bits, threshold), weights, 0.0)
         values = load_rows(value, j, value_s, key_limit, D)
         attended = tl.dot(weights.to(values.dtype), values, attended * shrink[:, None], input_precision=PRECISION)

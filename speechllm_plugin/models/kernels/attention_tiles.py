@@ -8,6 +8,11 @@ then the text, from `num_speech`. A tile never mixes the two, so that what it ma
 import triton
 import triton.language as tl
 
+from speechllm_plugin.models.kernels.random_mask import random_word
+
+# Of these no value is worth a compilation of its own.
+COUNTS = ["num_queries", "num_keys", "num_speech", "first_query", "second_text", "num_lags", "lag_zero", "threshold", "query_seed", "key_seed"]
+
 
 @triton.jit
 def tile_rows(tile, first, num_speech, total, length, BLOCK: tl.constexpr):
@@ -83,9 +88,9 @@ def first_lag(query_start, key_start, lag_zero, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def random_words(words, sequence, rows, limit):
+def random_words(seed, sequence, rows, limit):
     """(rows,) of the 32 random bits that each query or key of one head of one sentence has, for dropout."""
-    return tl.load(words + sequence.to(tl.int64) * limit + rows, mask=(rows >= 0) & (rows < limit), other=0).to(tl.uint32, bitcast=True)
+    return random_word(sequence.to(tl.int64) * limit + rows, seed)
 
 
 @triton.jit

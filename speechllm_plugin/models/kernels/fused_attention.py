@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import custom_op
+from torch.autograd import Function
 from torch.nn.functional import pad
 
 from speechllm_plugin.models.kernels.attention_call import POSITION_PROGRAMS, Call, position_strides, strides
+from speechllm_plugin.models.kernels.seeds import draw_seed
 
 # Channels of a head that the kernels take. In float32, whose products are no work for tensor cores, 128 would not fit into registers.
+KEYS = 0x2545F491  # turns the seed of the queries into another one for the keys
 HEAD_DIMS = {torch.bfloat16: (16, 32, 64, 128), torch.float16: (16, 32, 64, 128), torch.float32: (16, 32, 64)}
 
 
@@ -61,21 +63,16 @@ def fused_attention(
     if first_query not in (0, num_speech):
         raise ValueError(f"first_query must be 0 or num_speech ({num_speech}), but is {first_query}")
     lengths = lengths if num_speech else None
-    words = [random_words(tensor) if dropout else None for tensor in (query, key)]
+    seed = draw_seed(dropout)
     rows = [tensor.transpose(1, 2) for tensor in (query, key, value)]
     rows = [tensor if tensor.stride(-1) == 1 else tensor.contiguous() for tensor in rows]
     position = None if position is None else position.to(query.dtype)
     total = first_query + query.size(2)
-    out, _ = forward(
-        *rows, lengths, position, content_bias, position_bias, *words, num_speech, first_query, total if second_text is None else second_text,
-        causal, dropout, query.size(-1) ** -0.5 if scale is None else scale,
+    out = _FusedAttention.apply(
+        *rows, lengths, position, content_bias, position_bias, seed, seed ^ KEYS, num_speech, first_query,
+        total if second_text is None else second_text, causal, dropout, query.size(-1) ** -0.5 if scale is None else scale,
     )  # fmt: skip
     return out.transpose(1, 2)
-
-
-def random_words(rows: Tensor) -> Tensor:
-    """(B, H, Q) 32 random bits for each of the rows (B, H, Q, D)."""
-    return torch.randint(-(2**31), 2**31, rows.shape[:3], dtype=torch.int32, device=rows.device)
 
 
 def supports(query: Tensor) -> bool:
@@ -83,10 +80,9 @@ def supports(query: Tensor) -> bool:
     return query.size(-1) in HEAD_DIMS.get(query.dtype, ())
 
 
-@custom_op("speechllm::attention", mutates_args=())
 def forward(
     query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, position: Tensor | None, content_bias: Tensor | None,
-    position_bias: Tensor | None, query_words: Tensor | None, key_words: Tensor | None, num_speech: int,
+    position_bias: Tensor | None, query_seed: int, key_seed: int, num_speech: int,
     first_query: int, second_text: int, causal: bool, dropout: float, scale: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """(B, Q, H, D) and the (B, H, Q) logarithms of the sums of weights, to base 2."""
@@ -96,15 +92,10 @@ def forward(
     launch = call.launch("forward")
     out, lse = empty_outputs(query)
     forward_kernel[(call.query_programs(launch),)](
-        query, key, value, position, content_bias, position_bias, lengths, query_words, key_words, out, lse,
+        query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, out, lse,
         *strides(query, key, value), *position_strides(position), *call.sizes, **call.switches(launch, lengths),
     )  # fmt: skip
     return out, lse
-
-
-@forward.register_fake
-def _(query: Tensor, *unused):  # type: ignore[no-untyped-def]
-    return empty_outputs(query)
 
 
 def empty_outputs(query: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,11 +104,10 @@ def empty_outputs(query: Tensor) -> tuple[Tensor, Tensor]:
     return out, query.new_empty(num_sentences, num_heads, num_queries, dtype=torch.float32)
 
 
-@custom_op("speechllm::attention_backward", mutates_args=())
 def backward(
     out_gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, position: Tensor | None,
-    content_bias: Tensor | None, position_bias: Tensor | None, query_words: Tensor | None, key_words: Tensor | None, out: Tensor,
-    lse: Tensor, num_speech: int, first_query: int, second_text: int, causal: bool, dropout: float, scale: float,
+    content_bias: Tensor | None, position_bias: Tensor | None, out: Tensor, lse: Tensor, query_seed: int, key_seed: int,
+    num_speech: int, first_query: int, second_text: int, causal: bool, dropout: float, scale: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of query, key, value, position and both biases; the last three are empty without positions."""
     from speechllm_plugin.models.kernels import attention_backward
@@ -125,7 +115,7 @@ def backward(
     assert (position is None) == (content_bias is None) == (position_bias is None)
     call = Call(query, key, position, num_speech, first_query, second_text, causal, dropout, scale)
     gradients = empty_gradients(query, key, position, content_bias, position_bias)
-    inputs = query, key, value, position, content_bias, position_bias, lengths, query_words, key_words
+    inputs = query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed
     layout = *strides(query, key, value), *position_strides(position), *strides(out_gradient)
     product = torch.empty_like(lse)
 
@@ -164,11 +154,6 @@ def backward(
     )
 
 
-@backward.register_fake
-def _(out_gradient, query, key, value, lengths, position, content_bias, position_bias, *unused):  # type: ignore[no-untyped-def]
-    return empty_gradients(query, key, position, content_bias, position_bias)
-
-
 def empty_gradients(
     query: Tensor, key: Tensor, position: Tensor | None, content_bias: Tensor | None, position_bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -177,20 +162,22 @@ def empty_gradients(
     return query, key, value, extra[0], extra[1], extra[2]
 
 
-def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs[:9], *output)
-    ctx.sizes = inputs[9:]
+class _FusedAttention(Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        out, lse = forward(*inputs)
+        ctx.save_for_backward(*inputs[:7], out, lse)
+        ctx.sizes = inputs[7:]
+        return out
 
-
-def backward_of_forward(ctx: Any, out_gradient: Tensor, _: Tensor) -> tuple[Any, ...]:
-    if out_gradient.stride(-1) != 1:
-        out_gradient = out_gradient.contiguous()
-    gradients = backward(out_gradient, *ctx.saved_tensors, *ctx.sizes)
-    has_position = ctx.saved_tensors[4] is not None
-    return *gradients[:3], None, *(gradients[3:] if has_position else (None,) * 3), *(None,) * 8
-
-
-forward.register_autograd(backward_of_forward, setup_context=setup_context)
+    @staticmethod
+    def backward(ctx: Any, out_gradient: Tensor) -> tuple[Any, ...]:
+        if out_gradient.stride(-1) != 1:
+            out_gradient = out_gradient.contiguous()
+        *inputs, out, lse = ctx.saved_tensors
+        gradients = backward(out_gradient, *inputs, out, lse, *ctx.sizes)  # type: ignore[call-arg]  # mypy counts the star as one
+        has_position = ctx.saved_tensors[4] is not None
+        return *gradients[:3], None, *(gradients[3:] if has_position else (None,) * 3), *(None,) * 8
 
 
 def join_lags(sums: Tensor, num_states: int, position: Tensor) -> Tensor:

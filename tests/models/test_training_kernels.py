@@ -1,0 +1,166 @@
+"""The kernels that a training on a GPU runs between matrix products, against the plain formulas in float64; without a GPU by Triton's interpreter."""
+
+import importlib.util
+import os
+
+import numpy
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import conv1d, glu, layer_norm, relu, silu
+
+from speechllm_plugin.models import kernels
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+if importlib.util.find_spec("triton") is None:
+    pytest.skip("triton is not installed: it comes with torch's builds for GPUs", allow_module_level=True)
+if DEVICE == "cpu":
+    if numpy.lib.NumpyVersion(numpy.__version__) >= "2.4.0":
+        pytest.skip("triton's interpreter needs numpy before 2.4", allow_module_level=True)
+    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are imported, which is at their first call
+
+pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array")  # inside the interpreter
+SHAPES = [(3, 7, 24), (2, 70, 40), (1, 1, 64)]
+TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 6e-3}
+
+
+def drawn(*shape, dtype=torch.float32):
+    return torch.randn(*shape).to(DEVICE, dtype).requires_grad_()
+
+
+def in_double(*tensors):
+    return [tensor.detach().double().requires_grad_() for tensor in tensors]
+
+
+def compare(outputs, expected, inputs, oracles, dtype=torch.float32):
+    """Outputs, and the gradients of inputs for the same random gradients of the outputs, are those of the oracles."""
+    gradients = [torch.randn_like(each) for each in expected]
+    torch.autograd.backward(outputs, [gradient.to(out.dtype) for gradient, out in zip(gradients, outputs)])
+    torch.autograd.backward(expected, [gradient.to(out.dtype).double() for gradient, out in zip(gradients, outputs)])
+    pairs = [*zip(outputs, expected), *((own.grad, oracle.grad) for own, oracle in zip(inputs, oracles))]
+    for number, (own, oracle) in enumerate(pairs):
+        distance = (own.double() - oracle).norm() / oracle.norm().clamp(min=1e-9)
+        assert distance < TOLERANCE[dtype], (number, distance)
+
+
+def make_norm(dim, dtype=torch.float32):
+    norm = nn.LayerNorm(dim).to(DEVICE, dtype)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return norm
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_residual_and_norm(shape, factor, dtype):
+    x, branch, norm = drawn(*shape, dtype=dtype), drawn(*shape, dtype=dtype), make_norm(shape[-1], dtype)
+    oracles = in_double(x, branch, norm.weight, norm.bias)
+    total = oracles[0] + factor * oracles[1]
+    outputs = kernels.add_norm(x, branch, norm, factor, 0.0, dtype)
+    compare(outputs, (total, layer_norm(total, shape[-1:], *oracles[2:], norm.eps)), [x, branch, norm.weight, norm.bias], oracles, dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_only_one_of_sum_and_norm_is_used(shape):
+    x, branch, norm = drawn(*shape), drawn(*shape), make_norm(shape[-1])
+    oracles = in_double(x, branch)
+    compare([kernels.add_norm(x, branch, norm, 0.5, 0.0, x.dtype)[0]], [oracles[0] + 0.5 * oracles[1]], [x, branch], oracles)
+    assert norm.weight.grad is None
+    x.grad = branch.grad = None
+    oracles = in_double(x, branch, norm.weight, norm.bias)
+    expected = layer_norm(oracles[0] + 0.5 * oracles[1], shape[-1:], *oracles[2:], norm.eps)
+    compare([kernels.add_norm(x, branch, norm, 0.5, 0.0, x.dtype)[1]], [expected], [x, branch, norm.weight, norm.bias], oracles)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_norm_alone_and_sum_alone(shape):
+    x, branch, norm = drawn(*shape), drawn(*shape), make_norm(shape[-1])
+    oracles = in_double(x, norm.weight, norm.bias)
+    inputs = [x, norm.weight, norm.bias]
+    compare([kernels.layer_norm(x, norm, x.dtype)], [layer_norm(oracles[0], shape[-1:], *oracles[1:], norm.eps)], inputs, oracles)
+    x.grad = None
+    oracles = in_double(x, branch)
+    compare([kernels.add(x, branch, 1.0, 0.0)], [oracles[0] + oracles[1]], [x, branch], oracles)
+
+
+@pytest.mark.parametrize("name", ["relu", "silu"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_activations(shape, name):
+    x = drawn(*shape)
+    oracles = in_double(x)
+    compare([kernels.activate(x, name, 0.0)], [{"relu": relu, "silu": silu}[name](oracles[0])], [x], oracles)
+
+
+@pytest.mark.parametrize("call", ["add", "activate"])
+def test_dropout_drops_its_share_and_backward_drops_the_same(call):
+    probability, x, branch = 0.3, drawn(8, 100, 64), drawn(8, 100, 64)
+    out = kernels.add(x, branch, 1.0, probability) if call == "add" else kernels.activate(branch, "silu", probability)
+    without = branch if call == "add" else silu(branch)
+    added = out - x if call == "add" else out
+    kept = added.abs() > without.abs() * 0.5
+    share = 1 - kept.float().mean()
+    assert abs(share - probability) < 5 * (probability * (1 - probability) / kept.numel()) ** 0.5
+    torch.testing.assert_close(added[kept], (without / (1 - probability))[kept], atol=1e-5, rtol=1e-5)
+    assert (added[~kept].abs() < 1e-6).all()
+    (gradient,) = torch.autograd.grad(out.sum(), branch)
+    assert ((gradient != 0) == kept).float().mean() > 0.9999
+    for axis in (0, 1, 2):  # no row, channel or utterance is favoured
+        others = [other for other in range(3) if other != axis]
+        shares = 1 - kept.float().mean(dim=others)
+        number = kept.numel() / len(shares)
+        assert ((shares - probability).abs() < 6 * (probability * (1 - probability) / number) ** 0.5).all()
+
+
+def test_dropout_follows_the_seed():
+    x = drawn(4, 50, 32)
+    outputs = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        outputs.append(kernels.activate(x, "relu", 0.5))
+    assert torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[0], outputs[2])
+
+
+def lengths_and_padding(shape):
+    lengths = torch.tensor([shape[1]] + [max(1, shape[1] - 3)] * (shape[0] - 1), device=DEVICE)
+    return torch.arange(shape[1], device=DEVICE) >= lengths[:, None]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gated_linear_unit(shape):
+    x, padding = drawn(*shape[:2], 2 * shape[2]), lengths_and_padding(shape)
+    oracles = in_double(x)
+    compare([kernels.gated_linear_unit(x, padding)], [glu(oracles[0], dim=-1).masked_fill(padding[..., None], 0)], [x], oracles)
+
+
+@pytest.mark.parametrize("width", [3, 5, 31])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_depthwise_convolution(shape, width):
+    x, weight = drawn(*shape), drawn(width, shape[-1])
+    oracles = in_double(x, weight)
+    expected = conv1d(oracles[0].transpose(1, 2), oracles[1].t()[:, None], padding=width // 2, groups=shape[-1]).transpose(1, 2)
+    compare([kernels.depthwise_conv(x, weight)], [expected], [x, weight], oracles)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 24), (2, 70, 40)])
+def test_batch_norm_and_silu(shape):
+    x, weight, bias, keep = drawn(*shape), drawn(shape[-1]), drawn(shape[-1]), ~lengths_and_padding(shape)
+    running = torch.zeros(shape[-1], device=DEVICE), torch.ones(shape[-1], device=DEVICE)
+    oracles = in_double(x, weight, bias)
+    kept = oracles[0][keep]
+    mean, variance = kept.mean(0), kept.var(0, unbiased=False)
+    expected = silu((oracles[0] - mean) * torch.rsqrt(variance + 1e-5) * oracles[1] + oracles[2])
+    out, own_mean, own_variance, number, has_states = kernels.batch_norm_silu(x, keep, weight, bias, *running, 1e-5, lambda sums: sums)
+    compare([out], [expected], [x, weight, bias], oracles)
+    torch.testing.assert_close(own_mean, mean.float())
+    torch.testing.assert_close(own_variance, variance.float())
+    assert number == keep.sum() and has_states
+
+
+def test_batch_norm_of_nothing_uses_the_running_statistics():
+    x, weight, bias = drawn(1, 4, 8), drawn(8), drawn(8)
+    running = torch.randn(8, device=DEVICE), torch.rand(8, device=DEVICE) + 0.5
+    nothing = torch.zeros(1, 4, dtype=torch.bool, device=DEVICE)
+    oracles = in_double(x, weight, bias)
+    expected = silu((oracles[0] - running[0]) * torch.rsqrt(running[1] + 1e-5).double() * oracles[1] + oracles[2])
+    compare([kernels.batch_norm_silu(x, nothing, weight, bias, *running, 1e-5, lambda sums: sums)[0]], [expected], [x, weight, bias], oracles)
