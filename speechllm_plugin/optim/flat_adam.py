@@ -17,7 +17,7 @@ from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II
 
 ALIGNMENT = 64  # in elements: matrix products of 16 bits are several times slower for weights that start anywhere
-DTYPES = (torch.float32, torch.bfloat16)
+WEIGHT_TYPES = (torch.float32, torch.bfloat16)
 MOMENTS, WEIGHT = ("exp_avg", "exp_avg_sq"), "float32_weight"  # of a weight in a checkpoint
 # A checkpoint names the class of its optimizer, without --bf16 and with it, and fairseq refuses to go on with another.
 FAIRSEQ_NAMES = {False: "FairseqAdam", True: "FP16Optimizer"}
@@ -54,7 +54,7 @@ class FlatAdam(FairseqOptimizer):
             raise ValueError("--optimizer speechllm_adam does not scale losses, as --fp16 needs it: give --bf16, or --optimizer adam")
         self.weights = list(params)
         kinds = {(weight.dtype, weight.device) for weight in self.weights}
-        if len(kinds) != 1 or self.weights[0].dtype not in DTYPES:
+        if len(kinds) != 1 or self.weights[0].dtype not in WEIGHT_TYPES:
             found = ", ".join(sorted(f"{str(dtype).removeprefix('torch.')} on {device}" for dtype, device in kinds))
             raise ValueError(f"--optimizer speechllm_adam needs float32 or bfloat16 weights on one device, but these are {found}")
         ends = list(itertools.accumulate(-(-weight.numel() // ALIGNMENT) * ALIGNMENT for weight in self.weights))

@@ -13,7 +13,7 @@ import torch
 from speechllm_plugin.models.kernels.fused_attention import fused_attention, supports  # noqa: F401
 
 HAS_TRITON = find_spec("triton") is not None
-MODULES = {
+FILES_OF_KERNELS = {
     "activate": "activation",
     "add": "residual_norm",
     "add_norm": "residual_norm",
@@ -25,9 +25,9 @@ MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in MODULES:
+    if name not in FILES_OF_KERNELS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{FILES_OF_KERNELS[name]}"), name)
 
 
 def available(x: torch.Tensor) -> bool:

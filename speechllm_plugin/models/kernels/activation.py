@@ -12,7 +12,7 @@ from torch.autograd import Function
 from speechllm_plugin.models.kernels.random_mask import keeps
 from speechllm_plugin.models.kernels.seeds import draw_seed, threshold_of
 
-BLOCK = 2048
+ACTIVATED_BLOCK = 2048
 ACTIVATIONS = {"relu": 0, "silu": 1}
 
 
@@ -70,9 +70,9 @@ class _Activation(Function):
 def _run(ctx: Any, x: Tensor, gradient: Tensor | None) -> Tensor:
     out = torch.empty_like(x)
     if x.numel():
-        _activate[(triton.cdiv(x.numel(), BLOCK),)](
+        _activate[(triton.cdiv(x.numel(), ACTIVATED_BLOCK),)](
             x, gradient, out, x.numel(), 1 / (1 - ctx.probability), ctx.seed, threshold_of(ctx.probability),
-            bool(ACTIVATIONS[ctx.name]), ctx.probability > 0, gradient is not None, BLOCK,
+            bool(ACTIVATIONS[ctx.name]), ctx.probability > 0, gradient is not None, ACTIVATED_BLOCK,
         )  # fmt: skip
     return out
 

@@ -13,9 +13,9 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
-ROWS, CHANNELS = 64, 64  # of a tile
+CONVOLVED_ROWS, CONVOLVED_CHANNELS = 64, 64  # of a tile
 SUMMED_ROWS = 32  # of a tile, where four of the filter's places are summed
-CHUNKS = 16  # parts of the batch whose sums for the gradient of the weights are made apart, and then added in a fixed order
+CONVOLVED_CHUNKS = 16  # parts of the batch whose sums for the gradient of the weights are made apart, and then added in a fixed order
 
 
 @triton.jit
@@ -72,8 +72,8 @@ def _run(x, weight, flipped: bool):
     num_sentences, num_states, dim = x.shape
     out = torch.empty_like(x)
     if out.numel():
-        grid = (triton.cdiv(num_states, ROWS), num_sentences, triton.cdiv(dim, CHANNELS))
-        _convolve[grid](x, weight, out, num_states, dim, len(weight), flipped, ROWS, CHANNELS)
+        grid = (triton.cdiv(num_states, CONVOLVED_ROWS), num_sentences, triton.cdiv(dim, CONVOLVED_CHANNELS))
+        _convolve[grid](x, weight, out, num_states, dim, len(weight), flipped, CONVOLVED_ROWS, CONVOLVED_CHANNELS)
     return out
 
 
@@ -89,9 +89,9 @@ class _DepthwiseConv(Function):
         (x, weight), gradient = ctx.saved_tensors, gradient.contiguous()
         num_sentences, num_states, dim = x.shape
         width = len(weight)
-        sums = torch.empty(CHUNKS, width, dim, dtype=torch.float32, device=x.device)
-        grid = (triton.cdiv(dim, CHANNELS), triton.cdiv(width, 4), CHUNKS)
-        _weight_gradient[grid](x, gradient, sums, num_sentences, num_states, dim, width, SUMMED_ROWS, CHANNELS)
+        sums = torch.empty(CONVOLVED_CHUNKS, width, dim, dtype=torch.float32, device=x.device)
+        grid = (triton.cdiv(dim, CONVOLVED_CHANNELS), triton.cdiv(width, 4), CONVOLVED_CHUNKS)
+        _weight_gradient[grid](x, gradient, sums, num_sentences, num_states, dim, width, SUMMED_ROWS, CONVOLVED_CHANNELS)
         return _run(gradient, weight, flipped=True), sums.sum(0).to(weight.dtype)
 
 

@@ -11,8 +11,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
-ROWS, CHANNELS = 64, 64  # of a tile
-CHUNKS = 64  # parts of the rows that are summed apart, and then added in a fixed order
+NORMED_ROWS, NORMED_CHANNELS = 64, 64  # of a tile
+NORMED_CHUNKS = 64  # parts of the rows that are summed apart, and then added in a fixed order
 
 
 @triton.jit
@@ -103,19 +103,19 @@ class _BatchNormSilu(Function):
     ) -> tuple[Tensor, ...]:  # fmt: skip
         x = x.contiguous()
         dim, num_rows = x.size(-1), keep.numel()
-        bits, grid = keep.contiguous().view(torch.uint8), (triton.cdiv(dim, CHANNELS), CHUNKS)
-        whole = triton.cdiv(dim, CHANNELS), triton.cdiv(num_rows, ROWS)
-        sums = x.new_empty(CHUNKS, dim, dtype=torch.float32)
-        _sums[grid](x, bits, sums, sums, num_rows, dim, False, ROWS, CHANNELS)
+        bits, grid = keep.contiguous().view(torch.uint8), (triton.cdiv(dim, NORMED_CHANNELS), NORMED_CHUNKS)
+        whole = triton.cdiv(dim, NORMED_CHANNELS), triton.cdiv(num_rows, NORMED_ROWS)
+        sums = x.new_empty(NORMED_CHUNKS, dim, dtype=torch.float32)
+        _sums[grid](x, bits, sums, sums, num_rows, dim, False, NORMED_ROWS, NORMED_CHANNELS)
         both = total(torch.cat([sums.sum(0), keep.sum()[None]]))
         has_states, number = both[-1] > 0, both[-1].clamp(min=1)
         mean = torch.where(has_states, both[:-1] / number, fallback_mean.float())
-        _sums[grid](x, bits, mean, sums, num_rows, dim, True, ROWS, CHANNELS)
+        _sums[grid](x, bits, mean, sums, num_rows, dim, True, NORMED_ROWS, NORMED_CHANNELS)
         variance = torch.where(has_states, total(sums.sum(0)) / number, fallback_variance.float())
         inverse = torch.rsqrt(variance + eps)
         out = torch.empty_like(x)
         if num_rows:
-            _activate[whole](x, mean, inverse, weight, bias, out, num_rows, dim, ROWS, CHANNELS)
+            _activate[whole](x, mean, inverse, weight, bias, out, num_rows, dim, NORMED_ROWS, NORMED_CHANNELS)
         ctx.save_for_backward(x, bits, weight, bias, mean, inverse, torch.where(has_states, 1 / number, 0.0))
         ctx.total = total
         ctx.mark_non_differentiable(mean, variance, number, has_states)
@@ -126,15 +126,17 @@ class _BatchNormSilu(Function):
         x, bits, weight, bias, mean, inverse, share = ctx.saved_tensors
         gradient = gradient.contiguous()
         dim, num_rows = x.size(-1), bits.numel()
-        sums = x.new_empty(2, CHUNKS, dim, dtype=torch.float32)
+        sums = x.new_empty(2, NORMED_CHUNKS, dim, dtype=torch.float32)
         known = x, gradient, mean, inverse, weight, bias
-        _gradient_sums[(triton.cdiv(dim, CHANNELS), CHUNKS)](*known, sums[0], sums[1], num_rows, dim, ROWS, CHANNELS)
+        _gradient_sums[(triton.cdiv(dim, NORMED_CHANNELS), NORMED_CHUNKS)](*known, sums[0], sums[1], num_rows, dim, NORMED_ROWS, NORMED_CHANNELS)
         own = sums.sum(1)
         averages = ctx.total(own.flatten()).view_as(own) * share
         out = torch.empty_like(x)
         if num_rows:
-            grid = triton.cdiv(dim, CHANNELS), triton.cdiv(num_rows, ROWS)
-            _gradient[grid](x, gradient, bits, mean, inverse, weight, bias, averages[0], averages[1], out, num_rows, dim, ROWS, CHANNELS)
+            grid = triton.cdiv(dim, NORMED_CHANNELS), triton.cdiv(num_rows, NORMED_ROWS)
+            _gradient[grid](
+                x, gradient, bits, mean, inverse, weight, bias, averages[0], averages[1], out, num_rows, dim, NORMED_ROWS, NORMED_CHANNELS
+            )
         return out, None, own[1].to(weight.dtype), own[0].to(bias.dtype), None, None, None, None
 
 
