@@ -32,7 +32,9 @@ def lay_out_noise(folder):
     splits = [split for split, number in (("train", 60), ("dev", 10), ("test", 20)) for _ in range(number)]
     CommonVoice(folder / "digits-covost", "en", ["de"], splits, texts).write()
     sizes = next(line for line in TRAINING.splitlines() if line.startswith("VOCAB_SIZE"))
-    (folder / "training.sh").write_text(TRAINING.replace(sizes, VOCAB_SIZES))
+    # Several batches an epoch: fairseq-train keeps checkpoints by updates within epochs only.
+    batches = TRAINING.replace("--lr 1e-3 --max-tokens 20000", "--lr 1e-3 --max-tokens 2000")
+    (folder / "training.sh").write_text(batches.replace(sizes, VOCAB_SIZES))
 
 
 def lay_out(folder):
