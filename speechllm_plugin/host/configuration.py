@@ -1,6 +1,7 @@
 """fairseq's configuration of a whole command, of which a task and a generator get one section."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 from fairseq.dataclass.configs import DatasetConfig
 from omegaconf import DictConfig
@@ -24,6 +25,14 @@ def correct(cfg: DictConfig) -> None:
     cfg.common.tpu = cfg.common.tpu and find_spec("torch_xla") is not None
     if cfg.dataset.data_buffer_size == DatasetConfig().data_buffer_size:
         cfg.dataset.data_buffer_size = 0
+
+
+def starting_checkpoint(cfg: DictConfig) -> Path | None:
+    """The checkpoint that fairseq-train goes on from or finetunes, if there is one."""
+    options = cfg.checkpoint
+    resumed = Path(options.save_dir, options.restore_file) if options.restore_file == "checkpoint_last.pt" else Path(options.restore_file)
+    candidates = [resumed, *([Path(options.finetune_from_model)] if options.finetune_from_model else [])]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def keep_values(cfg: DictConfig) -> None:

@@ -12,6 +12,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
 
 from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.host import configuration
 from speechllm_plugin.tasks.text_codec import TextCodec
 
@@ -39,12 +40,16 @@ class ManifestTask(FairseqTask):
         target, transcript: the codecs of tgt_text and src_text; `transcript` is None where the data has no transcripts.
     """
 
+    starts_from: Path | None = None  # the checkpoint that training goes on from, until its vocabularies were compared
+
     @classmethod
     def setup_task(cls, cfg: ManifestTaskConfig, **unused):
         command = configuration.whole(cfg)
         if command is not None:
             configuration.correct(command)
-        return cls(cfg)
+        task = cls(cfg)
+        task.starts_from = None if command is None else configuration.starting_checkpoint(command)
+        return task
 
     def __init__(self, cfg: ManifestTaskConfig):
         super().__init__(cfg)
@@ -125,6 +130,12 @@ class ManifestTask(FairseqTask):
                     f"{self.data_config_path}: its {name} vocabulary is not the one that the checkpoint was trained with: "
                     "give the data folder of that training"
                 )
+
+    def begin_epoch(self, epoch, model):
+        """fairseq's trainer hands a task nothing of the checkpoint that it goes on from, so the task reads its part itself, once."""
+        if self.starts_from is not None:
+            self.load_state_dict(checkpoint_file.load(self.starts_from).get("task_state", {}))
+            self.starts_from = None
 
     def build_tokenizer(self, args):
         return self.target.tokenizer

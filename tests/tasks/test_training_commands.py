@@ -48,6 +48,25 @@ def test_a_run_that_was_stopped_ends_as_one_in_one_go(trained, data, tmp_path):
         assert_same_weights(folder / "checkpoint_last.pt", trained.folder / "checkpoint_last.pt")
 
 
+def test_a_run_goes_on_with_its_own_vocabularies_only(trained, data, tmp_path):
+    """Two lines of a dictionary change places: the pieces of the checkpoint would stand for other words from there on."""
+    changed, folder = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(data, changed)
+    folder.mkdir()
+    shutil.copy(trained.folder / "checkpoint1.pt", folder / "checkpoint_last.pt")
+    before = (folder / "checkpoint_last.pt").read_bytes()
+    dictionary = changed / "spm_target.txt"
+    first, second, *others = dictionary.read_text(encoding="utf-8").splitlines(keepends=True)
+    dictionary.write_text("".join([second, first, *others]), encoding="utf-8")
+    for arguments in ([], ["--finetune-from-model", trained.checkpoint]):
+        out = folder if not arguments else tmp_path / "finetuned"
+        process = train(changed, out, *arguments, model=COMPRESSED)
+        assert process.returncode != 0
+        message = "its target vocabulary is not the one that the checkpoint was trained with: give the data folder of that training"
+        assert process.stderr.splitlines()[-1] == f"fairseq-train: error: {changed}/config.yaml: {message}"
+    assert (folder / "checkpoint_last.pt").read_bytes() == before and len(list(folder.iterdir())) == 1
+
+
 def test_worker_processes_change_no_loss(trained, data):
     assert updates(succeeded(train(data, None, "--num-workers", 2, model=COMPRESSED))) == updates(trained.train)
 
