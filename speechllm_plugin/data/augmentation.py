@@ -30,6 +30,8 @@ class SpecAugment:
         if self.time_warp_W:
             raise ValueError(f"specaugment: time_warp_W must be 0 (time warping is not supported), but is {self.time_warp_W}")
         for number, width in (("freq_mask_N", "freq_mask_F"), ("time_mask_N", "time_mask_T")):
+            if getattr(self, number) < 0:
+                raise ValueError(f"specaugment: {number} must not be negative, but is {getattr(self, number)}")
             if getattr(self, number) > 0 and getattr(self, width) < 1:
                 raise ValueError(f"specaugment: {width} must be positive when {number} is, but is {getattr(self, width)}")
 

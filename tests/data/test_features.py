@@ -224,6 +224,7 @@ def test_short_utterances_are_masked_too(num_frames):
         ({"time_warp_W": 5}, "time_warp_W must be 0"),
         ({"freq_mask_N": 1}, "freq_mask_F must be positive"),
         ({"time_mask_N": 1}, "time_mask_T must be positive"),
+        ({"freq_mask_N": -1}, "freq_mask_N must not be negative, but is -1"),
     ],
 )
 def test_settings_that_cannot_be_are_errors(settings, message):

@@ -4,6 +4,7 @@ Each stands beside the formulas that it replaces, and is tested against them in 
 GPUs, is imported at the first call of a kernel: nothing here needs it before.
 """
 
+import functools
 import importlib
 from importlib.util import find_spec
 from typing import Any
@@ -32,7 +33,13 @@ def __getattr__(name: str) -> Any:
 
 def available(x: torch.Tensor) -> bool:
     """Whether kernels can run on this tensor."""
-    return HAS_TRITON and x.device.type == "cuda"
+    return HAS_TRITON and x.device.type == "cuda" and is_new_enough(x.device)
+
+
+@functools.cache
+def is_new_enough(device: torch.device) -> bool:
+    """Whether Triton serves this GPU: NVIDIA's from Ampere on; AMD's were not tried."""
+    return torch.version.hip is None and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def serve_attention(query: torch.Tensor) -> bool:
