@@ -1,5 +1,6 @@
 """Rows of a manifest as fairseq batches, whether their source is speech or text: order, batches, repeats, and the texts to learn."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ from fairseq.data import FairseqDataset
 from fairseq.data.data_utils_fast import batch_by_size_vec
 
 
-class RowDataset(FairseqDataset):
+class RowDataset(FairseqDataset, ABC):
     """Base of the data sets. fairseq's indices are rows, and for the k-th repeat of a row within an epoch k * rows + row.
 
     A data set says how long the source of a row is (`source_lengths`), in which unit, and how to name a row in errors (`place`).
@@ -24,11 +25,11 @@ class RowDataset(FairseqDataset):
 
     unit: str
 
-    def source_lengths(self, indices) -> np.ndarray:
-        raise NotImplementedError
+    @abstractmethod
+    def source_lengths(self, indices) -> np.ndarray: ...
 
-    def place(self, index: int) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def place(self, index: int) -> str: ...
 
     def learnt(self, targets: list[torch.Tensor]):
         """What the decoder reads and learns of targets (U,).

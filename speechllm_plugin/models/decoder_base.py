@@ -1,6 +1,7 @@
 """The base of the text decoders: embedding, layers and output, for whole texts, for fairseq's searches and for ours."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from speechllm_plugin.models.speech_encoder import SpeechStates
 from speechllm_plugin.models.transformer_layer import TransformerLayer
 
 
-class TextDecoder(FairseqIncrementalDecoder):
+class TextDecoder(FairseqIncrementalDecoder, ABC):
     """Base of the decoders: embedding, positions of the text from its own start, layers, output.
 
     Args:
@@ -91,12 +92,12 @@ class TextDecoder(FairseqIncrementalDecoder):
             logits = self.step(prev_output_tokens[:, column, None], state)
         return logits, {"attn": [None]}
 
+    @abstractmethod
     def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         """(B, U, C) embedded text -> (B, U, C), each position knowing the text up to itself and the speech.
 
         `lengths` of the texts that stand one behind the other in x, where these are several.
         """
-        raise NotImplementedError
 
     def attention_to_speech(self, prev_output_tokens: Tensor, speech: SpeechStates, layer: int, heads: Sequence[int] | None = None) -> Tensor:
         """The (B, U, N) weights over the speech states, of sum 1, with which a layer predicts the token after each; mean over its heads.
@@ -108,9 +109,9 @@ class TextDecoder(FairseqIncrementalDecoder):
         weights = (weights if heads is None else weights[:, heads]).mean(1)
         return weights / weights.sum(-1, keepdim=True)
 
+    @abstractmethod
     def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
         """The (B, H, U, N) weights with which embedded text (B, U, C) reads the speech in a layer."""
-        raise NotImplementedError
 
     def start(self, speech: SpeechStates, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
         """The state before the first token: keys and values of the speech, once per sentence, for texts of up to `max_tokens`."""
@@ -119,9 +120,9 @@ class TextDecoder(FairseqIncrementalDecoder):
         self.read_speech(speech, state)
         return state
 
+    @abstractmethod
     def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
         """Add the keys and values of the speech to the state, layer by layer."""
-        raise NotImplementedError
 
     def step(self, last_tokens: Tensor, state: DecoderState) -> Tensor:
         """(B, K) newest tokens of K hypotheses per sentence -> (B, K, V) logits of the next; `state` has room for them, and keeps them."""
@@ -140,17 +141,17 @@ class TextDecoder(FairseqIncrementalDecoder):
     def max_positions(self) -> int:
         return self.max_tokens
 
+    @abstractmethod
     def layer_flops(self, num_states: int, num_tokens: int) -> int:
         """Operations of all layers for a text whose tokens come at once, after so many speech states."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prefill_flops(self, num_states: int) -> int:
         """Operations of `start`: what the speech costs before the first token."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step_flops(self, num_states: int, position: int, num_hypotheses: int) -> int:
         """Operations of `step` at a position, counted from 1, for all hypotheses; each reads the text of all, under a mask."""
-        raise NotImplementedError
 
     def output_flops(self, num_tokens: int) -> int:
         """Operations of the output projection."""

@@ -1,23 +1,12 @@
 """The kernels that a training on a GPU runs between matrix products, against the plain formulas in float64; without a GPU by Triton's interpreter."""
 
-import importlib.util
-import os
-
-import numpy
 import pytest
 import torch
+from kernel_device import DEVICE
 from torch import nn
 from torch.nn.functional import conv1d, glu, layer_norm, relu, silu
 
 from speechllm_plugin.models import kernels
-
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if importlib.util.find_spec("triton") is None:
-    pytest.skip("triton is not installed: it comes with torch's builds for GPUs", allow_module_level=True)
-if DEVICE == "cpu":
-    if numpy.lib.NumpyVersion(numpy.__version__) >= "2.4.0":
-        pytest.skip("triton's interpreter needs numpy before 2.4", allow_module_level=True)
-    os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are imported, which is at their first call
 
 pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array")  # inside the interpreter
 SHAPES = [(3, 7, 24), (2, 70, 40), (1, 1, 64)]
