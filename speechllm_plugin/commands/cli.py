@@ -18,7 +18,7 @@ COMMANDS = {
     "import": ("import_checkpoint", "turn a checkpoint of the study's code into one of ours"),
     "translate": ("translate", "translate a split's source texts with a pretrained model (NLLB and others)"),
     "distill": ("distill", "make a data folder for a student of a teacher's translations or probabilities"),
-    "bench": ("bench", "measure time and memory of decoding"),
+    "bench": ("bench", "measure the time and memory of decoding or training"),
     "score": ("score", "score the output of fairseq-generate against the manifest"),
     "report": ("report", "compare finished runs: scores, significance, slices, failures, in one HTML file"),
     "check": ("check", "test a checkpoint: batches, padding, cache, future, compression, bfloat16, tags"),
