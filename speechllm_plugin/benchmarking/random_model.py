@@ -16,9 +16,13 @@ MAX_TARGET_POSITIONS = 1024  # as --max-target-positions
 
 @dataclass(frozen=True)
 class RandomModel:
-    """A model that can be built with the same random weights in every run."""
+    """A model that can be built with the same random weights in every run.
+
+    flags: those of the model file, with those appended.
+    """
 
     path: Path
+    flags: list[str]
     arch: str
     cfg: SpeechToTextConfig
     setting: Setting
@@ -39,7 +43,7 @@ class RandomModel:
             own_setting.check(cfg)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
-        return cls(path, arch, cfg, own_setting)
+        return cls(path, flags, arch, cfg, own_setting)
 
     @property
     def name(self) -> str:
@@ -54,10 +58,15 @@ class RandomModel:
         """The model in eval mode. Compression that depends on the data finds as many states to a label as the setting says."""
         torch.manual_seed(1)
         model = self.setting.build(self.arch, self.cfg, MAX_TARGET_POSITIONS).eval().to(device, dtype)
-        if depends_on_data(self.cfg):
-            rate = self.setting.rate(self.cfg)
-            model.encoder.ctc_head.register_forward_hook(lambda head, inputs, logits: label_runs(logits, rate))
+        imitate_compression(model, self.setting)
         return model
+
+
+def imitate_compression(model: SpeechToTextModel, setting: Setting) -> None:
+    """Let compression that depends on the data find as many states to a label as the setting says; random weights would find any number."""
+    if depends_on_data(model.encoder.cfg):
+        rate = setting.rate(model.encoder.cfg)
+        model.encoder.ctc_head.register_forward_hook(lambda head, inputs, logits: label_runs(logits, rate))
 
 
 def label_runs(logits: torch.Tensor, rate: float) -> torch.Tensor:

@@ -2,11 +2,12 @@
 
 from argparse import ArgumentParser, Namespace
 
-from speechllm_plugin.commands import bench_decode
+from speechllm_plugin.commands import bench_decode, bench_train
 
 # kind -> its file, its line in the help, what its own help says first
 BENCHMARKS = {
     "decode": (bench_decode, "the beam search", "Measure time and memory of decoding, from features to n-best lists."),
+    "train": (bench_train, "an update of training", "Measure time and memory of an update through fairseq-train, and of the model alone."),
 }
 
 

@@ -1,0 +1,159 @@
+"""Trainings of model files, and of fairseq's models of the same sizes, one after the other: measurements, and how they compare."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from speechllm_plugin.benchmarking import noise_corpus, training_measurement
+from speechllm_plugin.benchmarking.measurement import OUT_OF_MEMORY
+from speechllm_plugin.benchmarking.random_model import RandomModel
+from speechllm_plugin.benchmarking.training_measurement import TrainingMeasurement
+from speechllm_plugin.benchmarking.training_watch import TrainingWatch
+from speechllm_plugin.host import stock_training
+from speechllm_plugin.models.config import SpeechToTextConfig, flag, relative_positions
+from speechllm_plugin.text.progress import DELAY_SECONDS
+
+RECORDINGS = 2000  # of the noise: half a GB; utterances share them, their texts are their own
+SPARE_UTTERANCES = 1.15  # an epoch has more than all updates read, so that none begins anew among them
+
+# As the recipes train; nothing is validated or stored.
+ALWAYS = [
+    *("--task", "speechllm_speech_to_text", "--criterion", "ctc_cross_entropy", "--label-smoothing", "0.1", "--clip-norm", "10"),
+    *("--lr-scheduler", "inverse_sqrt", "--lr", "2e-3", "--warmup-updates", "25000", "--adam-betas", "(0.9, 0.98)"),
+    *("--log-format", "json", "--log-interval", "50", "--no-save", "--disable-validation", "--distributed-world-size", "1", "--seed", "1"),
+]
+
+
+class Training(NamedTuple):
+    """What a training of the benchmark does, whatever its model.
+
+    frames:      of speech an update is to have; milliseconds are for so many.
+    max_tokens:  frames that a batch may have, its padding included.
+    update_freq: batches of an update.
+    flags:       more flags for fairseq-train.
+    """
+
+    frames: int
+    max_tokens: int
+    update_freq: int
+    warm_up: int
+    updates: int
+    device: torch.device
+    flags: list[str]
+
+    def num_utterances(self, seconds: float | None) -> int:
+        frames = (self.warm_up + self.updates) * self.max_tokens * self.update_freq
+        return 1 + round(SPARE_UTTERANCES * frames / (seconds or noise_corpus.MEAN_SECONDS) / noise_corpus.FRAMES_PER_SECOND)
+
+    def command(self, data: Path, folder: Path, model_flags: Sequence[str]) -> list[str]:
+        """The flags of fairseq-train; the last of equal ones counts."""
+        sizes = {"--max-tokens": self.max_tokens, "--update-freq": self.update_freq, "--max-update": self.warm_up + self.updates}
+        own = [word for name, size in sizes.items() for word in (name, str(size))]
+        cpu = ["--cpu"] if self.device.type == "cpu" else []
+        return [str(data), *ALWAYS, "--save-dir", str(folder / "checkpoints"), *own, *cpu, *self.flags, *model_flags]
+
+
+class Candidate(NamedTuple):
+    """A model that is trained.
+
+    name:    of the model file.
+    trained: `plugin`, or the architecture of fairseq.
+    model:   of the plugin; None: fairseq's.
+    flags:   of the model and of what trains it.
+    """
+
+    name: str
+    trained: str
+    model: RandomModel | None
+    flags: list[str]
+
+
+def peer(cfg: SpeechToTextConfig) -> list[str]:
+    """The flags of fairseq's s2t_conformer with the sizes of a model, and with relative positions if it has them; without CTC."""
+    sizes = [f"{part}_{size}" for part in ("encoder", "decoder") for size in ("layers", "embed_dim", "ffn_embed_dim", "attention_heads")]
+    same = [*sizes, "conv_channels", "conv_kernel_sizes", "depthwise_conv_kernel_size", "dropout", "attention_dropout", "activation_dropout"]
+    flags = [word for name in same for word in (flag(name), str(getattr(cfg, name)))]
+    shared = ["--share-decoder-input-output-embed"] if cfg.share_decoder_input_output_embed else []
+    relative = [] if relative_positions(cfg) == "none" else ["--attn-type", "espnet", "--pos-enc-type", "rel_pos"]
+    return ["--arch", "s2t_conformer", "--criterion", "label_smoothed_cross_entropy", *flags, *shared, *relative]
+
+
+def run(candidates: Sequence[Candidate], training: Training, data: Path, rounds: int, rate: float) -> list[TrainingMeasurement]:
+    """Measure each candidate in turn, as often as there are rounds, and print a line as soon as it is known, below a bar on stderr."""
+    name_width = max(len(candidate.name) for candidate in candidates)
+    print(training_measurement.heading(name_width), flush=True)
+    measurements = []
+    with tqdm(total=rounds * len(candidates) * (training.warm_up + training.updates), unit="update", delay=DELAY_SECONDS) as progress:
+        for number in range(1, rounds + 1):
+            for candidate in candidates:
+                progress.set_description(f"{candidate.name}, {candidate.trained}")
+                measurements.append(measure(candidate, training, data, number, rate, progress))
+                progress.write(training_measurement.line(measurements[-1], name_width))
+    return measurements
+
+
+def measure(candidate: Candidate, training: Training, data: Path, number: int, rate: float, progress: tqdm) -> TrainingMeasurement:
+    measured = TrainingMeasurement(candidate.name, candidate.trained, number)
+    watch = TrainingWatch(
+        measured,
+        training.device,
+        frames=training.frames,
+        warm_up=training.warm_up,
+        updates=training.updates,
+        model=candidate.model,
+        rate=rate,
+        progress=progress.update,
+    )
+    with TemporaryDirectory() as folder:
+        try:
+            stock_training.run(training.command(data, Path(folder), candidate.flags), watch, watch.note_peak)
+        except torch.OutOfMemoryError:
+            measured.error = OUT_OF_MEMORY
+            progress.update(training.warm_up + training.updates - len(watch.ends))
+    return measured
+
+
+def comparisons(measurements: Sequence[TrainingMeasurement]) -> list[dict]:
+    """How many times as long fairseq's models take, round by round: the medians; null where one ran out of memory.
+
+    model, against
+    time_ratio    of an update through the trainer
+    model_ratio   of forward and backward alone
+    time_ratios   of each round
+    """
+    found = []
+    for name in dict.fromkeys(measured.model for measured in measurements):
+        own = [measured for measured in measurements if measured.model == name and measured.trained == "plugin"]
+        others = [measured for measured in measurements if measured.model == name and measured.trained != "plugin"]
+        if not others:
+            continue
+        failed = any(measured.error for measured in own + others)
+        ratios, model_ratios = (
+            None if failed else [getattr(theirs, field) / getattr(ours, field) for ours, theirs in zip(own, others)]
+            for field in ("milliseconds", "model_milliseconds")
+        )
+        found.append(
+            {
+                "model": name,
+                "against": others[0].trained,
+                "time_ratio": None if failed else statistics.median(ratios),
+                "model_ratio": None if failed else statistics.median(model_ratios),
+                "time_ratios": ratios,
+            }
+        )
+    return found
+
+
+def comparison_line(compared: dict) -> str:
+    if compared["time_ratio"] is None:
+        return f"{compared['model']}: no ratio to {compared['against']}, out of memory"
+    rounds = ", ".join(f"{ratio:.2f}" for ratio in compared["time_ratios"])
+    return (
+        f"{compared['model']}: fairseq's {compared['against']} takes {compared['time_ratio']:.2f} times as long through the trainer "
+        f"({rounds}), {compared['model_ratio']:.2f} times in forward and backward alone"
+    )

@@ -1,0 +1,161 @@
+"""A training as it is measured from within, around each of its updates."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from speechllm_plugin.benchmarking import resident_memory
+from speechllm_plugin.benchmarking.measurement import wait_for
+from speechllm_plugin.benchmarking.random_model import RandomModel, imitate_compression
+from speechllm_plugin.benchmarking.training_measurement import TrainingMeasurement
+from speechllm_plugin.data.features import FRAMES_PER_SECOND
+from speechllm_plugin.models import cost
+
+UPDATES_ALONE = 3  # whose batches the model and the optimizer are measured on without the trainer
+
+
+class TrainingWatch:
+    """Fills in a measurement while a training goes on; to be called around each update, as host.stock_training does.
+
+    Args:
+        measured: what is filled in, at the last update.
+        frames: that milliseconds are for.
+        warm_up: updates before those that are measured, one at least.
+        updates: that are measured.
+        model: of the plugin, whose operations are counted; None: fairseq's.
+        rate: the machine's operations a second in matrix products.
+        progress: called after each update.
+    """
+
+    def __init__(
+        self,
+        measured: TrainingMeasurement,
+        device: torch.device,
+        *,
+        frames: int,
+        warm_up: int,
+        updates: int,
+        model: RandomModel | None,
+        rate: float,
+        progress: Callable[[], Any],
+    ):
+        self.measured, self.device, self.model, self.rate, self.progress = measured, device, model, rate, progress
+        self.frames, self.warm_up, self.updates = frames, warm_up, updates
+        self.starts: list[float] = []
+        self.ends: list[float] = []
+        self.batches: list[Sequence[dict]] = []  # of the last updates
+        self.lengths: list[list[tuple]] = []  # of each measured update's batches: frames and tokens, and the width of the padded batch
+        self.peak_bytes = 0
+
+    def __call__(self, trainer: Any, samples: Sequence[dict], update: Callable[[], Any]) -> Any:
+        number = len(self.ends)
+        if number == 0:
+            self.begin(trainer)
+        self.starts.append(time.perf_counter())
+        result = update()
+        if number in (self.warm_up - 1, self.warm_up + self.updates - 1):
+            wait_for(self.device)
+        self.ends.append(time.perf_counter())
+        if number >= self.warm_up:
+            self.lengths.append([self.lengths_of(sample) for sample in samples])
+            self.batches = [*self.batches, samples][-UPDATES_ALONE:]
+        if number == self.warm_up + self.updates - 1:
+            self.finish(trainer)
+        self.progress()
+        return result
+
+    def note_peak(self, num_bytes: int) -> None:
+        self.peak_bytes = max(self.peak_bytes, num_bytes)
+
+    def begin(self, trainer: Any) -> None:
+        model = trainer.get_model()
+        self.measured.parameters = sum(parameter.numel() for parameter in model.parameters())
+        if self.model is not None:
+            self.measured.compression_rate = self.model.compression_rate
+            imitate_compression(model, self.model.setting)
+        if self.device.type == "cpu":
+            resident_memory.forget_peak()
+
+    @staticmethod
+    def lengths_of(sample: dict) -> tuple:
+        speech = sample["net_input"]["src_tokens"]
+        return sample["net_input"]["src_lengths"], sample["target_lengths"], speech.size(0) * speech.size(1)
+
+    def finish(self, trainer: Any) -> None:
+        measured, starts, ends = self.measured, self.starts, self.ends
+        measured.peak_bytes = self.peak_bytes or resident_memory.peak_bytes()
+        first = self.warm_up
+        batches = [batch for update in self.lengths for batch in update]
+        frames_of = [sum(int(lengths.sum()) for lengths, _, _ in update) for update in self.lengths]
+        total, seconds = sum(frames_of), ends[-1] - ends[first - 1]
+        measured.updates, measured.frames = self.updates, total / self.updates
+        measured.sentences = sum(len(lengths) for lengths, _, _ in batches) / self.updates
+        measured.padding_share = 1 - total / sum(area for _, _, area in batches)
+        measured.warm_up_seconds = ends[first - 1] - starts[0]
+
+        each = [end - previous for previous, end in itertools.pairwise(ends[first - 1 :])]
+        waits = [start - end for start, end in zip(starts[first:], ends[first - 1 :])]
+        measured.milliseconds = self.milliseconds(seconds, total)
+        measured.median_milliseconds = statistics.median(itertools.starmap(self.milliseconds, zip(each, frames_of)))
+        measured.wait_milliseconds = self.milliseconds(sum(waits), total)
+        measured.updates_per_second, measured.frames_per_second = self.updates / seconds, total / seconds
+        if self.model is not None:
+            measured.teraflops = self.operations(trainer.get_model(), batches) / seconds / 1e12
+            measured.matrix_share = measured.teraflops * 1e12 / self.rate
+
+        alone = sum(frames_of[-len(self.batches) :])
+        for name, part in zip(("model", "forward", "optimizer"), self.parts(trainer)):
+            setattr(measured, f"{name}_milliseconds", self.milliseconds(part, alone))
+        measured.trainer_share = measured.milliseconds / measured.model_milliseconds - 1
+        self.batches = []
+
+    def milliseconds(self, seconds: float, frames: int) -> float:
+        return 1000 * seconds * self.frames / frames
+
+    def operations(self, model: Any, batches: list[tuple]) -> int:
+        """Of forward and backward over the utterances of batches, their padding not counted."""
+        setting, count = self.model.setting, 0
+        for lengths, num_tokens, _ in batches:
+            for utterance in zip(lengths.tolist(), num_tokens.tolist()):
+                own = replace(setting, seconds=utterance[0] / FRAMES_PER_SECOND, tokens=utterance[1])
+                count += sum(cost.training_step(model, own.lengths(model)).values())
+        return count
+
+    def parts(self, trainer: Any) -> tuple[float, float, float]:
+        """Seconds that forward and backward, forward, and the optimizer take for the kept updates, each alone.
+
+        Forward and backward are the task's train_step, so that they are made as the trainer has them made.
+        """
+        updates = [[trainer._prepare_sample(sample)[0] for sample in samples] for samples in self.batches]
+        task, model, criterion, optimizer = trainer.task, trainer.model, trainer.criterion, trainer.optimizer
+
+        def forward_and_backward(update: list[dict]) -> None:
+            for sample in update:
+                task.train_step(sample, model, criterion, optimizer, trainer.get_num_updates())
+
+        def forward(update: list[dict]) -> None:
+            for sample in update:
+                criterion(model, sample)
+
+        def step(update: list[dict]) -> None:
+            optimizer.multiply_grads(1.0)
+            trainer.clip_grad_norm(trainer.cfg.optimization.clip_norm)
+            task.optimizer_step(optimizer, model=model, update_num=trainer.get_num_updates())
+            trainer.zero_grad()
+
+        return tuple(self.seconds(part, updates) for part in (forward_and_backward, forward, step))
+
+    def seconds(self, part: Callable[[list[dict]], None], updates: list[list[dict]]) -> float:
+        """That a part takes for all updates, after a first time that does not count."""
+        part(updates[0])
+        wait_for(self.device)
+        start = time.perf_counter()
+        for update in updates:
+            part(update)
+        wait_for(self.device)
+        return time.perf_counter() - start

@@ -1,0 +1,135 @@
+"""`speechllm bench train`: time and memory of a training through fairseq-train itself, and of the model alone, on noise.
+
+--json FILE holds one object: `setting` (the flags, the device, its rate of matrix products), `measurements` (their keys:
+benchmarking/training_measurement.py) and `comparisons` (benchmarking/training_benchmark.py).
+"""
+
+import json
+import os
+import shlex
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from speechllm_plugin.benchmarking import noise_corpus, training_benchmark
+from speechllm_plugin.benchmarking.matrix_rate import matrix_rate
+from speechllm_plugin.benchmarking.random_model import RandomModel
+from speechllm_plugin.benchmarking.training_benchmark import Candidate, Training
+from speechllm_plugin.commands.bench_decode import name_with_threads
+from speechllm_plugin.data.features import FRAMES_PER_SECOND
+from speechllm_plugin.describing.setting import Setting
+from speechllm_plugin.files.atomic import check_writable, replacing
+from speechllm_plugin.host.devices import existing_device
+
+TRAINED_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+MOST_WORKERS = 6
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    files = parser.add_argument_group("models")
+    files.add_argument(
+        "model_files",
+        nargs="+",
+        metavar="MODEL_FILE",
+        type=Path,
+        help="files that set MODEL_ARGS=(...), as those in recipes/models; they are read, not run",
+    )
+    files.add_argument("--model-flags", default="", metavar="'FLAGS'", help="flags appended to every MODEL_ARGS, as in '--decoder-layers 3'")
+    files.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="types of the target vocabulary (default: %(default)s)")
+    files.add_argument("--transcript-vocab-size", type=int, default=5000, metavar="N", help="the same of CTC's vocabulary (default: %(default)s)")
+    files.add_argument("--compression-rate", type=float, metavar="R", help="states before / after CTC compression (default: as `describe` assumes)")
+    files.add_argument("--against", choices=["s2t_conformer"], help="train fairseq's Conformer of the same sizes too, without CTC, with its own Adam")
+    work = parser.add_argument_group("training")
+    work.add_argument("--frames", type=int, default=320_000, metavar="N", help="frames (10 ms) of an update (default: %(default)s)")
+    work.add_argument("--max-tokens", type=int, metavar="N", help="frames of a batch, its padding included (default: --frames / --update-freq)")
+    work.add_argument("--update-freq", type=int, metavar="N", help="batches of an update (default: as many as --frames needs)")
+    work.add_argument("--seconds", type=float, metavar="S", help="of every utterance (default: MuST-C's lengths, 6.4 s on average)")
+    work.add_argument("--dtype", choices=TRAINED_DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
+    work.add_argument("--optimizer", default="speechllm_adam", metavar="NAME", help="of fairseq-train (default: %(default)s)")
+    work.add_argument("--workers", type=int, metavar="N", help=f"that read data (default: on a GPU one a core, up to {MOST_WORKERS}; on a CPU 1)")
+    work.add_argument("--train-flags", default="", metavar="'FLAGS'", help="more flags for fairseq-train, for the models of the model files alone")
+    running = parser.add_argument_group("measuring")
+    running.add_argument("--updates", type=int, default=20, metavar="N", help="that are measured (default: %(default)s)")
+    running.add_argument("--warm-up", type=int, default=10, metavar="N", help="updates before them (default: %(default)s)")
+    running.add_argument("--rounds", type=int, default=1, metavar="N", help="how often all trainings are run in turn (default: %(default)s)")
+    running.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
+    results = parser.add_argument_group("results, beside the lines that are printed")
+    results.add_argument("--json", type=Path, metavar="FILE", help="all numbers; speechllm_plugin/commands/bench_train.py says which")
+
+
+def run(args: Namespace) -> None:
+    device = existing_device(args.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    check(args)
+    setting = Setting(args.vocab_size, args.transcript_vocab_size, noise_corpus.MEAN_SECONDS, 1, 1, args.compression_rate)
+    models = [RandomModel.read(path, shlex.split(args.model_flags), setting) for path in args.model_files]
+    dtype = args.dtype or ("bf16" if device.type == "cuda" else "fp32")
+    training = make_training(args, device, dtype)
+    candidates = [candidate for model in models for candidate in candidates_of(model, args)]
+
+    rate = matrix_rate(device, TRAINED_DTYPES[dtype])
+    print(f"device: {name_with_threads(device)}, {dtype}; its matrix products reach {rate / 1e12:.4g} TFLOP/s")
+    print(f"an update: {training.update_freq} x {training.max_tokens:,} frames; milliseconds are per {training.frames:,} frames", flush=True)
+    with TemporaryDirectory() as folder:
+        longest = min(noise_corpus.LONGEST_FRAMES, training.max_tokens)
+        noise_corpus.write(
+            Path(folder),
+            training.num_utterances(args.seconds),
+            args.vocab_size,
+            args.transcript_vocab_size,
+            seconds=args.seconds,
+            longest=longest,
+            recordings=training_benchmark.RECORDINGS,
+        )
+        measurements = training_benchmark.run(candidates, training, Path(folder), args.rounds, rate)
+    compared = training_benchmark.comparisons(measurements)
+    for each in compared:
+        print(training_benchmark.comparison_line(each))
+    if args.json:
+        flags = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
+        resolved = {"dtype": dtype, "max_tokens": training.max_tokens, "update_freq": training.update_freq}
+        machine = {"device": name_with_threads(device), "torch": torch.__version__, "matrix_teraflops": rate / 1e12}
+        content = {"setting": flags | resolved | machine, "measurements": [vars(each) for each in measurements], "comparisons": compared}
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def check(args: Namespace) -> None:
+    """Everything that can be wrong with numbers and places is found before anything is measured."""
+    for name in ("frames", "max_tokens", "update_freq", "updates", "warm_up", "rounds"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, but is {value}")
+    if args.workers is not None and args.workers < 0:
+        raise ValueError(f"--workers must not be negative, but is {args.workers}")
+    if args.seconds is not None and not 1 / FRAMES_PER_SECOND <= args.seconds < float("inf"):
+        raise ValueError(f"--seconds must be at least {1 / FRAMES_PER_SECOND:g}, but is {args.seconds}")
+    if args.json:
+        check_writable("--json", args.json)
+
+
+def make_training(args: Namespace, device: torch.device, dtype: str) -> Training:
+    """The work of an update, complete: what is not given follows from the rest."""
+    update_freq = args.update_freq or -(-args.frames // (args.max_tokens or args.frames))
+    max_tokens = args.max_tokens or -(-args.frames // update_freq)
+    if args.seconds is not None and args.seconds * FRAMES_PER_SECOND > max_tokens:
+        raise ValueError(f"an utterance of --seconds {args.seconds:g} does not fit a batch of {max_tokens} frames: raise --max-tokens or --frames")
+    workers = args.workers
+    if workers is None:
+        workers = min(os.cpu_count() or 1, MOST_WORKERS) if device.type == "cuda" else 1
+    flags = ["--num-workers", str(workers), *(["--bf16"] if dtype == "bf16" else [])]
+    return Training(args.frames, max_tokens, update_freq, args.warm_up, args.updates, device, flags)
+
+
+def candidates_of(model: RandomModel, args: Namespace) -> list[Candidate]:
+    """The model of a model file, and fairseq's of the same sizes if one is asked for."""
+    own = ["--optimizer", args.optimizer, *model.flags, *shlex.split(args.train_flags)]
+    found = [Candidate(model.name, "plugin", model, own)]
+    if args.against:
+        if model.cfg.encoder != "conformer":
+            raise ValueError(f"{model.path}: --against {args.against} needs a Conformer, but --encoder is {model.cfg.encoder}: leave one of them out")
+        found.append(Candidate(model.name, args.against, None, ["--optimizer", "adam", *training_benchmark.peer(model.cfg)]))
+    return found

@@ -1,0 +1,99 @@
+"""`speechllm bench train`: its numbers add up, fairseq's model is of the same size, its errors name the flag."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from commands import ROOT
+
+from speechllm_plugin.benchmarking import noise_corpus, training_benchmark
+from speechllm_plugin.benchmarking.matrix_rate import matrix_rate
+from speechllm_plugin.benchmarking.training_measurement import TrainingMeasurement
+from speechllm_plugin.commands import cli
+from speechllm_plugin.data import features, manifest
+from speechllm_plugin.data.data_config import DataConfig
+
+LAYERS = "--encoder-layers 8 --decoder-layers 1"
+SMALL = (
+    f"{LAYERS} --encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-ffn-embed-dim 16 --decoder-ffn-embed-dim 16 --encoder-attention-heads 2 "
+    "--decoder-attention-heads 2 --conv-channels 16 --depthwise-conv-kernel-size 3"
+)
+SIZES = ["--vocab-size", "50", "--transcript-vocab-size", "30", "--model-flags", SMALL, "--device", "cpu"]
+MODELS = ROOT / "recipes" / "models"
+
+
+def rows(*names):
+    return [next(MODELS.glob(f"{name}_*.sh")) for name in names]
+
+
+def train(*arguments):
+    return cli.main(["bench", "train", *map(str, arguments), *SIZES])
+
+
+@pytest.mark.end_to_end
+def test_updates_are_measured_through_the_trainer_and_alone_beside_fairseqs_model(tmp_path, capsys):
+    result = tmp_path / "bench.json"
+    work = ["--frames", 900, "--update-freq", 2, "--seconds", 1, "--updates", 3, "--warm-up", 2, "--rounds", 2, "--workers", 0]
+    assert train(*rows("row5.1"), *work, "--against", "s2t_conformer", "--json", result) == 0
+    printed, content = capsys.readouterr(), json.loads(result.read_text(encoding="utf-8"))
+    assert "Warning" not in printed.err
+    measured = content["measurements"]
+    assert [(each["trained"], each["round"]) for each in measured] == [(name, number) for number in (1, 2) for name in ("plugin", "s2t_conformer")]
+    for each in measured:
+        assert each["error"] is None and each["updates"] == 3
+        assert each["frames"] == 800 and each["sentences"] == 8 and each["padding_share"] == 0  # 2 x 4 utterances: 450 frames hold no fifth
+        assert each["frames_per_second"] * each["milliseconds"] == pytest.approx(1000 * 900)
+        assert each["updates_per_second"] * each["frames"] == pytest.approx(each["frames_per_second"])
+        assert each["trainer_share"] == pytest.approx(each["milliseconds"] / each["model_milliseconds"] - 1)
+        assert min(each["forward_milliseconds"], each["optimizer_milliseconds"]) > 0 and 0 <= each["wait_milliseconds"] < each["milliseconds"]
+        assert each["model"] in printed.out
+        if each["trained"] == "plugin":
+            assert each["matrix_share"] == pytest.approx(each["teraflops"] / content["setting"]["matrix_teraflops"])
+    assert [each["compression_rate"] for each in measured[:2]] == [3.0, None]
+    (compared,) = content["comparisons"]
+    assert compared["time_ratios"] == [theirs["milliseconds"] / ours["milliseconds"] for ours, theirs in zip(measured[::2], measured[1::2])]
+    assert f"{compared['time_ratio']:.2f} times as long" in printed.out
+    assert measured[0]["parameters"] == pytest.approx(measured[1]["parameters"], rel=0.1)  # fairseq's has no CTC head, and one more projection
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--updates", 0], "--updates must be at least 1"),
+        (["--workers", -1], "--workers must not be negative"),
+        (["--seconds", 9, "--max-tokens", 800], "--seconds 9 does not fit a batch of 800 frames"),
+        (["--against", "s2t_conformer"], "needs a Conformer, but --encoder is transformer"),
+        (["--json", ROOT], "--json must be a file"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_anything_is(arguments, message, capsys):
+    assert train(*rows("row1"), *arguments) == 1
+    printed = capsys.readouterr()
+    assert message in printed.err and len(printed.err.splitlines()) == 1 and not printed.out
+
+
+def test_noise_has_the_corpus_lengths_and_shares_recordings(tmp_path):
+    noise_corpus.write(tmp_path, 400, 40, 30, longest=1500, recordings=250)
+    utterances = manifest.read(tmp_path / "train.tsv")
+    frames = np.array([row.n_frames for row in utterances])
+    assert len(frames) == 400 and frames.max() == 1500 and frames.mean() == pytest.approx(100 * noise_corpus.MEAN_SECONDS, rel=0.1)
+    assert utterances[0].audio == utterances[250].audio and len({row.audio for row in utterances}) == 250
+    assert utterances[0].tgt_text != utterances[250].tgt_text
+    root = DataConfig.load(tmp_path / "config.yaml").audio_root
+    assert len(features.read(utterances[250].audio, root)) == frames[250]
+
+
+def test_a_ratio_is_the_median_of_rounds_and_none_without_memory():
+    def measured(trained, number, milliseconds, error=None):
+        return TrainingMeasurement("a", trained, number, error=error, milliseconds=milliseconds, model_milliseconds=milliseconds)
+
+    ours, theirs = [[measured(name, number, ms) for number, ms in enumerate(times)] for name, times in (("plugin", (1, 2, 4)), ("peer", (3, 2, 8)))]
+    (compared,) = training_benchmark.comparisons([*ours, *theirs])
+    assert compared["time_ratios"] == [3, 1, 2] and compared["time_ratio"] == compared["model_ratio"] == 2
+    (compared,) = training_benchmark.comparisons([*ours, *theirs[:2], measured("peer", 2, None, "out of memory")])
+    assert compared["time_ratio"] is None and "out of memory" in training_benchmark.comparison_line(compared)
+
+
+def test_the_rate_of_matrix_products_is_that_of_a_machine():
+    assert 1e8 < matrix_rate(torch.device("cpu"), torch.float32) < 1e14
