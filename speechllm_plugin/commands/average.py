@@ -2,10 +2,10 @@
 
 from argparse import ArgumentParser, Namespace
 
-import torch
-
-from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files import checkpoint_file
+from speechllm_plugin.files.atomic import check_writable
 from speechllm_plugin.files.averaging import NUMBERED_NAMES, average, last_checkpoints
+from speechllm_plugin.files.locks import locked_file
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,8 +20,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
+    check_writable("--output", args.output)
     paths = last_checkpoints(args.inputs, args.num, args.by)
-    state = average(paths)
-    with replacing(args.output) as temporary:
-        torch.save(state, temporary)
+    with locked_file(args.output, "speechllm average"):
+        checkpoint_file.save(average(paths), args.output)
     print(f"{args.output}: average of {', '.join(path.name for path in paths)}")

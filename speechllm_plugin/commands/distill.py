@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.distillation import data_folder, modes, summary, teacher_output
+from speechllm_plugin.files.locks import locked_file, locked_folder
 
 if TYPE_CHECKING:  # it waits for torch and fairseq, which what reads translations does not need
     from speechllm_plugin.distillation.fairseq_teacher import Teacher
@@ -57,8 +58,15 @@ def run(args: Namespace) -> None:
     rows = manifest.read(path)
     teacher_output.check_sources(path, rows)
     if args.word_level is not None:
-        store_word_level(args, rows)
+        with locked_file(args.out, "speechllm distill"):
+            store_word_level(args, rows)
         return
+    with locked_folder(args.out, "speechllm distill"):
+        write_folder(args, config, rows)
+
+
+def write_folder(args: Namespace, config: DataConfig, rows: Sequence[manifest.Utterance]) -> None:
+    """Make the data folder, and say what is in it."""
     options = {"--data": Path(args.data).resolve().as_posix(), "--split": args.split, "--mode": args.mode, "--kbest": args.kbest}
     data_folder.check(args.data, args.out, args.split, options)
     hypotheses, teacher = run_teacher(args, rows) if args.teacher is not None else read_teacher(args, rows)

@@ -3,9 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from dataclasses import fields
 
-import torch
-
-from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.models import reference
 from speechllm_plugin.tasks.imported_checkpoint import ImportedCheckpoint, import_checkpoint
 
@@ -18,8 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     imported = import_checkpoint(args.reference, args.data)
-    with replacing(args.output) as temporary:
-        torch.save(imported.state, temporary)
+    checkpoint_file.save(imported.state, args.output)
     print(f"{args.output}: {description(imported)}")
 
 

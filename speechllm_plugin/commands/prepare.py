@@ -1,6 +1,7 @@
 """`speechllm prepare`: a corpus becomes manifests, features, vocabularies and a data config."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.recording import RECORDING_COLUMN
+from speechllm_plugin.files.locks import locked_folder
 from speechllm_plugin.files.text_table import aligned_row
 from speechllm_plugin.preparation import config_file, corpora, corpus_check, hold_out, split_files, vocabulary_plan
 from speechllm_plugin.preparation.corpora import CORPORA, TASKS, TRAIN_SPLIT, Corpus
@@ -117,6 +119,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    with contextlib.nullcontext() if args.check else locked_folder(args.out, "speechllm prepare"):
+        prepare(args)
+
+
+def prepare(args: argparse.Namespace) -> None:
     splits = list(dict.fromkeys(args.splits or CORPORA[args.corpus].splits))
     pairs = corpora.language_pairs(args.corpus, args.task, args.source_lang, args.target_lang)
     given = {field.name: getattr(args, field.name) for field in fields(Settings)}

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from speechllm_plugin.files.atomic import check_writable, replacing
+from speechllm_plugin.files.locks import locked_file
 from speechllm_plugin.reporting.analysis import analyse
 from speechllm_plugin.reporting.figures.palette import MOST_SYSTEMS
 from speechllm_plugin.reporting.metric_choice import RECOGNITION, TRANSLATION
@@ -80,6 +81,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     check(args)
+    with locked_file(args.out, "speechllm report"):
+        write(args)
+
+
+def write(args: Namespace) -> None:
     study = read_study(args.systems, args.split, args.data)
     options = Options(
         metrics=args.metrics,

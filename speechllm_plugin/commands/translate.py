@@ -6,6 +6,7 @@ from pathlib import Path
 from speechllm_plugin.data import manifest
 from speechllm_plugin.distillation import conversion, kd_file, split_translation
 from speechllm_plugin.distillation.ctranslate2_teacher import COMPUTE_TYPES, CTranslate2Teacher, Search
+from speechllm_plugin.files.locks import locked_file
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -51,8 +52,8 @@ def run(args: Namespace) -> None:
     sources = teacher.encode(rows)
     teacher.load()
     description = kd_file.describe(rows, teacher=teacher.name, split=args.split, k=args.kbest, options=options)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    before = split_translation.translate(teacher, sources, search, args.max_tokens, args.out, description)
+    with locked_file(args.out, "speechllm translate"):
+        before = split_translation.translate(teacher, sources, search, args.max_tokens, args.out, description)
     print(
         f"{args.out}: {args.kbest} of {len(rows)} rows each, {before} of them from before; "
         f"{teacher.num_cut_off} of the new hypotheses are cut off at --max-length {args.max_length}"

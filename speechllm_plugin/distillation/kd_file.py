@@ -1,7 +1,8 @@
 """The KD file: a teacher's translations of a split, written while it runs.
 
     FILE        TSV with a header: id, kd_source_hash, rank (from 1, the best), kd_score, kd_text; k rows per utterance, one after another
-    FILE.json   what made it: teacher, split, num_utterances, k, options, manifest (digest of the ids and source texts)
+    FILE.json   what made it: teacher, split, num_utterances, k, options, manifest (digest of the ids and source texts); once it is
+                finished, its size and checksum
 
 kd_score is the mean log-probability per token in base 2, as fairseq-generate prints it. A file grows block by block, so that a run
 that is cut off goes on where it was.
@@ -12,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.files import tsv_rows
+from speechllm_plugin.files import recorded_files, tsv_rows
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.files.digests import short_digest
 from speechllm_plugin.files.growing import GrowingFiles, check_description, write_description
 
 KD_COLUMNS = ("id", "kd_source_hash", "rank", "kd_score", "kd_text")
 NO_SUCH_KD_FILE = "no such KD file; make it with speechllm translate"
+FINISHED = "finished"
 DESCRIPTION = ("teacher", "split", "num_utterances", "k", "options", "manifest")
 
 
@@ -62,7 +64,7 @@ def read(path) -> dict[str, tuple[str, list[tuple[float, str]]]]:
 
     Raises:
         FileNotFoundError: the file or its description is not there.
-        ValueError: it is not finished, a row is malformed, or an utterance has not k hypotheses, or stands twice.
+        ValueError: it is not finished, or changed since, a row is malformed, or an utterance has not k hypotheses, or stands twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -84,7 +86,15 @@ def read(path) -> dict[str, tuple[str, list[tuple[float, str]]]]:
             f"{path}: must have {description['k']} hypotheses of each of {description['num_utterances']:,} utterances, but has them of "
             f"{len(translations) - len(fewer):,}{first}: run the teacher's command again, it goes on"
         )
+    _check_finished(path, description)
     return translations
+
+
+def _check_finished(path, description):
+    """Raise ValueError for a file that changed after it was finished."""
+    change = recorded_files.change(path, description[FINISHED]) if FINISHED in description else ""
+    if change:
+        raise ValueError(f"{path}: {change}; remove it to translate again, or, if you edited it, {FINISHED!r} from {description_path(path)}")
 
 
 def _rows(path):
@@ -120,6 +130,8 @@ class Writer:
         self.path, self.description, self.done = Path(path), description, set()
         if self.path.exists():
             begun = read_description(self.path)
+            if FINISHED in begun and self.path.stat().st_size >= begun[FINISHED]["bytes"]:  # a shorter one is completed
+                _check_finished(self.path, begun)
             advice = "give the same as then, or another file, or remove this one"
             check_description(self.path, {name: begun[name] for name in DESCRIPTION}, description, advice)
         else:
@@ -133,6 +145,8 @@ class Writer:
 
     def __exit__(self, *unused):
         self._files.close()
+        if len(self.done) == self.description["num_utterances"]:
+            write_description(description_path(self.path), {**self.description, FINISHED: recorded_files.record(self.path)})
 
     def write(self, block: Sequence[tuple[Utterance, Sequence[tuple[float, str]]]]) -> None:
         """Append utterances, each with its k hypotheses (score in base 2, text), the best first; on the disk when this returns.

@@ -1,12 +1,14 @@
-"""Reads checkpoints as data: nothing that a file holds is ever run."""
+"""Checkpoints as files: read as data, so that nothing that a file holds is ever run, and written whole or not at all."""
 
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.host import safe_loading
 
 
@@ -31,3 +33,18 @@ def load(path: str | Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise ValueError(f"{path}: a fairseq checkpoint has an entry 'model', but this file has none")
     return state
+
+
+def save(state: Mapping[str, Any], path: str | Path) -> None:
+    """Write a checkpoint.
+
+    Raises:
+        OSError: it cannot be written; its `filename` is `path`.
+    """
+    with replacing(path) as part, open(part, "wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # of torch's archive, which then cannot be closed
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise

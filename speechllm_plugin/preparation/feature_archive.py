@@ -1,11 +1,15 @@
 """Archives of features, which data/features.py and fairseq read."""
 
+import contextlib
 import io
 import os
 import zipfile
+from types import TracebackType
 from typing import Self
 
 import numpy as np
+
+from speechllm_plugin.files.atomic import replacing
 
 ZIP_LOCAL_HEADER = 30  # bytes before a member's name
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the same features make the same archive
@@ -19,18 +23,17 @@ class FeatureArchive:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = os.fspath(path)
-        self._part = self.path + ".part"
+        self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        self._zip = zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED)
+        with self._open:
+            part = self._open.enter_context(replacing(self.path))
+            self._zip = self._open.enter_context(zipfile.ZipFile(part, "w", zipfile.ZIP_STORED))
+            self._open = self._open.pop_all()
         return self
 
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        self._zip.close()
-        if error is None:
-            os.replace(self._part, self.path)
-        else:
-            os.remove(self._part)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open.__exit__(kind, error, trace)
 
     def add(self, name: str, features: np.ndarray) -> str:
         """Store (T, C) features; returns the `audio` value: `archive.zip:byte_offset:num_bytes`, archive without its folder."""

@@ -1,14 +1,18 @@
 """The record of a prepared data folder: what is finished, for which options and input, so that a killed run can be completed."""
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from speechllm_plugin.files import recorded_files
 from speechllm_plugin.files.digests import digest
 from speechllm_plugin.files.remembered_options import FolderRecord
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.text.progress import with_progress
+
+logger = logging.getLogger(__name__)
 
 
 def fingerprint(rows: Sequence[CorpusRow], root: str | Path) -> str:
@@ -47,14 +51,24 @@ class PreparedFolder:
         self._record = remembered or {"options": options, "pieces": {}}
 
     def finished(self, piece: str, mark: str) -> dict[str, Any] | None:
-        """The facts kept about a piece, or None where it has to be made: it is not finished, or was made from another input.
+        """The facts kept about a piece, or None where it has to be made: it is not finished, was made from another input, or lost a file.
 
         mark: the fingerprint of the piece's input.
+
+        Raises:
+            ValueError: a manifest is not as it was written. Somebody may have edited it, so it is not replaced.
         """
         entry = self.entry(piece)
-        if entry is None or entry["mark"] != mark or not all(self._exists(name) for name in entry["files"]):
+        if entry is None or entry["mark"] != mark:
             return None
-        return entry["facts"]
+        changes = {name: self._change(name, entry) for name in entry["files"]}
+        for name, change in changes.items():
+            if change and name.endswith(".tsv") and self._path(name).exists():
+                raise ValueError(f"{self._path(name)}: {change}; remove it to have it made again, or give another --out")
+        for name, change in changes.items():
+            if change:
+                logger.warning(f"{self.path / name}: {change}; it is made again")
+        return None if any(changes.values()) else entry["facts"]
 
     def require_same(self, flag: str, made_with: Any, value: Any) -> None:
         """Raise ValueError if the folder was made with another value of a flag."""
@@ -73,15 +87,15 @@ class PreparedFolder:
                 path.unlink(missing_ok=True)
 
     def finish(self, piece: str, mark: str, *files: str, **facts: Any) -> dict[str, Any]:
-        """Record a piece as finished; returns the facts."""
-        self._record["pieces"][piece] = {"mark": mark, "files": files, "facts": facts}
+        """Record a piece as finished, with the sizes and checksums of its files; returns the facts."""
+        contents = {name: recorded_files.record(self._path(name)) for name in files}
+        self._record["pieces"][piece] = {"mark": mark, "files": files, "contents": contents, "facts": facts}
         self._file.write(self._record)
         return facts
 
     def manifest(self, split: str) -> Path:
         """The manifest of a finished split, published or not."""
-        name = f"{split}.tsv"
-        return self.draft(name) if self.draft(name).exists() else self.path / name
+        return self._path(f"{split}.tsv")
 
     def draft(self, name: str) -> Path:
         """Where a manifest waits for publish()."""
@@ -93,5 +107,13 @@ class PreparedFolder:
             if self.draft(name).exists():
                 os.replace(self.draft(name), self.path / name)
 
-    def _exists(self, name: str) -> bool:
-        return (self.path / name).exists() or self.draft(name).exists()
+    def _path(self, name: str) -> Path:
+        """Where a file is: a manifest may be a draft."""
+        return self.draft(name) if self.draft(name).exists() else self.path / name
+
+    def _change(self, name: str, entry: dict[str, Any]) -> str:
+        """What happened to a file of a finished piece; of folders without checksums only that it is gone is known."""
+        if not self._path(name).exists():
+            return "is gone"
+        recorded = entry.get("contents", {}).get(name)
+        return recorded_files.change(self._path(name), recorded) if recorded else ""

@@ -52,6 +52,19 @@ def test_another_teacher_or_manifest_does_not_go_on(name, value, tmp_path):
     assert path.read_bytes() == before
 
 
+def test_a_finished_file_that_changed_is_refused_unless_its_mark_is_removed(tmp_path):
+    path = write(tmp_path / "kd.tsv")
+    path.write_bytes(path.read_bytes().replace(b"3 0", b"3 8", 1))
+    message = "kd.tsv: is not what was written: its checksum is another; remove it to translate again, or, if you edited it, 'finished' from .*json"
+    for use in (lambda: kd_file.read(path), lambda: kd_file.Writer(path, description())):
+        with pytest.raises(ValueError, match=message):
+            use()
+    described = json.loads(kd_file.description_path(path).read_text())
+    del described["finished"]
+    kd_file.description_path(path).write_text(json.dumps(described))
+    assert len(kd_file.read(path)) == len(ROWS)
+
+
 def test_texts_stay_in_their_row(tmp_path):
     with kd_file.Writer(tmp_path / "kd.tsv", description(ROWS[:1])) as writer:
         writer.write([(ROWS[0], [(-1, " a\tb\nc\u2028d\r "), (-2, "")])])

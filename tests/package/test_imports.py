@@ -150,7 +150,7 @@ def test_scoring_and_manifests_wait_for_neither_torch_nor_fairseq(module):
 def test_the_sources_are_read_as_python_would():
     assert {"data.manifest", "scoring.metrics"} <= set(imported_modules("commands.score"))
     assert below("commands.score") >= {"data", "data.manifest", "scoring", "text.normalisation"}
-    assert imported_libraries("commands.average") - sys.stdlib_module_names == {"torch"}
+    assert imported_libraries("files.averaging") - sys.stdlib_module_names == {"torch"}
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,12 @@ def test_a_killed_run_looks_unfinished_and_a_second_completes_it(tmp_path):
     flags = f"prepare mustc --source-lang en --target-lang de --task st {sizes} --workers 2 --root {corpus.root} --out {out}"
     environment = {**os.environ, "PYTHONPATH": str(Path(prepare.__file__).parents[2])}
     process = subprocess.Popen([sys.executable, str(script), *flags.split()], env=environment, stderr=subprocess.DEVNULL)
-    part = out / "fbank80.train.zip.part"
+
+    def written():
+        return sum(path.stat().st_size for path in out.glob(".fbank80.train.zip.*.tmp"))
+
     deadline = time.monotonic() + 60
-    while not (part.exists() and part.stat().st_size > 100_000):
+    while written() <= 100_000:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
