@@ -31,8 +31,8 @@ class RowDataset(FairseqDataset, ABC):
     @abstractmethod
     def place(self, index: int) -> str: ...
 
-    def learnt(self, targets: list[torch.Tensor]):
-        """What the decoder reads and learns of targets (U,).
+    def learnt(self, targets: list[torch.Tensor], width: int = 0):
+        """What the decoder reads and learns of targets (U,), padded to `width` at least.
 
         Returns:
             (B, U) what it reads: end of sentence, then the target without its last token.
@@ -40,7 +40,7 @@ class RowDataset(FairseqDataset, ABC):
             (B,) lengths of the targets with their tags.
             The number of tokens to learn.
         """
-        target, lengths = padded(targets, self.pad)
+        target, lengths = padded(targets, self.pad, width)
         previous = target.roll(1, dims=1)
         previous[:, 0] = self.eos
         previous.masked_fill_(target == self.pad, self.pad)
@@ -97,9 +97,12 @@ class RowDataset(FairseqDataset, ABC):
         return not self.shuffle
 
 
-def padded(rows: list[torch.Tensor], pad: int):
-    """(B, longest) rows with `pad` behind them, and their (B,) lengths."""
-    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad), torch.tensor([len(row) for row in rows])
+def padded(rows: list[torch.Tensor], pad: int, width: int = 0):
+    """(B, longest) rows with `pad` behind them, `width` long at least, and their (B,) lengths."""
+    together = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=pad)
+    if together.size(1) < width:
+        together = torch.nn.functional.pad(together, (0, 0) * (together.dim() - 2) + (0, width - together.size(1)), value=pad)
+    return together, torch.tensor([len(row) for row in rows])
 
 
 def temperature_repeats(languages: Sequence[str], alpha: float) -> np.ndarray:

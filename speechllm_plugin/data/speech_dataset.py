@@ -9,6 +9,7 @@ import torch
 from fairseq.data import Dictionary
 
 from speechllm_plugin.data.augmentation import SpecAugment
+from speechllm_plugin.data.batch_shapes import BatchShape, batches, shape_of
 from speechllm_plugin.data.features import read as read_features
 from speechllm_plugin.data.features import utterance_cmvn
 from speechllm_plugin.data.manifest import Utterance
@@ -45,9 +46,13 @@ class SpeechTextDataset(RowDataset):
         use_cmvn: normalise each utterance's features.
         augment: SpecAugment, for training only; drawn from (seed, epoch, index), the same for any number of workers.
         shuffle: order of equal lengths differs with the epoch.
+
+    Attributes:
+        shapes: of the batches, from batch_shapes.plan_shapes; none: a batch is as wide as its longest utterance and texts.
     """
 
     unit = "frames"
+    shapes: tuple[BatchShape, ...] = ()
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class SpeechTextDataset(RowDataset):
         self.num_frames = np.array([row.n_frames for row in rows], dtype=np.int64)
         self.root, self.read, self.texts = root, read, texts
         self.num_targets = texts.longest(len(rows))
+        self.num_transcripts = np.array([len(text) for text in texts.transcripts or [()] * len(rows)], dtype=np.int64)
         self.pad, self.eos = dictionary.pad(), dictionary.eos()
         self.has_tags, self.repeats = texts.has_tags, repeats
         self.use_cmvn, self.augment, self.shuffle, self.seed, self.epoch = use_cmvn, augment, shuffle, seed, 1
@@ -127,7 +133,8 @@ class SpeechTextDataset(RowDataset):
             return {}
         samples = sorted(samples, key=lambda example: -len(example.features))
         lengths = [len(example.features) for example in samples]
-        features = torch.zeros(len(samples), lengths[0], samples[0].features.size(1))
+        _, num_frames, target_width, transcript_width = self.shape(samples)
+        features = torch.zeros(len(samples), num_frames, samples[0].features.size(1))
         for row, example in zip(features, samples):
             row[: len(example.features)] = example.features
         net_input = {"src_tokens": features, "src_lengths": torch.tensor(lengths)}
@@ -140,18 +147,35 @@ class SpeechTextDataset(RowDataset):
         }
         if self.texts.targets is not None:
             targets = [example.target for example in samples]
-            net_input["prev_output_tokens"], batch["target"], batch["target_lengths"], batch["ntokens"] = self.learnt(targets)
+            net_input["prev_output_tokens"], batch["target"], batch["target_lengths"], batch["ntokens"] = self.learnt(targets, target_width)
             if self.has_tags:
                 batch["tag"] = net_input["prev_output_tokens"][:, 1].clone()
         if self.texts.transcripts is not None:
-            batch["transcript"], batch["transcript_lengths"] = padded([example.transcript for example in samples], self.pad)
+            batch["transcript"], batch["transcript_lengths"] = padded([example.transcript for example in samples], self.pad, transcript_width)
         if self.texts.kd_targets is not None:
             kd_targets = [example.kd_target for example in samples]
-            net_input["kd_prev_output_tokens"], batch["kd_target"], _, batch["kd_ntokens"] = self.learnt(kd_targets)
+            net_input["kd_prev_output_tokens"], batch["kd_target"], _, batch["kd_ntokens"] = self.learnt(kd_targets, target_width)
         if self.texts.teacher is not None:
             for number, name in enumerate(("teacher_ids", "teacher_probabilities")):
-                batch[name], _ = padded([example.teacher[number] for example in samples], 0)
+                batch[name], _ = padded([example.teacher[number] for example in samples], 0, target_width)
         return batch
+
+    def lengths(self, indices) -> np.ndarray:
+        """(len(indices), 3) frames, target tokens (of the longest possible target) and transcript tokens."""
+        rows = indices % len(self)
+        return np.stack([self.num_frames[rows], self.num_targets[rows], self.num_transcripts[rows]], axis=1)
+
+    def shape(self, samples: list[Example]) -> BatchShape:
+        """What the samples are padded to: one of `shapes`; what is left of an epoch, or has no shapes, only as far as it must."""
+        lengths = self.lengths(np.array([example.index for example in samples]))
+        return shape_of(lengths, self.shapes) or BatchShape(len(samples), int(lengths[:, 0].max()), 0, 0)
+
+    def batch_by_size(self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1):
+        """Batches of `shapes`, if there are any: each with utterances of its bucket in an order of (seed, epoch)."""
+        if not self.shapes:
+            return super().batch_by_size(indices, max_tokens, max_sentences, required_batch_size_multiple)
+        indices = np.random.default_rng((self.seed, self.epoch)).permutation(indices)
+        return batches(indices, self.lengths(indices), self.shapes)
 
     def place(self, index: int) -> str:
         """How an error names a row."""

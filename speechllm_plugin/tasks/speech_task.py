@@ -13,6 +13,7 @@ from fairseq.tasks import register_task
 from torch.utils.data import ConcatDataset
 
 from speechllm_plugin.data import manifest
+from speechllm_plugin.data.batch_shapes import described, plan_shapes
 from speechllm_plugin.data.features import read as read_features
 from speechllm_plugin.data.kd_texts import kd_texts
 from speechllm_plugin.data.manifest import Utterance
@@ -43,6 +44,13 @@ class SpeechToTextTaskConfig(ManifestTaskConfig):
     """The flags of --task speechllm_speech_to_text."""
 
     max_source_positions: int = field(default=6000, metadata={"help": "frames of the longest utterance"})
+    num_batch_buckets: int = field(
+        default=0,
+        metadata={
+            "help": "train on batches of this many shapes (rows, frames, tokens) at most, padded to them, so that what is captured or "
+            "compiled for a shape serves many batches; 32 cost 5% of padding (0 = every batch as wide as its longest utterance)"
+        },
+    )
     ctc_decoding_weight: float = field(
         default=0.0,
         metadata={
@@ -98,6 +106,22 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             augment=augment if is_training else None,
             shuffle=is_training,
             seed=self.cfg.seed,
+        )
+
+    def get_batch_iterator(
+        self, dataset, max_tokens=None, max_sentences=None, max_positions=None, ignore_invalid_inputs=False, required_batch_size_multiple=1, **options
+    ):
+        """As fairseq's; with --num-batch-buckets, the batches of training have few shapes, which the log names once."""
+        if self.cfg.num_batch_buckets < 0:
+            raise ValueError(f"--num-batch-buckets must not be negative (0 = no buckets), but is {self.cfg.num_batch_buckets}")
+        if self.cfg.num_batch_buckets and dataset.shuffle and not dataset.shapes:
+            rows, _ = dataset.filter_indices_by_size(np.arange(len(dataset)), max_positions)
+            if len(rows):
+                lengths = dataset.lengths(rows)
+                dataset.shapes = plan_shapes(lengths, self.cfg.num_batch_buckets, max_tokens, max_sentences, required_batch_size_multiple)
+                logger.info(described(dataset.shapes, lengths))
+        return super().get_batch_iterator(
+            dataset, max_tokens, max_sentences, max_positions, ignore_invalid_inputs, required_batch_size_multiple, **options
         )
 
     def texts(self, rows: Sequence[Utterance]) -> SpeechTexts:
