@@ -3,6 +3,7 @@
     manifest.py            the rows of SPLIT.tsv: Utterance
     data_config.py         config.yaml: vocabularies, transforms, languages
     audio.py features.py   sound files and archives -> filterbanks (T, 80); augmentation.py masks them
+    sound_file.py          whole sound files, or errors; containers/ examines what each promises of its length
     recording.py           where the sound of a row can be heard
     row_dataset.py         batches of rows: order, size, repeats; speech_dataset.py with speech, text_dataset.py with source texts
     batch_shapes.py        batches of few shapes

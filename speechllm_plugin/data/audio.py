@@ -1,18 +1,20 @@
-"""Waveforms from audio files of any format that libsndfile reads, as 16 kHz mono."""
+"""Waveforms from audio files of any format that libsndfile reads, as 16 kHz mono: the whole sound, or an error."""
 
+import contextlib
 import os
 import re
 
 import numpy as np
-import soundfile
 import soxr
+
+from speechllm_plugin.data import sound_file
+from speechllm_plugin.data.containers.incomplete import EmptySound
 
 SAMPLE_RATE = 16000
 
-# libsndfile's length of an mp3 includes the padding of the encoder, up to two frames of 1152 samples, which it never gives out.
-_UNREADABLE_SAMPLES = {"MP3": 2304}
+_LARGEST_SAMPLE = 1e9  # filterbanks, whose power is a float of 32 bits, are finite up to 1e11
 
-_SPAN = re.compile(r"(.+):(\d+):(\d+)", re.DOTALL)
+_SPAN = re.compile(r"(.+):(\d{1,18}):(\d{1,18})", re.DOTALL | re.ASCII)
 
 
 def read(source: str, root) -> np.ndarray:
@@ -26,7 +28,8 @@ def read(source: str, root) -> np.ndarray:
         (num_samples,) float32 in [-1, 1], 16 kHz, channels averaged.
 
     Raises:
-        ValueError: the file is missing, unreadable or cut short, the part ends past its end, or the waveform is empty or not finite.
+        EmptySound: there is no sound in it.
+        ValueError: the file is missing, unreadable or cut short, the part ends past its end, or the waveform is not finite.
     """
     span = _SPAN.fullmatch(source)
     if span is None:
@@ -42,45 +45,48 @@ def locate(path: str, root) -> str:
     return located
 
 
-def decode(file, name: str, start: int = 0, num_samples: int | None = None) -> np.ndarray:
-    """The waveform of a path or of an open binary file, as from read().
+def decode(source: str | bytes, name: str, start: int = 0, num_samples: int | None = None) -> np.ndarray:
+    """The waveform of a path or of a file's content, as from read().
 
     Args:
         name: of the file, for errors.
         start: first sample, at the file's own rate.
         num_samples: at the file's own rate; None reads to the end.
     """
-    try:
-        with soundfile.SoundFile(file) as sound:
-            length, rate, format_name = sound.frames, sound.samplerate, sound.format
-            wanted = length - start if num_samples is None else num_samples
-            if start + wanted > length:
-                raise ValueError(
-                    f"{name}: the utterance ends at sample {start + wanted}, but the file has {length} samples ({rate} Hz); "
-                    "correct its start and length"
-                )
-            if wanted <= 0:
-                raise ValueError(f"{name}: the waveform is empty (0 samples); remove the row or replace the file")
-            if format_name == "MP3":  # libsndfile's seek arrives elsewhere in an mp3
-                waveform = sound.read(start + wanted, dtype="float32", always_2d=True)[start:]
-            else:
-                sound.seek(start)
-                waveform = sound.read(wanted, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{name}: not readable as audio ({error.error_string}); replace or convert the file") from error
-    if not len(waveform) or len(waveform) + _UNREADABLE_SAMPLES.get(format_name, 0) < wanted:
-        raise ValueError(f"{name}: the file is cut short, {len(waveform)} of {wanted} samples could be read; replace the file")
-    if not np.isfinite(waveform).all():
-        raise ValueError(f"{name}: the waveform has NaN or infinite samples; replace the file")
-    mono = waveform[:, 0] if waveform.shape[1] == 1 else waveform.mean(axis=1)
-    return np.ascontiguousarray(mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ"))
+    with _named(name), sound_file.opened(source) as sound:
+        length, rate = sound.num_samples, sound.rate
+        wanted = length - start if num_samples is None else num_samples
+        if start + wanted > length:
+            raise ValueError(
+                f"the utterance ends at sample {start + wanted}, but the file has {length} samples ({rate} Hz); correct its start and length"
+            )
+        if wanted <= 0:
+            raise EmptySound("the waveform is empty (0 samples); remove the row or replace the file")
+        waveform = sound.read(start, wanted)
+        if len(waveform) < wanted:
+            raise ValueError(f"the file is damaged or cut short, {len(waveform)} of {wanted} samples could be read; replace the file")
+        check_samples(waveform)
+    return np.ascontiguousarray(waveform if rate == SAMPLE_RATE else soxr.resample(waveform, rate, SAMPLE_RATE, quality="HQ"))
+
+
+def check_samples(waveform: np.ndarray) -> None:
+    """Raise ValueError for a waveform of which filterbanks would not be finite."""
+    largest = np.abs(waveform).max(initial=0)
+    if not np.isfinite(largest):
+        raise ValueError("the waveform has NaN or infinite samples; replace the file")
+    if largest > _LARGEST_SAMPLE:
+        raise ValueError(f"samples reach {largest:.3g}, of which no filterbanks can be computed; scale the sound to between -1 and 1")
 
 
 def length_and_rate(path: str, root) -> tuple[int, int]:
-    """Samples and sample rate (Hz) of a file, from its header."""
-    located = locate(path, root)
+    """Samples and sample rate (Hz) of a file."""
+    with _named(path), sound_file.opened(locate(path, root)) as sound:
+        return sound.num_samples, sound.rate
+
+
+@contextlib.contextmanager
+def _named(name):
     try:
-        info = soundfile.info(located)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{path}: not readable as audio ({error.error_string}); replace or convert the file") from error
-    return info.frames, info.samplerate
+        yield
+    except ValueError as error:
+        raise (EmptySound if isinstance(error, EmptySound) else ValueError)(f"{name}: {error}") from error

@@ -4,6 +4,7 @@ import functools
 import io
 import mmap
 import os
+import re
 
 import kaldi_native_fbank
 import numpy as np
@@ -17,6 +18,7 @@ WINDOW_SAMPLES = audio.SAMPLE_RATE * 25 // 1000
 SHIFT_SAMPLES = audio.SAMPLE_RATE // FRAMES_PER_SECOND
 
 _INT16_SCALE = np.float32(32768)  # Kaldi computes on 16-bit values
+_SPAN_IN_ARCHIVE = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)
 _NPY_MAGIC = b"\x93NUMPY\x01\x00"
 _NPY_PREAMBLE = len(_NPY_MAGIC) + 2  # the magic and the length of the header
 
@@ -30,7 +32,11 @@ def filterbanks(waveform: np.ndarray) -> np.ndarray:
 
     Returns:
         (T, 80) float32, T = num_frames(num_samples).
+
+    Raises:
+        ValueError: the waveform is not finite, or so large that they would not be; the message does not say whose it is.
     """
+    audio.check_samples(waveform)
     missing = max(0, WINDOW_SAMPLES - len(waveform))
     computer = kaldi_native_fbank.OnlineFbank(_fbank_options())
     computer.accept_waveform(audio.SAMPLE_RATE, np.pad(waveform, (0, missing)) * _INT16_SCALE)
@@ -62,7 +68,8 @@ def read(source: str, root) -> np.ndarray:
         (T, C) float32; from an archive a read-only view of the mapped file.
 
     Raises:
-        ValueError: the file is missing or unreadable, or holds no features there.
+        ValueError: the file is missing or unreadable, or holds no features there. Stored ones may have NaN: whoever normalises them
+            looks, which costs less.
     """
     path, in_archive, span = source.partition(".zip:")
     if in_archive:
@@ -96,16 +103,16 @@ def _mapped(root, path):
 
 
 def _read_archived(source, mapped, span):
-    offset, _, num_bytes = span.partition(":")
-    if not (offset.isdigit() and num_bytes.isdigit()):
+    place = _SPAN_IN_ARCHIVE.fullmatch(span)
+    if place is None:
         raise ValueError(f"{source}: audio in an archive must be archive.zip:byte_offset:num_bytes; prepare the data again")
-    start = int(offset)
-    end = start + int(num_bytes)
+    start = int(place[1])
+    end = start + int(place[2])
     if end > len(mapped):
         raise ValueError(f"{source}: the features end at byte {end}, but the archive has {len(mapped)} bytes; prepare the data again")
     if mapped[start : start + len(_NPY_MAGIC)] == _NPY_MAGIC:
         return _read_npy(source, mapped, start, end)
-    return filterbanks(audio.decode(io.BytesIO(mapped[start:end]), source))
+    return filterbanks(audio.decode(mapped[start:end], source))
 
 
 def _read_npy(source, data, start, end):

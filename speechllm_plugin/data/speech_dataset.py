@@ -96,7 +96,7 @@ class SpeechTextDataset(RowDataset):
         """(T, C) features of a row, normalised and masked.
 
         Raises:
-            ValueError: they cannot be read, or are not as long as the manifest says.
+            ValueError: they cannot be read, are not as long as the manifest says, or are not finite.
         """
         row = index % len(self)
         try:
@@ -110,6 +110,9 @@ class SpeechTextDataset(RowDataset):
             )
         if self.use_cmvn:
             features = utterance_cmvn(features)
+        # What is not finite makes its dimension NaN in every normalised frame.
+        if not np.isfinite(features[:1] if self.use_cmvn else features).all():
+            raise ValueError(f"{self.place(row)}: the features have NaN or infinite values: prepare the data again")
         if self.augment is not None:
             features = self.augment(features, np.random.default_rng((self.seed, self.epoch, int(index))))
         return features

@@ -67,6 +67,8 @@ def broken_files(folder):
     nan = tone(16000)
     nan[77] = np.nan
     soundfile.write(folder / "nan.wav", nan, 16000, subtype="FLOAT")
+    for name, scale in (("loud", 1e18), ("louder", 1e38), ("not_too_loud", 1e8)):
+        soundfile.write(folder / f"{name}.wav", (tone(16000) * scale).astype(np.float32), 16000, subtype="FLOAT")
     soundfile.write(folder / "empty.wav", tone(16000)[:0], 16000)
     soundfile.write(folder / "good.wav", tone(16000), 16000)
     (folder / "text.wav").write_text("this is no audio")
@@ -83,12 +85,18 @@ def broken_files(folder):
         ("missing.wav", "missing.wav: no such audio file; correct"),
         ("missing.wav:0:10", "missing.wav: no such audio file; correct"),
         ("text.wav", "text.wav: not readable as audio"),
-        ("nothing.wav", "nothing.wav: not readable as audio"),
+        ("nothing.wav", "nothing.wav: the file is empty (0 bytes)"),
         ("cut.flac", "cut.flac: not readable as audio"),
-        ("cut.mp3", "cut.mp3: the file is cut short"),
+        ("cut.mp3", "cut.mp3: the file is cut short: it has 31 of 43 MPEG frames"),
         ("empty.wav", "empty.wav: the waveform is empty"),
         ("good.wav:16000:0", "good.wav:16000:0: the waveform is empty"),
         ("nan.wav", "nan.wav: the waveform has NaN or infinite samples"),
+        ("loud.wav", "loud.wav: samples reach 5e+17, of which no filterbanks can be computed; scale the sound to between -1 and 1"),
+        ("louder.wav", "louder.wav: samples reach 5e+37"),
+        (f"good.wav:{'9' * 18}:1", "good.wav:999999999999999999:1: the utterance ends at sample 1000000000000000000"),
+        (f"good.wav:{'9' * 5000}:1", ":1: no such audio file"),
+        ("good.wav:²:1", "good.wav:²:1: no such audio file"),
+        ("good.wav:-1:1", "good.wav:-1:1: no such audio file"),
         ("good.wav:15000:1001", "good.wav:15000:1001: the utterance ends at sample 16001, but the file has 16000 samples (16000 Hz)"),
     ],
 )
@@ -97,6 +105,11 @@ def test_errors_name_file_and_remedy(tmp_path, source, message):
     with pytest.raises(ValueError) as error:
         audio.read(source, tmp_path)
     assert message in str(error.value) and "; " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_loudest_sound_that_is_read_has_finite_filterbanks(tmp_path):
+    broken_files(tmp_path)
+    assert np.isfinite(features.read("not_too_loud.wav", tmp_path)).all()
 
 
 def test_recorded_clips_of_every_format_are_read():

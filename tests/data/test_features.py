@@ -61,6 +61,14 @@ def test_silence_has_finite_filterbanks():
     assert np.isfinite(features.filterbanks(np.zeros(800, dtype=np.float32))).all()
 
 
+@pytest.mark.parametrize("largest", [1e10, 1e18, 1e36, np.inf, np.nan])
+def test_filterbanks_that_would_not_be_finite_are_an_error(largest):
+    waveform = noise(16000)
+    waveform[77] = largest
+    with pytest.raises(ValueError, match="NaN or infinite samples; |samples reach .*; scale"):
+        features.filterbanks(waveform)
+
+
 def test_cmvn_equals_fairseqs():
     from fairseq.data.audio.feature_transforms.utterance_cmvn import UtteranceCMVN
 
@@ -145,6 +153,8 @@ def test_every_kind_of_audio_value_gives_the_same_features(tmp_path):
         ("none.zip:10:20", "none.zip: no such audio file"),
         ("fbank.zip:10", "fbank.zip:10: audio in an archive must be archive.zip:byte_offset:num_bytes"),
         ("fbank.zip:a:b", "must be archive.zip:byte_offset:num_bytes"),
+        ("fbank.zip:²:3", "must be archive.zip:byte_offset:num_bytes"),
+        (f"fbank.zip:{'9' * 5000}:3", "must be archive.zip:byte_offset:num_bytes"),
         ("fbank.zip:10:999999", "fbank.zip:10:999999: the features end at byte 1000009, but the archive has"),
         ("fbank.zip:3:200", "fbank.zip:3:200: not readable as audio"),
         ("flat.npy", "flat.npy: must hold (frames, bins), but holds shape (7,)"),

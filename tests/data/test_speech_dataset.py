@@ -109,6 +109,18 @@ def test_another_number_of_frames_than_the_manifests_is_an_error():
         data[0]
 
 
+@pytest.mark.parametrize("use_cmvn", [True, False])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_an_error_with_the_row(use_cmvn, value):
+    data = make_data([13, 57])
+    data.sources[1], data.use_cmvn = "fbank80.zip:10:20", use_cmvn
+    features = np.random.default_rng(0).standard_normal((57, FEATURE_DIM)).astype(np.float32)
+    features[40, 3] = value
+    data.read = lambda source, root: features
+    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match=r"row 1 \(fbank80.zip:10:20\): the features have NaN or infinite"):
+        data[1]
+
+
 def test_normalisation_is_that_of_each_utterance():
     data = make_data([57, 40])
     data.use_cmvn = True
