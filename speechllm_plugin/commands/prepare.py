@@ -157,6 +157,7 @@ def prepare(args: argparse.Namespace) -> None:
     for planned in vocabularies:
         vocabulary_plan.make(folder, planned)
     config_file.write_of(folder, settings, vocabularies)
+    print_lost_texts(folder, contents, vocabularies)
     folder.publish(*(f"{name}.tsv" for manifests in contents.values() for name in manifests))
     print_table(folder.path, contents, facts, vocabularies)
 
@@ -187,6 +188,13 @@ def print_held_out(held_out: Mapping[str, Mapping[hold_out.Condition, int]], con
     for split, counts in held_out.items():
         for (column, value), count in counts.items():
             print(f"{split}: held out {count} of {len(contents[split])} rows: {column}={value}")
+
+
+def print_lost_texts(folder: PreparedFolder, contents: Mapping[str, Manifests], vocabularies: Sequence[PlannedVocabulary]) -> None:
+    names = [name for manifests in contents.values() for name in manifests]
+    for planned in vocabularies:
+        for line in vocabulary_plan.lost_texts(folder, planned, names):
+            print(line)
 
 
 def print_check(root: str, contents: Mapping[str, Manifests], absent: Mapping[str, Sequence[CorpusRow]]) -> None:

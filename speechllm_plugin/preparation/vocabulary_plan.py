@@ -10,6 +10,7 @@ from speechllm_plugin.preparation.corpora import TRAIN_SPLIT
 from speechllm_plugin.preparation.corpus_check import needed_texts
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.preparation.prepared_folder import PreparedFolder
+from speechllm_plugin.preparation.round_trip import LostTexts
 from speechllm_plugin.preparation.settings import TRANSCRIPT_VOCABULARY, Settings
 from speechllm_plugin.text.progress import with_progress
 
@@ -91,3 +92,16 @@ def make(folder: PreparedFolder, planned: PlannedVocabulary) -> None:
     else:
         vocabulary.copy(planned.source, folder.path / planned.name)
     folder.finish(planned.name, mark, *files, size=planned.size)
+
+
+def lost_texts(folder: PreparedFolder, planned: PlannedVocabulary, manifests: Sequence[str]) -> list[str]:
+    """A line for each column of each manifest with texts that the vocabulary cannot write as they are."""
+    lines = []
+    for name in manifests:
+        utterances = manifest.read(folder.manifest(name))
+        for column in planned.columns if name == TRAIN_SPLIT else planned.columns[:1]:
+            places = [utterance.id for utterance in utterances]
+            texts = [getattr(utterance, column) for utterance in utterances]
+            found = LostTexts.of(folder.path / planned.name, places, texts)
+            lines.append(found.described(planned.name, f"texts of {name} ({column})"))
+    return list(filter(None, lines))

@@ -46,10 +46,10 @@ def import_checkpoint(path: str | Path, data: str | None = None) -> ImportedChec
     saved = reference.convert(checkpoint, path)
     model = reference.build(saved, path)
     task = SpeechToTextTaskConfig(**saved.task)
-    vocabularies = {}
+    task_state = {}
     if data is not None:
         task.data = data
-        vocabularies = vocabularies_of(SpeechLLMSpeechToTextTask(task), saved)
+        task_state = state_of(SpeechLLMSpeechToTextTask(task), saved)
     args = vars(checkpoint["args"])
     state = {
         "args": None,
@@ -57,16 +57,17 @@ def import_checkpoint(path: str | Path, data: str | None = None) -> ImportedChec
         "model": model.state_dict(),
         "criterion": None,
         "optimizer_history": [history(checkpoint)],
-        "task_state": {"vocabularies": vocabularies} if vocabularies else {},
+        "task_state": task_state,
         "extra_state": {"train_iterator": {"version": 2, "epoch": 1, "iterations_in_epoch": 0, "shuffle": True}},
     }
     return ImportedCheckpoint(state, saved, model, args)
 
 
-def vocabularies_of(task: SpeechLLMSpeechToTextTask, saved: SavedModel) -> dict[str, str]:
-    """The digests of the vocabularies that the model uses, whose sizes must be those of its weights."""
+def state_of(task: SpeechLLMSpeechToTextTask, saved: SavedModel) -> dict[str, dict[str, str]]:
+    """The task's digests of the vocabularies that the model uses, whose sizes must be those of its weights."""
     architectures()[saved.arch].model.build_model(saved.cfg, task).load_state_dict(saved.weights)
-    return {name: digest for name, digest in task.state_dict()["vocabularies"].items() if name == "target" or saved.cfg.ctc_layer}
+    used = ["target", "transcript"] if saved.cfg.ctc_layer else ["target"]
+    return {part: {name: digests[name] for name in used} for part, digests in task.state_dict().items()}
 
 
 def configuration(saved: SavedModel, task: SpeechToTextTaskConfig, args: Mapping[str, Any]) -> dict[str, Any]:

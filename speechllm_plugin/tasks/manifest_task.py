@@ -1,6 +1,7 @@
 """What the tasks share: flags, vocabularies, targets with tags, and which rows may be left out."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from omegaconf import II, MISSING
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.host import configuration
+from speechllm_plugin.tasks import vocabulary_files
 from speechllm_plugin.tasks.text_codec import TextCodec
 
 logger = logging.getLogger(__name__)
+
+MAX_SHARE_UNKNOWN = 0.25  # of the tokens to learn; another script has up to half, as blanks between its words are known
 
 
 @dataclass
@@ -65,7 +69,7 @@ class ManifestTask(FairseqTask):
         path = Path(self.cfg.data) / filename
         if not path.is_file():
             raise FileNotFoundError(f"{self.data_config_path}: names the vocabulary {filename}, but there is no {path}: prepare the data again")
-        dictionary = Dictionary.load(str(path))
+        dictionary = vocabulary_files.load_dictionary(path)
         logger.info(f"vocabulary {filename}: {len(dictionary):,} types")
         return dictionary
 
@@ -99,6 +103,22 @@ class ManifestTask(FairseqTask):
                 if not text.strip():
                     raise ValueError(f"{path}:{line}: {column} must not be empty in training (utterance {row.id}): fill it in or drop the row")
 
+    def check_known(self, path, column: str, codec: TextCodec, texts: Sequence[np.ndarray]):
+        """Say how many tokens of training texts are <unk>; raise ValueError where they are too many."""
+        unknown, total = sum(int((ids == codec.dictionary.unk()).sum()) for ids in texts), sum(map(len, texts))
+        if unknown > MAX_SHARE_UNKNOWN * total:
+            raise ValueError(
+                f"{path}: {unknown:,} of {total:,} tokens of {column} are <unk>, as the vocabulary has no such characters or words: give the "
+                "vocabulary of these texts"
+            )
+        if unknown:
+            logger.warning(f"{path}: {unknown:,} of {total:,} tokens of {column} are <unk>")
+
+    def check_beam(self, beam: int):
+        """Raise ValueError for more hypotheses than the first step has tokens: all but padding, which is never chosen."""
+        if beam >= len(self.target_dictionary):
+            raise ValueError(f"--beam must be below the {len(self.target_dictionary):,} types of the target vocabulary, but is {beam}")
+
     def encode_target(self, utterance_id: str, text: str, language: str) -> np.ndarray:
         """The (U,) ids of a text with end of sentence, after the tag of the language if the data configuration wants tags."""
         ids = self.target.encode(text, end=[self.target_dictionary.eos()])
@@ -118,18 +138,22 @@ class ManifestTask(FairseqTask):
         return tag
 
     def state_dict(self):
-        """The part of the task that a checkpoint keeps: the digests of the vocabularies that its weights belong to."""
-        codecs = {"target": self.target, "transcript": self.transcript}
-        return {"vocabularies": {name: codec.digest() for name, codec in codecs.items() if codec is not None}}
+        """The part of the task that a checkpoint keeps: digests of the vocabularies that its weights belong to, and of their tokenizers."""
+        codecs = {name: codec for name, codec in (("target", self.target), ("transcript", self.transcript)) if codec is not None}
+        return {
+            "vocabularies": {name: codec.digest() for name, codec in codecs.items()},
+            "tokenizers": {name: codec.tokenizer_digest() for name, codec in codecs.items()},
+        }
 
     def load_state_dict(self, state_dict):
-        """Training goes on, and decoding begins, with the vocabularies of the checkpoint only; those of other tasks name none."""
-        for name, digest in state_dict.get("vocabularies", {}).items():
-            if self.state_dict()["vocabularies"].get(name, digest) != digest:
-                raise ValueError(
-                    f"{self.data_config_path}: its {name} vocabulary is not the one that the checkpoint was trained with: "
-                    "give the data folder of that training"
-                )
+        """Training goes on, and decoding begins, with the vocabularies of the checkpoint only; what it does not name is not compared."""
+        ours = self.state_dict()
+        for part, what in (("vocabularies", "vocabulary is not the one"), ("tokenizers", "SentencePiece model is not the one")):
+            for name, digest in state_dict.get(part, {}).items():
+                if ours[part].get(name, digest) != digest:
+                    raise ValueError(
+                        f"{self.data_config_path}: its {name} {what} that the checkpoint was trained with: give the data folder of that training"
+                    )
 
     def begin_epoch(self, epoch, model):
         """fairseq's trainer hands a task nothing of the checkpoint that it goes on from, so the task reads its part itself, once."""

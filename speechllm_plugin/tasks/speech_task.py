@@ -95,12 +95,17 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         repeats = None
         if is_training and self.data_config.sampling_alpha != 1:
             repeats = temperature_repeats([f"{row.src_lang}-{row.tgt_lang}" for row in rows], self.data_config.sampling_alpha)
+        texts = self.training_texts(parts) if is_training else self.texts(rows)
+        if is_training:
+            self.check_known(path, "tgt_text", self.target, texts.targets)
+            if self.transcript is not None:
+                self.check_known(path, "src_text", self.transcript, texts.transcripts)
         use_cmvn, augment = self.data_config.transforms(is_training, split)
         self.datasets[split] = SpeechTextDataset(
             rows,
             self.data_config.audio_root,
             self.target_dictionary,
-            self.training_texts(parts) if is_training else self.texts(rows),
+            texts,
             repeats=repeats,
             use_cmvn=use_cmvn,
             augment=augment if is_training else None,
@@ -200,6 +205,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             for model in models:
                 if command.common.bf16 and isinstance(model, SpeechToTextModel):
                     model.to(torch.bfloat16)  # fairseq-generate converts for --fp16 only
+        self.check_beam(args.beam)
         tags = self.target.tags
         for option in REFUSED_OPTIONS:
             if getattr(args, option, None) not in (None, False, -1):

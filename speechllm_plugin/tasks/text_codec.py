@@ -1,23 +1,36 @@
 """Text to token ids and back, as a data configuration says."""
 
 from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 from fairseq.data import Dictionary, encoders
 
 from speechllm_plugin.files.digests import digest
+from speechllm_plugin.tasks import vocabulary_files
+from speechllm_plugin.text.white_space import with_single_blanks
 
 
 class TextCodec:
-    """A dictionary with the tokenizers before it."""
+    """A dictionary with the tokenizers before it.
+
+    Args:
+        pre_tokenizer, bpe_tokenizer: as in a data configuration; None where there is none.
+
+    Raises:
+        ValueError: the files of a tokenizer cannot be read, or are not those of the dictionary.
+    """
 
     def __init__(self, dictionary: Dictionary, pre_tokenizer: dict | None, bpe_tokenizer: dict | None):
         self.dictionary = dictionary
         self.tokenizer = encoders.build_tokenizer(Namespace(**(pre_tokenizer or {"tokenizer": None})))
-        self.bpe = encoders.build_bpe(Namespace(**(bpe_tokenizer or {"bpe": None})))
+        self.bpe = vocabulary_files.build_bpe(bpe_tokenizer, dictionary) if bpe_tokenizer else None
+        settings = (pre_tokenizer or {}) | (bpe_tokenizer or {})
+        self.tokenizer_files = [Path(value) for _, value in sorted(settings.items()) if isinstance(value, str) and Path(value).is_file()]
 
     def encode(self, text: str, end: list[int]) -> np.ndarray:
         """The (U,) ids of a text, and `end` behind them."""
+        text = with_single_blanks(text)
         for part in (self.tokenizer, self.bpe):
             text = part.encode(text) if part is not None else text
         return np.array([self.dictionary.index(piece) for piece in text.split()] + end, dtype=np.int64)
@@ -33,8 +46,12 @@ class TextCodec:
         return {index for symbol, index in self.dictionary.indices.items() if symbol.startswith("<lang:")}
 
     def digest(self) -> str:
-        """A hash of the types in their order, which tells this vocabulary from any other."""
+        """A hash of the types in their order: what the ids of a model mean."""
         return digest(["\n".join(self.dictionary.symbols)])
+
+    def tokenizer_digest(self) -> str:
+        """A hash of the tokenizers' files, such as the SentencePiece model: which ids a text becomes."""
+        return digest(path.read_bytes() for path in self.tokenizer_files)
 
     def renderings(self, text: str) -> list[str]:
         """The two forms in which fairseq-generate may print a text: in pieces, or put together again."""

@@ -48,7 +48,10 @@ class SpeechLLMTextToTextTask(ManifestTask):
         repeats = None
         if is_training and self.data_config.sampling_alpha != 1:
             repeats = temperature_repeats([f"{row.src_lang}-{row.tgt_lang}" for row in rows], self.data_config.sampling_alpha)
-        self.datasets[split] = self.text_dataset(rows, repeats=repeats, shuffle=is_training)
+        self.datasets[split] = dataset = self.text_dataset(rows, repeats=repeats, shuffle=is_training)
+        if is_training:
+            self.check_known(path, "src_text", self.transcript, dataset.sources)
+            self.check_known(path, "tgt_text", self.target, dataset.targets)
 
     def text_dataset(self, rows: Sequence[manifest.Utterance], **options) -> TextDataset:
         """Rows of a manifest as this task's data set; options are TextDataset's."""
@@ -67,6 +70,7 @@ class SpeechLLMTextToTextTask(ManifestTask):
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """fairseq's; language tags are no part of a hypothesis' text."""
+        self.check_beam(args.beam)
         kwargs = {"symbols_to_strip_from_output": self.target.tags, **(extra_gen_cls_kwargs or {})}
         return super().build_generator(models, args, seq_gen_cls, kwargs, prefix_allowed_tokens_fn)
 

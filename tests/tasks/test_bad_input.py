@@ -68,9 +68,22 @@ def without_tgt_text(text):
     return "\n".join("\t".join(row.split("\t")[:3] + row.split("\t")[4:]) for row in text.splitlines()) + "\n"
 
 
-def smaller_vocabulary(name):
-    """Data with another vocabulary than the checkpoint's: two pieces fewer."""
-    return lambda data: rewrite(data, name, lambda text: "".join(text.splitlines(keepends=True)[:-2]))
+def other_order(name):
+    """Data with another vocabulary than the checkpoint's: two of its pieces have changed places."""
+
+    def change(text):
+        first, second, *others = text.splitlines(keepends=True)
+        return "".join([second, first, *others])
+
+    return lambda data: rewrite(data, name, change)
+
+
+def with_file(name, content):
+    return lambda data: (data / name).write_bytes(content)
+
+
+def without_file(name):
+    return lambda data: (data / name).unlink()
 
 
 def with_audio(path):
@@ -95,20 +108,27 @@ CASES = {
         ["train.tsv:3: tgt_text must not be empty", "fill it in or drop the row"],
     ),
     "manifest": (decoding(split="test"), ["test.tsv: no such manifest", "make it with speechllm prepare"]),
-    "vocabulary file": (training(spoil=lambda data: (data / "spm_target.txt").unlink()), ["spm_target.txt", "prepare the data again"]),
+    "vocabulary file": (training(spoil=without_file("spm_target.txt")), ["spm_target.txt", "prepare the data again"]),
+    "no SentencePiece model": (training(spoil=without_file("spm_target.model")), ["sentencepiece_model must be the file", "spm_target.model"]),
+    "empty SentencePiece model": (decoding(spoil=with_file("spm_target.model", b"")), ["spm_target.model: not readable", "prepare the data again"]),
+    "dictionary of other words": (
+        training(spoil=with_file("spm_transcript.txt", b"one 1\ntwo 1\n")),
+        ["spm_transcript.model", "dictionary are of two vocabularies: the dictionary has 2 types of 2", "'one'"],
+    ),
+    "beam": (decoding("--beam", 26), ["--beam must be below the 26 types of the target vocabulary, but is 26"]),
     "vocabulary in generate": (
-        decoding(spoil=smaller_vocabulary("spm_target.txt")),
+        decoding(spoil=other_order("spm_target.txt")),
         ["config.yaml: its target vocabulary is not the one that the checkpoint was trained with", "give the data folder"],
     ),
     "transcript vocabulary in validate": (
-        validation(spoil=smaller_vocabulary("spm_transcript.txt")),
+        validation(spoil=other_order("spm_transcript.txt")),
         ["config.yaml: its transcript vocabulary is not the one that the checkpoint was trained with", "give the data folder"],
     ),
     "vocabulary in fine-tuning": (
         lambda data, checkpoint: training(
-            "--finetune-from-model", checkpoint, spoil=smaller_vocabulary("spm_target.txt"), model=MODELS["dfp_conformer_compressed"]
+            "--finetune-from-model", checkpoint, spoil=other_order("spm_target.txt"), model=MODELS["dfp_conformer_compressed"]
         )(data, checkpoint),
-        ["target vocabulary has 26", "has 24", "give the data folder"],
+        ["config.yaml: its target vocabulary is not the one that the checkpoint was trained with", "give the data folder"],
     ),
     "other layers in fine-tuning": (
         lambda data, checkpoint: training("--finetune-from-model", checkpoint, "--decoder-layers", 2, model=MODELS["dfp_conformer_compressed"])(

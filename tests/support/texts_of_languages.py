@@ -1,0 +1,28 @@
+"""A text in each language that CoVoST 2 and MuST-C have speech or translations in, with the punctuation that Unicode's forms rewrite."""
+
+TEXTS = {
+    "ar": "قال: «نعم، هذا صحيحٌ»… ﷺ ١٢٣؟",
+    "ca": "L’«intel·ligència» col·lectiva… 3½ €?",
+    "cs": "„Příliš žluťoučký kůň“ – úpěl ďábelské ódy…",
+    "cy": "‘Dŵr’ a thân – yn y tŷ… £5½?",
+    "de": "Er sagte: „Ja – größer als 10 m²“ … ½ ﬁ ™",
+    "en": "“It’s 20 °C”, he said… №1 ™ x² 5′3″",
+    "es": "¿Qué «día» es 1.º de mayo?… ¡Ñandú nº 3!",
+    "et": "„Õhtul sööme šokolaadi“ – žürii…",
+    "fa": "می‌خواهم «کتاب‌ها» را بخوانم… ۴۵۶؟ ﷲ",
+    "fr": "Il a dit\u00a0: «\u00a0l’œuvre\u202f!\u00a0» … nº 1ᵉʳ",
+    "id": "“Anak-anak²” bermain… 50 % ‘baik’",
+    "it": "«Perché no?» … l’1ª volta, n.º 2",
+    "ja": "「はい、ＡＢＣ１２３です！」…（ｶﾀｶﾅ）〜？　①㌔",
+    "lv": "„Šķēlītes ģērbšanās” – ūdens…",
+    "mn": "«Монгол хэл»… Өвөл, зун — Үнэн?",
+    "nl": "‘IJsland’, zei ’s ochtends de ĳsbeer… € 5,–",
+    "pt": "«Ação» — não é 2.ª-feira… ½ maçã?",
+    "ro": "„Și ţara şi țara” – așa…",
+    "ru": "«Ёлка» — это №\u00a05… й ё?",
+    "sl": "»Čebela« – šču ž…",
+    "sv-SE": "”Åäö” – 20 °C… à 5½ kr",
+    "ta": "“தமிழ்” மொழி… கௌ ஸ்ரீ?",
+    "tr": "“İstanbul’da ışık” – Iğdır… ½",
+    "zh-CN": "他说：“你好，世界！”（测试）；价格＄１００……《书》？　㈱",
+}
