@@ -9,6 +9,7 @@ from speechllm_plugin.data import manifest
 from speechllm_plugin.files.atomic import check_writable
 from speechllm_plugin.outputs.generated_texts import read_in_rows
 from speechllm_plugin.scoring import score_file, score_table
+from speechllm_plugin.scoring.ceiling import ceiling
 from speechllm_plugin.scoring.group_mean import mean_of_groups
 from speechllm_plugin.scoring.measuring import check_scores, measure, rows_by
 from speechllm_plugin.scoring.metrics import COMET, choices, chosen, comet
@@ -40,8 +41,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     check_arguments(args)
     utterances = manifest.read(args.manifest)
-    texts = read_in_rows(args.hypotheses, utterances, args.manifest)
-    other_texts = None if args.against is None else read_in_rows(args.against, utterances, args.manifest)
+    texts, targets = read_in_rows(args.hypotheses, utterances, args.manifest)
+    other_texts = None if args.against is None else read_in_rows(args.against, utterances, args.manifest).hypotheses
     rows = {} if args.by is None else rows_by(args.by, utterances)
     sources, references, languages = zip(*((each.src_text, each.tgt_text, each.tgt_lang) for each in utterances))
     metrics = chosen([name for choice in args.metrics for name in choices()[choice]], sources, args.comet_model)
@@ -75,6 +76,10 @@ def run(args: Namespace) -> None:
         found = other.score_only(), outputs.compare(other, args.resamples, args.seed)
         lines += ["", *score_table.comparisons(scores, *found, len(utterances), args.resamples)]
         report["against"] = {"hypotheses": args.against, "metrics": score_file.of_comparisons(*found)}
+    if targets is not None:
+        highest = ceiling([metric for metric in metrics if metric.name != COMET], targets, references, languages)
+        lines += score_table.ceiling(highest, targets, references)
+        report |= {"ceiling": highest.scores} if highest.scores else {}
     if args.json is not None:
         score_file.write(args.json, report)
     print("\n".join(lines))

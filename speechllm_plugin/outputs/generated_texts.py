@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.outputs.generated_sentences import Sentence, in_rows, read_sentences
@@ -13,8 +14,19 @@ SHARE_OF_SAME_TARGETS = 0.5  # tokenizers lose characters and spaces, never most
 LETTERS_SHOWN = 60
 
 
-def read_in_rows(paths: Sequence, utterances: Sequence[Utterance], manifest: str | Path) -> list[str]:
-    """The best hypothesis of every row, in the manifest's order.
+class GeneratedTexts(NamedTuple):
+    """What fairseq-generate says of every row of a manifest, in its order.
+
+    hypotheses: the best of each row.
+    targets: the references as the vocabulary of the model writes them; None where they are not printed (--quiet).
+    """
+
+    hypotheses: list[str]
+    targets: list[str] | None
+
+
+def read_in_rows(paths: Sequence, utterances: Sequence[Utterance], manifest: str | Path) -> GeneratedTexts:
+    """The texts of every row.
 
     Args:
         paths: one file, or the files of all shards of a test set.
@@ -30,7 +42,8 @@ def read_in_rows(paths: Sequence, utterances: Sequence[Utterance], manifest: str
         check_targets(sentences, utterances)
     except ValueError as error:
         raise ValueError(f"{' '.join(map(str, paths))} against {manifest}: {error}") from error
-    return [sentence.hypotheses[0][1] for sentence in sentences]
+    targets = [sentence.target for sentence in sentences if sentence.target is not None]
+    return GeneratedTexts([sentence.hypotheses[0][1] for sentence in sentences], targets if len(targets) == len(sentences) else None)
 
 
 def check_targets(sentences: Sequence[Sentence], utterances: Sequence[Utterance]) -> None:

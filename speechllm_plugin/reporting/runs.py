@@ -133,7 +133,7 @@ def _check_same(first: Path, expected: Sequence[Utterance], other: Path, utteran
 def _read_run(folder: Path, split: str, path: Path, utterances: list[Utterance], silence: list[Utterance] | None) -> Run:
     training = logs.read_training(folder / "train.log")
     decoding = logs.read_decoding(folder / f"generate-{split}.log")
-    hypotheses = read_in_rows([folder / f"generate-{split}.txt"], utterances, path)
+    hypotheses = read_in_rows([folder / f"generate-{split}.txt"], utterances, path).hypotheses
     quiet = folder / f"generate-{SILENCE}.txt"
-    texts = read_in_rows([quiet], silence, path.with_name(f"{SILENCE}.tsv")) if silence is not None and quiet.is_file() else None
+    texts = read_in_rows([quiet], silence, path.with_name(f"{SILENCE}.tsv")).hypotheses if silence is not None and quiet.is_file() else None
     return Run(folder, path.parent, hypotheses, training, decoding, texts)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from speechllm_plugin.files.text_table import aligned_row
+from speechllm_plugin.scoring.ceiling import Ceiling
 from speechllm_plugin.scoring.measuring import Score
 from speechllm_plugin.scoring.significance import CONFIDENCE, Comparison
 
@@ -11,6 +12,7 @@ EMPTY_REFERENCES = "References without text: {}. Whatever a system says there co
 UNDETERMINED = "-"  # too few sentences to say
 INTERVAL = f"{CONFIDENCE:.0%} interval"
 NAME_WIDTH, INTERVAL_WIDTH = -14, -16  # aligned to the left
+LETTERS_OF_TEXT = 60
 FIRST_WIDTHS = (NAME_WIDTH, 6)
 
 
@@ -22,6 +24,19 @@ def scores(each: Sequence[Score], num_sentences: int, num_empty: int = 0) -> lis
     if num_empty:
         lines.append(EMPTY_REFERENCES.format(num_empty))
     return lines
+
+
+def ceiling(highest: Ceiling, targets: Sequence[str], references: Sequence[str]) -> list[str]:
+    """A line on what the vocabulary allows at most; none where it allows a perfect output."""
+    if not highest.scores:
+        return []
+    scores = ", ".join(f"{name} {score:.2f}" for name, score in highest.scores.items())
+    row = highest.changed[0]
+    return [
+        f"Ceiling: {scores}. This is what the references score as the model's vocabulary writes them, and no output can do better: it changes "
+        f"{len(highest.changed):,} of {len(references):,} (row {row}: {_shown(references[row])} becomes {_shown(targets[row])}). speechllm prepare "
+        "says why; vocabularies that it makes anew keep all that stands in the training texts."
+    ]
 
 
 def by_value(column: str, values: Mapping[str, tuple[int, Mapping[str, float]]], mean: Mapping[str, float]) -> list[str]:
@@ -55,6 +70,11 @@ def comparisons(
         "systems' outputs of single sentences (randomisation)."
     )
     return lines
+
+
+def _shown(text: str) -> str:
+    """A text's beginning, in quotes."""
+    return repr(text if len(text) <= LETTERS_OF_TEXT else f"{text[:LETTERS_OF_TEXT]}...")
 
 
 def _interval(found: Score | Comparison) -> str:

@@ -69,7 +69,7 @@ def fresh(tmp_path):
 
 def statistics_of(folders, metric):
     utterances = manifest.read(folders[0].parent / "data" / f"{SPLIT}.tsv")
-    texts = [read_in_rows([folder / f"generate-{SPLIT}.txt"], utterances, "") for folder in folders]
+    texts = [read_in_rows([folder / f"generate-{SPLIT}.txt"], utterances, "").hypotheses for folder in folders]
     references, languages = [utterance.tgt_text for utterance in utterances], [utterance.tgt_lang for utterance in utterances]
     return np.stack([metric.statistics(each, references, languages) for each in texts]), utterances
 

@@ -1,6 +1,7 @@
 """`speechllm score`: the join of fairseq-generate's output with the manifest, the table, languages, and what users get wrong."""
 
 import json
+import unicodedata
 
 import pytest
 import sacrebleu
@@ -62,7 +63,8 @@ def test_hypotheses_meet_their_rows_whatever_the_order(corpus, capsys):
     assert (report["num_resamples"], report["seed"], report["confidence"]) == (10_000, 12345, 0.95)
 
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["metric", *scores, "References"] and "without text: 1." in lines.pop()
+    assert [line.split()[0] for line in lines] == ["metric", *scores, "References", "Ceiling:"] and "without text: 1." in lines[-2]
+    del lines[-2:]
     wer = report["metrics"]["wer"]
     assert lines[1].split() == ["wer", "66.67", f"[{wer['low']:.2f},", f"{wer['high']:.2f}]", "4", wer["signature"]]
     assert f"version:{sacrebleu.__version__}" in lines[-1] and "tok:13a" in lines[-3]
@@ -71,12 +73,12 @@ def test_hypotheses_meet_their_rows_whatever_the_order(corpus, capsys):
 
 def test_only_the_metrics_asked_for_are_printed(corpus, capsys):
     assert run_score(corpus, "--metrics", "chrf", "wer") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["chrf", "wer", "wer_normalised", "References"]
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["chrf", "wer", "wer_normalised", "References", "Ceiling:"]
 
 
 def test_the_best_of_an_n_best_list_is_scored(corpus):
     write_output(corpus / "nbest.txt", [2, 3, 0, 1], num_best=3)
-    assert read_in_rows([corpus / "nbest.txt"], manifest.read(corpus / "test.tsv"), "test.tsv") == HYPOTHESES
+    assert read_in_rows([corpus / "nbest.txt"], manifest.read(corpus / "test.tsv"), "test.tsv").hypotheses == HYPOTHESES
 
 
 def test_hypotheses_for_another_test_set_are_told_by_their_targets(corpus, capsys):
@@ -189,3 +191,37 @@ def test_languages_are_scored_apart_and_their_mean_counts_them_alike(corpus, cap
     ]
     assert run_score(corpus, "--by", "accent") == 1
     assert "--by must be a column of the manifest (id audio" in capsys.readouterr().err
+
+
+CHINESE = ["你好，世界！今天天气很好。", "他说：“是的”（也许）……对吗？", "价格是＄１００，太贵了！"]
+
+
+def test_the_ceiling_is_what_the_references_score_as_the_vocabulary_writes_them(tmp_path, capsys):
+    """As SentencePiece's NFKC rules wrote Chinese: full-width punctuation becomes half-width."""
+    rows = [manifest.Utterance(f"u{row}", f"{row}.wav", 100, text, tgt_lang="zh-CN") for row, text in enumerate(CHINESE)]
+    manifest.write(tmp_path / "test.tsv", rows)
+
+    def score_with_targets(targets):
+        lines = [f"T-{row}\t{target}\nD-{row}\t-0.5\t{target}" for row, target in enumerate(targets)]
+        (tmp_path / "generate-test.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        assert run_score(tmp_path, "--json", tmp_path / "score.json") == 0
+        return capsys.readouterr().out, json.loads((tmp_path / "score.json").read_text(encoding="utf-8"))
+
+    out, report = score_with_targets(CHINESE)
+    assert "Ceiling" not in out and "ceiling" not in report
+    assert report["metrics"]["bleu"]["score"] == pytest.approx(100) and report["metrics"]["cer"]["score"] == 0
+    half_width = [unicodedata.normalize("NFKC", text) for text in CHINESE]
+    out, report = score_with_targets(half_width)
+    assert report["ceiling"] == {name: report["metrics"][name]["score"] for name in ("wer", "cer", "bleu", "chrf", "ter")}
+    assert report["ceiling"]["bleu"] < 70
+    (line,) = [line for line in out.splitlines() if line.startswith("Ceiling: ")]
+    assert f"bleu {report['ceiling']['bleu']:.2f}" in line and "it changes 3 of 3 (row 0: '你好，世界！今天天气很好。' becomes '你好,世界!" in line
+
+
+def test_outputs_without_targets_have_no_ceiling(corpus, capsys):
+    path = corpus / "generate-test.txt"
+    path.write_text(
+        "".join(line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if not line.startswith("T-")), encoding="utf-8"
+    )
+    assert run_score(corpus) == 0
+    assert "Ceiling" not in capsys.readouterr().out
