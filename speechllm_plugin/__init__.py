@@ -10,9 +10,12 @@ from speechllm_plugin.host import registration
 def register() -> None:
     """The plugin in fairseq's registries, and what it changes in fairseq and torch."""
     from speechllm_plugin import criterions, host, models, optim, tasks  # noqa: F401
+    from speechllm_plugin.files import model_folder
+    from speechllm_plugin.host import folders_as_checkpoints
     from speechllm_plugin.models import speech_to_text  # noqa: F401
 
     host.install()
+    folders_as_checkpoints.accept(model_folder.is_model_folder, model_folder.read_checkpoint)
 
 
 registration.with_fairseq(register)

@@ -171,7 +171,12 @@ class DataConfig:
         settings = self.values.get(key)
         if settings is None:
             return None
-        return {name: self._located(value) if isinstance(value, str) else value for name, value in settings.items()}
+        return {name: self._tokenizer_file(value) if isinstance(value, str) else value for name, value in settings.items()}
+
+    def _tokenizer_file(self, value):
+        # Not fairseq's rule, which looks in the working directory first: another data folder there has files of the same names.
+        beside = self.path.parent / value
+        return beside.as_posix() if beside.is_file() else value
 
     def _located(self, value):
         # fairseq's rule: what exists from the working directory on stays; else what exists beside the config is meant.

@@ -16,6 +16,8 @@ FRAMES_PER_SECOND = 100
 FRAME_SHIFT_SECONDS = 1 / FRAMES_PER_SECOND
 WINDOW_SAMPLES = audio.SAMPLE_RATE * 25 // 1000
 SHIFT_SAMPLES = audio.SAMPLE_RATE // FRAMES_PER_SECOND
+# What a model's file says of its features.
+SETTINGS = {"kind": "kaldi log-mel filterbanks", "sample_rate": audio.SAMPLE_RATE, "window_samples": WINDOW_SAMPLES, "shift_samples": SHIFT_SAMPLES}
 
 _INT16_SCALE = np.float32(32768)  # Kaldi computes on 16-bit values
 _SPAN_IN_ARCHIVE = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)

@@ -8,17 +8,20 @@ from typing import Any
 
 import torch
 
+from speechllm_plugin.files import model_folder
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.host import safe_loading
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """A checkpoint's dictionary on the CPU; tensors stay on disk until they are used.
+    """A checkpoint's dictionary on the CPU, also that of a model folder; tensors stay on disk until they are used.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, not from fairseq, or holds objects that the safe loader refuses.
     """
+    if model_folder.is_model_folder(path):
+        return model_folder.read_checkpoint(path)
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     safe_loading.allow_namespaces()

@@ -13,6 +13,10 @@ def install() -> None:
     * `short_weights`: with --bf16 the optimizer `speechllm_adam` is not wrapped in fairseq's, which copies weights one by one.
     * `command_errors`: in the fairseq commands, an error that a user can cause ends with one line instead of a traceback.
 
+    One more needs a reader of a higher room, so the package asks for it:
+
+    * `folders_as_checkpoints.accept`: fairseq's commands take a model folder where they take a checkpoint.
+
     Three more changes need the configuration of a command, so the tasks ask for them:
 
     * `configuration.correct`, in `setup_task`: --bf16 means no TPU, and no thread reads batches ahead.

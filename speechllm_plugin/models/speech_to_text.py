@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from fairseq import hub_utils
 from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel, register_model
 from torch import Tensor
@@ -75,6 +76,19 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
         check(cfg)
         encoder = SpeechEncoder(cfg, sizes.feature_dim, sizes.num_transcript_types, sizes.max_frames)
         return cls(encoder, cls.decoder_type(cfg, dictionary, sizes.max_tokens))
+
+    @classmethod
+    def from_pretrained(
+        cls, model_name_or_path: str, checkpoint_file: str = "model.safetensors", data_name_or_path: str = ".", **settings: Any
+    ) -> Any:
+        """fairseq's hub interface, with `predict(audio)`: of a model folder, or of `checkpoint_file` in a folder with its data.
+
+        Args:
+            data_name_or_path: the data folder, from the model's folder on if it begins with a dot.
+            settings: of the checkpoint's configuration, by name, to be changed, as in beam=1.
+        """
+        found = hub_utils.from_pretrained(model_name_or_path, checkpoint_file, data_name_or_path, archive_map=cls.hub_models(), **settings)
+        return found["task"].hub_interface(found["args"], found["models"])
 
     def load_state_dict(self, state_dict: dict, *args: Any, **kwargs: Any) -> Any:
         """As fairseq's; weights of another vocabulary or other sizes are an error of one line."""

@@ -2,8 +2,8 @@
 
 import logging
 from argparse import Namespace
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Optional
 
@@ -30,6 +30,7 @@ from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
 from speechllm_plugin.tasks.printed_alignment import alignment
+from speechllm_plugin.tasks.speech_hub import SpeechHub
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,15 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
     # Of a teacher, what the criterion asks for in training: whether its texts, and the folder of its word probabilities.
     needs_kd_text = False
     word_kd_cache = None
+
+    @classmethod
+    def of_checkpoint(cls, state: Mapping, data: str | Path) -> "SpeechLLMSpeechToTextTask":
+        """The task of a checkpoint's dictionary, over a data folder with its vocabularies; flags that are younger have their defaults."""
+        known = {field.name for field in fields(SpeechToTextTaskConfig)}
+        flags = {name: value for name, value in state["cfg"]["task"].items() if name in known}
+        task = cls(SpeechToTextTaskConfig(**{**flags, "data": str(data)}))
+        task.load_state_dict(state.get("task_state") or {})
+        return task
 
     @property
     def transcript_dictionary(self):
@@ -243,6 +253,10 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         hypotheses = super().inference_step(generator, models, sample, prefix_tokens, constraints)
         del sample["net_input"]["src_tokens"]  # fairseq-generate would look for padding in it, row by row, for nothing
         return hypotheses
+
+    def hub_interface(self, cfg, models) -> SpeechHub:
+        """What from_pretrained returns."""
+        return SpeechHub(cfg, self, models)
 
     def get_interactive_tokens_and_lengths(self, lines, encode_fn):
         """fairseq-interactive reads one audio file or segment per line; its path starts from the current folder."""

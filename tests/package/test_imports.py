@@ -17,6 +17,8 @@ ORDER = [
     "reporting",
     "checking",
     "benchmarking",
+    "transcription",
+    "exporting",
     "describing",
     "distillation",
     "inspection",
