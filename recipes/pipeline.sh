@@ -9,7 +9,8 @@
 #   generate DATA OUT SPLIT                  OUT/generate-SPLIT.txt, OUT/generate-SPLIT.log
 #   score DATA OUT SPLIT METRIC...           OUT/score-SPLIT.json, OUT/score-SPLIT.log
 #   silence DATA                             DATA/silence.tsv, a test set without speech (SILENCE_ARGS=(--num N)); decode it by: generate DATA OUT silence
-#   run_pipeline DATA OUT SPLIT METRIC...    train, average, generate, score (SCORE_ARGS=(--by COLUMN) adds scores per value)
+#   check_metrics DATA SPLIT METRIC...       an error before the training if the metrics cannot be computed here
+#   run_pipeline DATA OUT SPLIT METRIC...    check_metrics, train, average, generate, score (SCORE_ARGS=(--by COLUMN) adds scores per value)
 #   report HTML [NAME=]OUT[,OUT...]...       compares finished experiments in one page (REPORT_ARGS=(--split SPLIT)); a comma joins training seeds
 #   summary SPLIT OUT...                     the table (parameters, scores, speeds) and where every file went
 # With dry_run=1 the stages print the commands that they would run, and how much training is to be expected.
@@ -121,10 +122,16 @@ report_inputs() {
   done
 }
 
+check_metrics() {
+  local data=$1 split=$2
+  shift 2
+  [[ -n $dry_run ]] || "${speechllm[@]}" score --check --manifest "$data/$split.tsv" --metrics "$@" >/dev/null || { stage_error "score: $* cannot be computed (above)"; return 1; }
+}
+
 run_pipeline() {
   local data=$1 out=$2 split=$3
   shift 3
-  train "$data" "$out" && average "$out" && generate "$data" "$out" "$split" && score "$data" "$out" "$split" "$@"
+  check_metrics "$data" "$split" "$@" && train "$data" "$out" && average "$out" && generate "$data" "$out" "$split" && score "$data" "$out" "$split" "$@"
 }
 
 summary() {

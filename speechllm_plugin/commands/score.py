@@ -12,13 +12,18 @@ from speechllm_plugin.scoring import score_file, score_table
 from speechllm_plugin.scoring.ceiling import ceiling
 from speechllm_plugin.scoring.group_mean import mean_of_groups
 from speechllm_plugin.scoring.measuring import check_scores, measure, rows_by
-from speechllm_plugin.scoring.metrics import COMET, choices, chosen, comet
+from speechllm_plugin.scoring.metrics import COMET, check_installed, choices, chosen, comet
 from speechllm_plugin.scoring.significance import CONFIDENCE, NUM_RESAMPLES, SEED
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add, metrics = parser.add_argument, list(choices())
-    add("--hypotheses", nargs="+", required=True, metavar="FILE", help="output of fairseq-generate (of all shards)")
+    add("--hypotheses", nargs="+", metavar="FILE", help="output of fairseq-generate (of all shards)")
+    add(
+        "--check",
+        action="store_true",
+        help="before a training: only check that these metrics can be computed for this manifest here; needs no hypotheses",
+    )
     add("--manifest", required=True, metavar="FILE", help="the TSV that was decoded; its tgt_text is scored")
     add(
         "--metrics",
@@ -41,11 +46,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     check_arguments(args)
     utterances = manifest.read(args.manifest)
+    sources, references, languages = zip(*((each.src_text, each.tgt_text, each.tgt_lang) for each in utterances))
+    metrics = chosen([name for choice in args.metrics for name in choices()[choice]], sources, args.comet_model)
+    if args.check:
+        check_installed(args.metrics, languages, args.comet_model)
+        print(f"{args.manifest}: {' '.join(args.metrics)} can be computed")
+        return
     texts, targets = read_in_rows(args.hypotheses, utterances, args.manifest)
     other_texts = None if args.against is None else read_in_rows(args.against, utterances, args.manifest).hypotheses
     rows = {} if args.by is None else rows_by(args.by, utterances)
-    sources, references, languages = zip(*((each.src_text, each.tgt_text, each.tgt_lang) for each in utterances))
-    metrics = chosen([name for choice in args.metrics for name in choices()[choice]], sources, args.comet_model)
     try:
         outputs = measure(metrics, texts, references, languages)
         groups = {value: outputs.of(rows_of_value) for value, rows_of_value in rows.items()}
@@ -87,6 +96,8 @@ def run(args: Namespace) -> None:
 
 def check_arguments(args: Namespace) -> None:
     """Raise ValueError for values that are no use, before the work."""
+    if not (args.check or args.hypotheses):
+        raise ValueError("--hypotheses must name the output of fairseq-generate")
     if args.resamples < 1:
         raise ValueError(f"--resamples must be positive, but is {args.resamples}")
     if args.seed < 0:

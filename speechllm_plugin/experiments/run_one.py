@@ -95,8 +95,10 @@ def read(corpus: str, arguments: list[str]) -> Experiment:
     average_last = given.last("--average-last", str(settings.average_last))
     if not average_last.isdecimal():
         raise ValueError(f"--average-last must be a number, but is {average_last}")
+    data = TaskData(corpus, task, tuple(sources.split("+")), tuple(targets.split("+")))
+    data.check_metrics()
     return Experiment(
-        data=TaskData(corpus, task, tuple(sources.split("+")), tuple(targets.split("+"))),
+        data=data,
         root=given.last("--root", f"corpora/{corpus}"),
         out=Path(given.last("--out", f"experiments/{corpus}")),
         name=given.last("--name", Path(model_file).name.removesuffix(".sh")),

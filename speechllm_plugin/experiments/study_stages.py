@@ -19,8 +19,13 @@ LAST_LINES = 3  # of the log of an experiment that failed
 
 
 def check_inputs(study: StudySettings) -> None:
-    """Read all texts and look for all sound files before anything is written or trained; the first that lacks something ends the study."""
+    """Look for all that is needed before anything is written or trained: libraries of the metrics, texts, sound files.
+
+    Raises:
+        ValueError: a metric cannot be computed here. A corpus that lacks something ends the study with the message of `speechllm prepare`.
+    """
     for data in study.plan.data:
+        data.check_metrics()
         folder = study.data_folder(data)
         if (folder / ".prepare.done").exists():
             continue

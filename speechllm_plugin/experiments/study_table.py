@@ -2,11 +2,11 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from speechllm_plugin.experiments import paper_figures
+from speechllm_plugin.experiments import paper_figures, score_files
 from speechllm_plugin.files import text_table
 from speechllm_plugin.outputs import logs
 from speechllm_plugin.preparation.corpora import CORPORA
@@ -72,9 +72,14 @@ def columns_of(study: Study) -> list[Column]:
     return sorted(columns, key=lambda column: column.metric != "wer_normalised")
 
 
-def score_of(path: Path, column: Column) -> float:
+def reports_of(study: Study, column: Column, models: Sequence[str]) -> list[dict[str, Any]]:
+    """What `speechllm score` has written of some models."""
+    paths = [folder / f"score-{column.split}.json" for model in models for folder in study.folders(column, model)]
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+
+
+def score_of(report: Mapping[str, Any], column: Column) -> float:
     """The score of one experiment: of a multilingual one the mean over its languages, or over those that the paper reports."""
-    report = json.loads(path.read_text(encoding="utf-8"))
     values, reported = report.get("values", {}), paper_figures.REPORTED_LANGUAGES.get(column.corpus, ())
     if report.get("by") in ("src_lang", "tgt_lang") and reported and set(reported) <= set(values):
         return mean_of_groups([values[language]["metrics"][column.metric]["score"] for language in reported])
@@ -83,8 +88,11 @@ def score_of(path: Path, column: Column) -> float:
 
 def cell(study: Study, model: str, column: Column, row: str | None) -> str:
     """`measured ± deviation over seeds (paper's)`."""
-    paths = [folder / f"score-{column.split}.json" for folder in study.folders(column, model)]
-    scores = [score_of(path, column) for path in paths if path.exists()]
+    reports = reports_of(study, column, [model])
+    newest = score_files.newest_normaliser(reports_of(study, column, study.models))
+    if any(score_files.is_outdated(report["metrics"][column.metric], newest) for report in reports):
+        return score_files.OUTDATED
+    scores = [score_of(report, column) for report in reports]
     measured = f"{statistics.mean(scores):.1f}" if scores else NO_SCORE
     measured += f" ± {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
     figures = paper_figures.PAPER_SCORES.get(row) if row else None
@@ -143,7 +151,8 @@ def table(study: Study) -> list[str]:
         speed = f"{measured / base:.2f}" if base and measured else NO_SCORE
         speed += f" ({paper_figures.PAPER_SPEEDS[row]})" if row in paper_figures.PAPER_SPEEDS else ""
         rows.append([model, parameters(study, model, last), *(cell(study, model, column, row) for column in columns), speed])
-    return [*text_table.markdown(headings, rows), "", *(f"* {note}" for note in notes(study, columns))]
+    outdated = [score_files.NOTE] if any(score_files.OUTDATED in row for row in rows) else []
+    return [*text_table.markdown(headings, rows), "", *(f"* {note}" for note in [*notes(study, columns), *outdated])]
 
 
 def write(study: Study) -> None:

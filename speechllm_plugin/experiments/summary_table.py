@@ -2,7 +2,9 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
+from speechllm_plugin.experiments import score_files
 from speechllm_plugin.files import text_table
 from speechllm_plugin.outputs import logs
 
@@ -18,14 +20,22 @@ FILES_OF_AN_EXPERIMENT = {
 }
 
 
-def cells_of(out: Path, split: str) -> dict[str, str]:
+def scores_of(out: Path, split: str) -> dict[str, Any]:
+    """What `speechllm score` has written of an experiment."""
+    return json.loads((out / f"score-{split}.json").read_text(encoding="utf-8"))
+
+
+def cells_of(out: Path, split: str, normaliser: int = 0) -> dict[str, str]:
     """One experiment's cells, by heading.
+
+    Args:
+        normaliser: the version that the figures of the table have; those of an older one are left out, with a word.
 
     Raises:
         FileNotFoundError: it has not been scored.
         ValueError: its training has not ended an epoch, or its logs lack the number of parameters or the speed of decoding.
     """
-    metrics = json.loads((out / f"score-{split}.json").read_text(encoding="utf-8"))["metrics"]
+    metrics = scores_of(out, split)["metrics"]
     training, decoding = logs.read_training(out / "train.log"), logs.read_decoding(out / f"generate-{split}.log")
     if training is None or training.num_parameters is None:
         raise ValueError(f"{out / 'train.log'}: does not say how many parameters the model has; train again")
@@ -36,7 +46,11 @@ def cells_of(out: Path, split: str) -> dict[str, str]:
     return {
         "experiment": str(Path(*out.parts[-2:])),
         "parameters": f"{training.num_parameters:,}",
-        **{heading: f"{metrics[name]['score']:.2f}" for name, heading in COUNTED_METRICS.items() if name in metrics},
+        **{
+            heading: score_files.OUTDATED if score_files.is_outdated(metrics[name], normaliser) else f"{metrics[name]['score']:.2f}"
+            for name, heading in COUNTED_METRICS.items()
+            if name in metrics
+        },
         SPEED_HEADINGS[0]: f"{training.frames_per_second:,.0f}" if training.frames_per_second else NOT_KNOWN,
         SPEED_HEADINGS[1]: f"{decoding.sentences_per_second:.1f}",
     }
@@ -51,7 +65,9 @@ def table(experiments: list[dict[str, str]]) -> list[str]:
 
 def main(split: str, *folders: str) -> None:
     outs = [Path(folder) for folder in folders]
-    print(f"\n{split}", *table([cells_of(out, split) for out in outs]), "", sep="\n")
+    newest = score_files.newest_normaliser(scores_of(out, split) for out in outs)
+    lines = table([cells_of(out, split, newest) for out in outs])
+    print(f"\n{split}", *lines, *([score_files.NOTE] if score_files.OUTDATED in "".join(lines) else []), "", sep="\n")
     for out in outs:
         print(out)
         for what, name in FILES_OF_AN_EXPERIMENT.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from speechllm_plugin.experiments.stage_script import StageScript
 from speechllm_plugin.preparation.corpora import CORPORA
+from speechllm_plugin.scoring.metrics import check_installed
 
 SPEECHLLM = ("python3", "-m", "speechllm_plugin.commands.cli")
 TASK_METRICS = {"asr": ("wer", "cer"), "st": ("bleu", "chrf")}
@@ -37,6 +38,11 @@ class TaskData:
         if self.task == "joint":
             yield f"{split}_asr", "asr"
         yield split, "asr" if self.task == "asr" else "st"
+
+    def check_metrics(self) -> None:
+        """Raise ValueError, before anything is prepared or trained, if this environment cannot score what a model of the data writes."""
+        for _, task in self.test_splits():
+            check_installed(TASK_METRICS[task], self.sources if task == "asr" else self.targets)
 
     def train_and_score(self, script: StageScript, data: Path, out: Path, with_silence: bool) -> None:
         """Add the stages that train a model on the data, average, decode and score it; the script sets its arguments."""

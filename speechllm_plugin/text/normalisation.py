@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from speechllm_plugin.text.language_codes import primary_language
 
 # Raise it with every change of what `normalise` returns: it is part of the metrics' signature.
-NORMALISER_VERSION = 2
+NORMALISER_VERSION = 3
 
 # Ways to write an apostrophe: right, left and reversed quotation mark, modifier letter, full width, Hebrew geresh, the
 # spacing accents that keyboards offer instead, and Greek's. Mapped before NFKC, which makes a space and a combining accent
@@ -31,6 +31,12 @@ FINAL_APOSTROPHE = {"uz", "mt", "he", "so"}
 # Uzbek's own sign, a letter to Unicode; elsewhere (Hawaiian) it can begin a word and stays what it is.
 TURNED_COMMA = str.maketrans("\u02bb", "'")
 
+# Languages with two letters i, of which one has no dot in either case: I is the capital of ı, and İ that of i.
+DOTLESS_I = {"tr", "az", "crh", "gag"}
+CAPITALS_OF_TWO_I = str.maketrans("Iİ", "ıi")
+# Lithuanian's small letters that keep their dot below an accent, where dictionaries write it apart; the capitals have none.
+REDUNDANT_DOT = re.compile("(?<=[ij\u012f])\u0307")
+
 NEITHER_WORD_NOR_SPACE = re.compile(r"[^\w\s]|_")
 
 
@@ -41,7 +47,7 @@ def normalise(text: str, language: str = "") -> str:
     by a dash stay two words. Letters keep their accents; marks are not removed. An apostrophe, U+0027 however it was
     written, stays between letters, digits or marks: "Don’t!" and "don't" are the same, "dogs’" and "dogs" too. Two groups
     of languages differ: "l’homme" is "l' homme" where ELIDED_WORDS has the language, and a final one stays where
-    FINAL_APOSTROPHE does. Applying it twice changes nothing.
+    FINAL_APOSTROPHE does. Small letters are those of the language (DOTLESS_I, Lithuanian). Applying it twice changes nothing.
 
     Languages that are written without spaces (Chinese, Japanese, Thai ...) have no words here: a whole clause counts as
     one. Their error rate is that of the characters.
@@ -54,7 +60,7 @@ def normalise(text: str, language: str = "") -> str:
     language = primary_language(language)
     elided, is_final_letter = ELIDED_WORDS.get(language), language in FINAL_APOSTROPHE
     text = text.translate(TURNED_COMMA) if is_final_letter else text
-    text = unicodedata.normalize("NFKC", text.translate(APOSTROPHES)).translate(APOSTROPHES).lower()
+    text = _lower_case(unicodedata.normalize("NFKC", text.translate(APOSTROPHES)).translate(APOSTROPHES), language)
     keeps_final = is_final_letter or elided is not None
     text = NEITHER_WORD_NOR_SPACE.sub(lambda match: _replacement(text, match.start(), keeps_final), text)
     # Lower case can leave what NFKC would compose.
@@ -65,17 +71,34 @@ def normalise(text: str, language: str = "") -> str:
 
 
 def normaliser_signature(languages: Iterable[str]) -> str:
-    """Version and rules of what was normalised, as in `norm:2|apostrophe:elision[fr,it]+within`.
+    """Version and rules of what was normalised, as in `norm:3|apostrophe:elision[fr,it]+within` and `norm:3|apostrophe:within|i:dotless[tr]`.
 
     Args:
         languages: the codes of all texts; those without a rule of their own are "within", and not listed.
     """
     rules: dict[str, set[str]] = {}
-    for language in map(primary_language, languages):
+    known = set(map(primary_language, languages))
+    for language in known:
         rule = "elision" if language in ELIDED_WORDS else "final" if language in FINAL_APOSTROPHE else "within"
         rules.setdefault(rule, set()).add(language)
     names = [rule if rule == "within" else f"{rule}[{','.join(sorted(rules[rule]))}]" for rule in sorted(rules)]
-    return f"norm:{NORMALISER_VERSION}|apostrophe:{'+'.join(names) or 'within'}"
+    dotless = f"|i:dotless[{','.join(sorted(known & DOTLESS_I))}]" if known & DOTLESS_I else ""
+    return f"norm:{NORMALISER_VERSION}|apostrophe:{'+'.join(names) or 'within'}{dotless}"
+
+
+def normaliser_version(signature: str) -> int:
+    """The version of the normaliser in a metric's signature; 0 where no text was normalised."""
+    found = re.search(r"\bnorm:(\d+)", signature)
+    return int(found[1]) if found else 0
+
+
+def _lower_case(text: str, language: str) -> str:
+    if language in DOTLESS_I:
+        text = text.translate(CAPITALS_OF_TWO_I)
+    text = text.lower()
+    if language == "lt":
+        text = unicodedata.normalize("NFC", REDUNDANT_DOT.sub("", text))
+    return text
 
 
 def _separate(word: str, elided: Collection[str]) -> list[str]:

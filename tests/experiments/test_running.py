@@ -1,5 +1,6 @@
 """What is run of an experiment: the arguments of a recipe, its stages as a script, several at a time, and what the console sees of a training."""
 
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -21,6 +22,13 @@ ROW3 = str(ROOT / "recipes/models/row3_decoder_only_18.sh")
 def stages(script):
     """The calls of stages, without what sets their arrays."""
     return [line for line in str(script).split("\n") if line.split(" ")[0] not in ("source", "dry_run=1") and "=" not in line.split(" ")[0]]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("MeCab") is not None, reason="sacreBLEU's tokenizer for Japanese is installed")
+def test_a_recipe_asks_for_the_library_of_its_scores_before_it_begins():
+    with pytest.raises(ValueError, match=r"BLEU of texts in ja: .*pip install sacrebleu\[ja\]"):
+        run_one.read("covost2", ["en", "de+ja", ROW5])
+    run_one.read("covost2", ["--task", "asr", "ja", "en", ROW5])
 
 
 def test_options_flags_and_words_may_stand_in_any_order():

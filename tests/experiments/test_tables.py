@@ -171,3 +171,33 @@ def test_throughput_is_of_the_second_half_and_its_memory_the_most(tmp_path, caps
     log.write_text("")
     with pytest.raises(ValueError, match="row1.log: no update was logged"):
         throughput.main(str(log), "row1", "")
+
+
+def set_signature(path, signature):
+    report = json.loads(path.read_text())
+    report["metrics"]["wer_normalised"]["signature"] = signature
+    path.write_text(json.dumps(report))
+
+
+def test_figures_of_two_normalisers_do_not_stand_in_one_table(finish, study_folder, capsys):
+    """Where all are of the older one they stay comparable."""
+    name = "mustc/asr-en-de/row1_xattn_transformer-seed{}"
+    other = finish("mustc/asr-en-de/row5_dfp_conformer-seed1", "tst-COMMON", {"wer": 20.0, "wer_normalised": 11.0})
+    folders = [study_folder / name.format(1), study_folder / name.format(2), other]
+    for folder in folders:
+        set_signature(folder / "score-tst-COMMON.json", "nrefs:1|norm:2|apostrophe:within")
+    study = Study(study_folder, MODELS[:3], ["1", "2"], None)
+
+    def cells(model):
+        (line,) = [line for line in study_table.table(study) if line.startswith(f"| {model} ")]
+        return line.split(" | ")
+
+    assert cells(MODELS[0])[3] == "12.5 ± 0.7 (12.1)" and cells(MODELS[1])[3] == "11.0 (10.3)"
+    assert "score again" not in "".join(study_table.table(study))
+    set_signature(other / "score-tst-COMMON.json", "nrefs:1|norm:3|apostrophe:within")
+    assert cells(MODELS[0])[3] == "score again" and cells(MODELS[1])[3] == "11.0 (10.3)"
+    assert study_table.table(study)[-1].startswith("* score again: another version of the normaliser")
+    summary_table.main("tst-COMMON", *map(str, folders[1:]))
+    out = capsys.readouterr().out
+    assert "13.00" not in out and "11.00" in out and out.count("score again") == 2
+    assert "20.00" in out  # of texts as they are

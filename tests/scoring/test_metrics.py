@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sacrebleu.metrics
 
-from speechllm_plugin.scoring.metrics import METRICS, comet, error_rates, ter
+from speechllm_plugin.scoring.metrics import METRICS, check_installed, comet, error_rates, ter
 from speechllm_plugin.text.normalisation import normalise
 
 SACREBLEU = {"bleu": sacrebleu.metrics.BLEU, "chrf": sacrebleu.metrics.CHRF, "ter": sacrebleu.metrics.TER}
@@ -98,7 +98,7 @@ def test_normalised_rates_are_rates_of_normalised_texts():
         assert METRICS[f"{name}_normalised"].score(hypotheses, references, languages) == expected
     # l' for d', and you is missing: the noun of the first and "don't" are right.
     assert METRICS["wer_normalised"].score(hypotheses, references, languages) == pytest.approx(100 * 2 / 5)
-    assert "norm:2|apostrophe:elision[fr]+within" in METRICS["wer_normalised"].signature(languages)
+    assert "norm:3|apostrophe:elision[fr]+within" in METRICS["wer_normalised"].signature(languages)
     assert "norm:no" in METRICS["wer"].signature(languages)
 
 
@@ -157,6 +157,10 @@ def test_a_missing_tokenizer_says_what_to_install(language, library):
         pytest.skip(f"{library} is installed")
     with pytest.raises(ValueError, match=rf"BLEU of texts in {language[:2]}: .* pip install sacrebleu\[{language[:2]}\]"):
         METRICS["bleu"].statistics(["a"], ["a"], [language])
+    with pytest.raises(ValueError, match="pip install sacrebleu"):
+        check_installed(["wer", "bleu"], ["de", language])
+    check_installed(["wer", "cer", "chrf", "ter"], [language])
+    check_installed(METRICS, ["de", "", "yue", "th"])
 
 
 def test_ter_of_a_pair_is_computed_once():
@@ -236,3 +240,38 @@ def test_comet_says_what_to_install():
         pytest.skip("COMET is installed")
     with pytest.raises(ValueError, match="pip install unbabel-comet;.* numpy<2"):
         comet.metric(["ein"])
+
+
+# language -> (a sentence, one with other characters at the end, name of the tokenizer)
+WITHOUT_BLANKS = {
+    "zh-CN": ("今天的天气非常好啊", "今天的天气非常坏吗", "zh"),
+    "zh-HK": ("今日天氣真係好好呀", "今日天氣真係好差咩", "zh"),
+    "yue": ("今日天氣真係好好呀", "今日天氣真係好差咩", "zh"),
+    "zh-yue": ("今日天氣真係好好呀", "今日天氣真係好差咩", "zh"),
+    "nan": ("今仔日天氣真好啊", "今仔日天氣真歹呢", "zh"),
+    "lzh": ("學而時習之不亦說乎", "學而時習之不亦樂矣", "zh"),
+    "th": ("วันนี้อากาศดีมากครับ", "วันนี้อากาศร้อนมากค่ะ", "char"),
+    "lo": ("ມື້ນີ້ອາກາດດີຫຼາຍ", "ມື້ນີ້ອາກາດຮ້ອນແທ້", "char"),
+    "my": ("ဒီနေ့ရာသီဥတုကောင်းတယ်", "ဒီနေ့ရာသီဥတုပူလား", "char"),
+    "km": ("ថ្ងៃនេះអាកាសធាតុល្អណាស់", "ថ្ងៃនេះអាកាសធាតុក្ដៅទេ", "char"),
+    "bo": ("དེ་རིང་གནམ་གཤིས་ཡག་པོ་འདུག", "དེ་རིང་གནམ་གཤིས་ཚ་པོ་རེད", "char"),
+}
+
+
+@pytest.mark.parametrize("language", WITHOUT_BLANKS)
+def test_bleu_is_of_use_where_no_blanks_separate_words(language):
+    reference, hypothesis, tokenizer = WITHOUT_BLANKS[language]
+    bleu = METRICS["bleu"]
+    assert bleu.score([reference], [reference], [language]) == pytest.approx(100)
+    assert 20 < bleu.score([hypothesis], [reference], [language]) < 95
+    assert f"tok:{tokenizer}|" in bleu.signature([language])
+    # Mixed with a language with blanks each sentence keeps its own words.
+    mixed = bleu.statistics([hypothesis, "a b c d"], [reference, "a b c e"], [language, "en"])
+    assert (mixed[:1] == bleu.statistics([hypothesis], [reference], [language])).all()
+    for unnamed in ("", "en"):
+        with pytest.raises(ValueError, match=f"{unnamed or 'an unknown language'}, but these are written without"):
+            bleu.score([hypothesis], [reference], [unnamed])
+
+
+def test_names_in_other_scripts_do_not_stop_bleu():
+    assert METRICS["bleu"].score(["Das heißt 你好 auf Chinesisch"], ["Das heißt 你好 auf Chinesisch"], ["de"]) == pytest.approx(100)

@@ -123,3 +123,18 @@ def test_a_target_language_whose_tokenizer_is_missing_says_what_to_install(folde
     assert run_score(folder, "--metrics", "bleu") == 1
     assert "pip install sacrebleu[ja]" in capsys.readouterr().err
     assert run_score(folder, "--metrics", "wer", "chrf", "ter") == 0
+
+
+def test_metrics_are_checked_before_there_is_any_output(tmp_path, capsys):
+    def check(language, *metrics):
+        write_manifest(tmp_path, REFERENCES, language=language, src_text="a sentence")
+        status = cli.main(["score", "--check", "--manifest", str(tmp_path / "test.tsv"), "--metrics", *metrics])
+        return status, "".join(capsys.readouterr())
+
+    assert check("de", "bleu", "wer") == (0, f"{tmp_path / 'test.tsv'}: bleu wer can be computed\n")
+    if importlib.util.find_spec("MeCab") is None:
+        assert check("ja", "bleu")[0] == 1 and "pip install sacrebleu[ja]" in check("ja", "bleu")[1]
+    if importlib.util.find_spec("comet") is None:
+        assert check("de", "comet")[0] == 1 and "pip install unbabel-comet" in check("de", "comet")[1]
+    assert cli.main(["score", "--manifest", str(tmp_path / "test.tsv")]) == 1
+    assert "--hypotheses must name the output of fairseq-generate" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_hypotheses_meet_their_rows_whatever_the_order(corpus, capsys):
     wer = report["metrics"]["wer"]
     assert lines[1].split() == ["wer", "66.67", f"[{wer['low']:.2f},", f"{wer['high']:.2f}]", "4", wer["signature"]]
     assert f"version:{sacrebleu.__version__}" in lines[-1] and "tok:13a" in lines[-3]
-    assert "norm:2" in lines[2] and "norm:no" in lines[1]
+    assert "norm:3" in lines[2] and "norm:no" in lines[1]
 
 
 def test_only_the_metrics_asked_for_are_printed(corpus, capsys):

@@ -7,7 +7,7 @@ import pytest
 
 from speechllm_plugin.text import normalisation as rules
 from speechllm_plugin.text.language_codes import primary_language
-from speechllm_plugin.text.normalisation import normalise, normaliser_signature
+from speechllm_plugin.text.normalisation import DOTLESS_I, normalise, normaliser_signature, normaliser_version
 
 LANGUAGES = ["", "en", "cy", *rules.ELIDED_WORDS, *sorted(rules.FINAL_APOSTROPHE)]
 
@@ -93,6 +93,38 @@ def test_every_character_alone_and_between_letters_is_normalised_in_one_step():
 
 
 def test_the_signature_says_which_rules_were_used():
-    assert normaliser_signature([]) == normaliser_signature(["", "de-AT"]) == "norm:2|apostrophe:within"
-    assert normaliser_signature(["it", "fra_Latn", "fr-CA"]) == "norm:2|apostrophe:elision[fr,it]"
-    assert normaliser_signature(["uz", "en", "fr"]) == "norm:2|apostrophe:elision[fr]+final[uz]+within"
+    assert normaliser_signature([]) == normaliser_signature(["", "de-AT"]) == "norm:3|apostrophe:within"
+    assert normaliser_signature(["it", "fra_Latn", "fr-CA"]) == "norm:3|apostrophe:elision[fr,it]"
+    assert normaliser_signature(["uz", "en", "fr"]) == "norm:3|apostrophe:elision[fr]+final[uz]+within"
+    assert normaliser_signature(["tr-TR", "en", "aze"]) == "norm:3|apostrophe:within|i:dotless[az,tr]"
+    assert [normaliser_version(text) for text in ("nrefs:1|case:lc|norm:2|apostrophe:within", normaliser_signature(["tr"]), "norm:no|x", "")] == [
+        2,
+        3,
+        0,
+        0,
+    ]
+
+
+# language: capitals -> small letters
+SMALL_LETTERS = {
+    "tr": {"IŞIK": "ışık", "İstanbul": "istanbul", "I\u0307stanbul": "istanbul", "DİYARBAKIR’IN": "diyarbakır'ın"},
+    "az": {"QIZ": "qız", "İLİ": "ili"},
+    "az-Latn": {"QIZ": "qız"},
+    "crh": {"QIRIM": "qırım"},
+    "lt": {"I\u0300": "ì", "i\u0307\u0301": "í", "Į\u0303": "į\u0303", "į\u0307\u0303": "į\u0303", "Žaliasis": "žaliasis"},
+    "de": {"INSEL": "insel", "i\u0307": "i\u0307"},
+    "en": {"ISTANBUL": "istanbul"},
+    "": {"I": "i"},
+}
+
+
+@pytest.mark.parametrize("language", SMALL_LETTERS)
+def test_small_letters_are_those_of_the_language(language):
+    for text, small in SMALL_LETTERS[language].items():
+        assert normalise(text, language) == unicodedata.normalize("NFC", small)
+        assert normalise(normalise(text, language), language) == normalise(text, language)
+
+
+def test_a_capital_and_its_small_letter_are_the_same_word_in_turkish():
+    for language in sorted(DOTLESS_I):
+        assert normalise("ılık", language) == normalise("ILIK", language) != normalise("İLİK", language) == normalise("ilik", language)

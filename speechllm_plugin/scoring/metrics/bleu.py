@@ -8,6 +8,7 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+import regex
 import sacrebleu.metrics
 
 from speechllm_plugin.scoring.metric import Metric, checked
@@ -15,6 +16,15 @@ from speechllm_plugin.scoring.sacrebleu_signature import signature
 from speechllm_plugin.text.language_codes import primary_language
 
 BLEU_ORDER = 4  # n-grams of 1 to 4 words
+
+# Where blanks separate no words, sacreBLEU knows words in Chinese, Japanese and Korean only. Other Chinese languages are split as Chinese is
+# (Min Nan and Hakka also where they are written in Latin letters), further ones into characters.
+TOKENIZER_OF_LANGUAGE = dict.fromkeys("cdo cjy cnp cpx csp czh czo gan hak hsn lzh mnp nan wuu yue".split(), "zh")
+TOKENIZER_OF_LANGUAGE |= dict.fromkeys("bo dz ii khb km ksw lo my nod shn tdd th".split(), "char")
+WITHOUT_BLANKS = regex.compile(
+    r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\p{Yi}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}\p{TaiLe}\p{NewTaiLue}\p{TaiTham}]"
+)
+MAX_SHARE_WITHOUT_BLANKS = 0.5  # of letters of a language whose words blanks are to separate; less are names and quotations
 
 
 def formula(sums: np.ndarray) -> np.ndarray:
@@ -45,7 +55,7 @@ def formula(sums: np.ndarray) -> np.ndarray:
 def _of_language(language: str) -> sacrebleu.metrics.BLEU:
     """sacreBLEU's BLEU for a target language."""
     try:
-        return sacrebleu.metrics.BLEU(trg_lang=language)
+        return sacrebleu.metrics.BLEU(trg_lang=language, tokenize=TOKENIZER_OF_LANGUAGE.get(language))
     except RuntimeError as error:  # a tokenizer's library is missing; the message says what to install
         raise ValueError(f"BLEU of texts in {language}: {' '.join(str(error).split())} (or score without bleu)") from error
 
@@ -55,9 +65,24 @@ def _statistics(hypotheses: Sequence[str], references: Sequence[str], languages:
     statistics = np.zeros((len(hypotheses), 2 + 2 * BLEU_ORDER))
     for language in sorted(set(languages)):
         rows = [row for row, each in enumerate(languages) if each == language]
+        _check_words(language, [references[row] for row in rows])
         texts = [hypotheses[row] for row in rows], [[references[row] for row in rows]]
         statistics[rows] = _of_language(language)._extract_corpus_statistics(*texts)
     return statistics
+
+
+def _check_words(language: str, references: Sequence[str]) -> None:
+    """Raise ValueError where a whole sentence would count as one word."""
+    if _of_language(language).tokenizer_signature != _of_language("").tokenizer_signature:
+        return
+    text = "".join(references)
+    letters = sum(map(str.isalpha, text))
+    without_blanks = len(WITHOUT_BLANKS.findall(text))
+    if without_blanks > MAX_SHARE_WITHOUT_BLANKS * letters:
+        raise ValueError(
+            f"BLEU counts words between blanks in texts {f'in {language}' if language else 'of an unknown language'}, but these are written without: "
+            "name their language in tgt_lang (zh, yue, ja, th ...), or score without bleu"
+        )
 
 
 def _signature(languages: Sequence[str]) -> str:

@@ -56,6 +56,13 @@ def metric(sources: Sequence[str], model: str = DEFAULT_MODEL) -> Metric:
     return Metric("comet", "COMET", False, statistics, share, lambda languages: signature)
 
 
+def check_installed(model: str = DEFAULT_MODEL) -> None:
+    """Raise ValueError if COMET or a model that is named by its file is not there; nothing is downloaded."""
+    package = _package()
+    if model.endswith(".ckpt"):
+        _checkpoint(package, model)
+
+
 def _package() -> Any:
     try:
         import comet as package  # of unbabel-comet
