@@ -2,7 +2,7 @@
 PREPARE_ARGS=()
 TRAINING_ARGS=(
   --lr-scheduler inverse_sqrt --lr 2e-3 --warmup-updates 25000
-  --max-tokens 40000 --update-freq 8
+  --max-tokens 40000 --update-freq 8 --length-noise 0.02
   --max-update 100000 --patience 10 --best-checkpoint-metric nll_loss  # the whole loss would stop rows with and without CTC by different measures
   --keep-last-epochs 5
   --num-workers 4 --seed 1

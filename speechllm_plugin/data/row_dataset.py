@@ -20,6 +20,7 @@ class RowDataset(FairseqDataset, ABC):
         has_tags: targets begin with the tag of their language: it is given to the decoder, not learnt.
         repeats: (rows,) how often a row stands in an epoch, on average; None is once.
         shuffle: order of equal lengths differs with the epoch.
+        length_noise: with `shuffle`, rows are ordered by lengths that are off by up to this part of them, so that equal ones part.
         pad, eos: ids of the target dictionary.
     """
 
@@ -49,7 +50,7 @@ class RowDataset(FairseqDataset, ABC):
         return previous, target, lengths, sum(map(len, targets)) - self.has_tags * len(targets)
 
     def ordered_indices(self):
-        """Longest first; rows of equal length in an order that changes with the epoch if `shuffle`.
+        """Longest first, but for `length_noise`; rows of equal length in an order that changes with the epoch if `shuffle`.
 
         fairseq seeds numpy by (seed, epoch) around this call, the same on every rank.
         """
@@ -57,7 +58,10 @@ class RowDataset(FairseqDataset, ABC):
         if self.repeats is not None:
             indices = repeated_rows(self.repeats)
         ties = np.random.permutation(len(indices)) if self.shuffle else indices
-        return indices[np.lexsort((ties, -self.num_tokens_vec(indices)))]
+        lengths = self.num_tokens_vec(indices)
+        if self.shuffle and self.length_noise:
+            lengths = lengths * np.random.uniform(1 - self.length_noise, 1 + self.length_noise, len(indices))
+        return indices[np.lexsort((ties, -lengths))]
 
     def batch_by_size(self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1):
         """As fairseq's, but the last rows are a batch too: fairseq drops them unless they are a multiple of the multiple."""

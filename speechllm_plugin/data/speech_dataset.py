@@ -45,7 +45,7 @@ class SpeechTextDataset(RowDataset):
         repeats: (rows,) how often a row stands in an epoch, on average; None is once.
         use_cmvn: normalise each utterance's features.
         augment: SpecAugment, for training only; drawn from (seed, epoch, index), the same for any number of workers.
-        shuffle: order of equal lengths differs with the epoch.
+        shuffle, length_noise: whether and how the order differs with the epoch.
 
     Attributes:
         shapes: of the batches, from batch_shapes.plan_shapes; none: a batch is as wide as its longest utterance and texts.
@@ -65,6 +65,7 @@ class SpeechTextDataset(RowDataset):
         use_cmvn: bool = True,
         augment: SpecAugment | None = None,
         shuffle: bool = False,
+        length_noise: float = 0.0,
         seed: int = 1,
     ):
         # The rows themselves are not kept: workers would copy their texts, which are there as token ids already.
@@ -75,7 +76,8 @@ class SpeechTextDataset(RowDataset):
         self.num_transcripts = np.array([len(text) for text in texts.transcripts or [()] * len(rows)], dtype=np.int64)
         self.pad, self.eos = dictionary.pad(), dictionary.eos()
         self.has_tags, self.repeats = texts.has_tags, repeats
-        self.use_cmvn, self.augment, self.shuffle, self.seed, self.epoch = use_cmvn, augment, shuffle, seed, 1
+        self.use_cmvn, self.augment, self.seed, self.epoch = use_cmvn, augment, seed, 1
+        self.shuffle, self.length_noise = shuffle, length_noise
 
     def __len__(self):
         return len(self.sources)

@@ -39,12 +39,13 @@ class TextDataset(RowDataset):
         has_tags: bool = False,
         repeats: np.ndarray | None = None,
         shuffle: bool = False,
+        length_noise: float = 0.0,
     ):
         self.ids, self.sources, self.targets = ids, sources, targets
         self.num_sources = np.array([len(source) for source in sources], dtype=np.int64)
         self.num_targets = np.array([len(target) for target in targets or [[]] * len(sources)], dtype=np.int64)
         self.pad, self.eos = dictionary.pad(), dictionary.eos()
-        self.has_tags, self.repeats, self.shuffle = has_tags, repeats, shuffle
+        self.has_tags, self.repeats, self.shuffle, self.length_noise = has_tags, repeats, shuffle, length_noise
 
     def __len__(self):
         return len(self.sources)

@@ -10,6 +10,7 @@ def install() -> None:
     * `safe_loading`: torch's safe loader takes the containers of fairseq's checkpoints; it would refuse older ones and resumed ranks.
     * `attention_kernels`: torch leaves out cuDNN's attention, which plans anew for every shape of a batch.
     * `forked_processes`: what a forked process inherits is not garbage to it; freeing a tensor of the GPU would kill a data loader's worker.
+    * `loader_workers`: the workers of a data loader end with their epoch; the main process would wait for each of them for 5 s.
     * `short_weights`: with --bf16 the optimizer `speechllm_adam` is not wrapped in fairseq's, which copies weights one by one.
     * `command_errors`: in the fairseq commands, an error that a user can cause ends with one line instead of a traceback.
 
@@ -23,10 +24,11 @@ def install() -> None:
     * `configuration.keep_values`, in `build_generator`: fairseq-generate reads its options quickly.
     * `peak_memory.log_at_exit`, in `build_generator`: fairseq-generate ends with a line on its memory.
     """
-    from speechllm_plugin.host import attention_kernels, command_errors, forked_processes, safe_loading, short_weights
+    from speechllm_plugin.host import attention_kernels, command_errors, forked_processes, loader_workers, safe_loading, short_weights
 
     safe_loading.allow_fairseq_containers()
     attention_kernels.leave_out_cudnn()
     forked_processes.keep_what_they_inherit()
+    loader_workers.end_with_their_epoch()
     short_weights.leave_bf16_to_the_optimizer()
     command_errors.install()

