@@ -61,21 +61,31 @@ class SpeechEncoder(FairseqEncoder):
 
         Without `with_ctc` the CTC logits are computed only where compression needs them, and not returned.
         """
+        x, context = self.below_exit(src_tokens, src_lengths)
+        ctc, segments = None, None
+        if self.ctc_head is not None and (with_ctc or self.compresses):
+            ctc = CTCOutput(self.ctc_head(x), context.lengths) if with_ctc else None
+            if self.compresses:
+                num_sentences = max(1, LOGITS_AT_ONCE // (x.size(1) * self.num_labels))
+                logits = map(self.ctc_head, x.split(num_sentences)) if ctc is None else [ctc.logits]
+                x, padding, segments = compress(x, logits, context.padding, self.cfg)
+                context = self.context(padding)
+                ctc = ctc and ctc._replace(compressed_lengths=context.lengths)
+        return SpeechStates(self.above_exit(x, context), context.padding, ctc, segments)
+
+    def below_exit(self, src_tokens: Tensor, src_lengths: Tensor) -> tuple[Tensor, SpeechContext]:
+        """The states of the CTC layer, or without CTC those that the first layer reads, and their context."""
         x, padding = self.subsampling(src_tokens.to(next(self.parameters()).dtype), src_lengths)
-        x = self.dropout(self.positions(x * math.sqrt(self.dim)))
-        context, ctc, segments = self.context(padding), None, None
-        for number, layer in enumerate(self.layers, 1):
+        x, context = self.dropout(self.positions(x * math.sqrt(self.dim))), self.context(padding)
+        for layer in self.layers[: self.cfg.ctc_layer]:
             x = layer(x, context)
-            if number == self.cfg.ctc_layer and (with_ctc or self.compresses):
-                assert self.ctc_head is not None  # config.check: the CTC layer is there
-                ctc = CTCOutput(self.ctc_head(x), context.lengths) if with_ctc else None
-                if self.compresses:
-                    num_sentences = max(1, LOGITS_AT_ONCE // (x.size(1) * self.num_labels))
-                    logits = map(self.ctc_head, x.split(num_sentences)) if ctc is None else [ctc.logits]
-                    x, padding, segments = compress(x, logits, padding, self.cfg)
-                    context = self.context(padding)
-                    ctc = ctc and ctc._replace(compressed_lengths=context.lengths)
-        return SpeechStates(self.norm(x).masked_fill(padding[..., None], 0), padding, ctc, segments)
+        return x, context
+
+    def above_exit(self, x: Tensor, context: SpeechContext) -> Tensor:
+        """What the layers above make of these states, zero at padding."""
+        for layer in self.layers[self.cfg.ctc_layer :]:
+            x = layer(x, context)
+        return self.norm(x).masked_fill(context.padding[..., None], 0)
 
     @property
     def compresses(self) -> bool:

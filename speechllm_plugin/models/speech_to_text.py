@@ -1,7 +1,9 @@
 """The two architectures, as fairseq sees them: `xattn_transformer` and `dfp_transformer` differ in the decoder's class."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from fairseq import hub_utils
 from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel, register_model
@@ -48,6 +50,7 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
     decoder_type: type[TextDecoder]
     encoder: SpeechEncoder
     decoder: TextDecoder
+    captured_training: Callable[..., ModelOutput] | None = None  # forward in training, where --cuda-graphs is given; see captured_training.py
 
     @classmethod
     def build_model(cls, cfg: SpeechToTextConfig, task: Any) -> "SpeechToTextModel":
@@ -115,6 +118,8 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
 
         A second shifted target of the same speech, of any width, costs no second pass of the encoder.
         """
+        if self.captured_training is not None and self.training and torch.is_grad_enabled():
+            return self.captured_training(src_tokens, src_lengths, *filter(torch.is_tensor, (prev_output_tokens, kd_prev_output_tokens)))
         speech = self.encoder(src_tokens, src_lengths)
         logits, extra = self.decoder(prev_output_tokens, encoder_out=speech, kd_prev_output_tokens=kd_prev_output_tokens)
         return ModelOutput(logits, speech.ctc, extra["kd_logits"])

@@ -32,6 +32,29 @@ class FlatAdamConfig(FairseqDataclass):
     fp16: bool = II("common.fp16")
 
 
+class LateValue:
+    """Numbers on their way from the GPU, each read when the next one is sent."""
+
+    def __init__(self) -> None:
+        self.newest: tuple[torch.Tensor, torch.cuda.Event] | None = None
+
+    def exchange(self, value: torch.Tensor) -> torch.Tensor:
+        """Send a number; the one sent before, on the CPU, or this one if it is the first."""
+        before, copy, event = self.newest, torch.empty((), pin_memory=True), torch.cuda.Event()
+        copy.copy_(value, non_blocking=True)
+        event.record()
+        self.newest = copy, event
+        answer, arrival = before or self.newest
+        arrival.synchronize()
+        return answer
+
+    def newest_is_finite(self) -> bool:
+        if self.newest is None:
+            return True
+        self.newest[1].synchronize()
+        return bool(torch.isfinite(self.newest[0]))
+
+
 @register_optimizer("speechllm_adam", dataclass=FlatAdamConfig)
 class FlatAdam(FairseqOptimizer):
     """Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019), as fairseq's `adam`.
@@ -67,6 +90,8 @@ class FlatAdam(FairseqOptimizer):
         self._optimizer = torch.optim.AdamW([self.flat], fused=True, **self.optimizer_config)
         self.factor: float | torch.Tensor = 1.0
         self.num_steps = 0
+        self.late_norm: LateValue | None = None
+        self.found_inf: torch.Tensor | None = None
         self.__class__ = type(FAIRSEQ_NAMES[self.is_short], (FlatAdam,), {})
 
     @property
@@ -100,19 +125,33 @@ class FlatAdam(FairseqOptimizer):
         self.factor = self.factor * c
 
     def clip_grad_norm(self, max_norm: float, aggregate_norm_fn=None) -> torch.Tensor:
-        """The norm of the scaled gradients, on the CPU: the one wait of an update. The next step clips them to max_norm, 0 for not."""
+        """The norm of the scaled gradients, on the CPU: the one wait of an update. The next step clips them to max_norm, 0 for not.
+
+        After `answer_late` it is that of the update before.
+        """
         norm = torch.linalg.vector_norm(self.gradient, dtype=torch.float32) * self.factor
         if aggregate_norm_fn is not None:
             norm = aggregate_norm_fn(norm)
         if max_norm > 0:
             self.factor = self.factor * (max_norm / (norm + 1e-6)).clamp(max=1.0)  # 1e-6: fairseq's
-        return norm.cpu()
+        if self.late_norm is None:
+            return norm.cpu()
+        self.found_inf = (~torch.isfinite(norm)).float()  # on the device: such a step changes nothing
+        return self.late_norm.exchange(norm)
+
+    def answer_late(self) -> None:
+        """From now on no update waits for the GPU.
+
+        The norms that clip_grad_norm returns are those of one update earlier, so that fairseq notices one that is not finite an update
+        later. Until then the weights stay as they are.
+        """
+        self.late_norm = LateValue()
 
     def step(self, closure=None, scale: float = 1.0, groups=None) -> None:
         """One update; the gradients stay as they are."""
-        factor = torch.as_tensor(self.factor, dtype=torch.float32, device=self.flat.device) / scale
+        factor = torch.ones((), device=self.flat.device) * self.factor / scale  # waits for no copy from the host
         self._optimizer.grad_scale = factor.reciprocal()  # the fused kernel divides by it
-        self._optimizer.found_inf = torch.zeros_like(factor)
+        self._optimizer.found_inf = torch.zeros_like(factor) if self.found_inf is None else self.found_inf
         self.num_steps += 1
         group = self.param_groups[0]
         # fairseq adds epsilon before the correction for the first steps' bias, torch after it.
@@ -128,7 +167,13 @@ class FlatAdam(FairseqOptimizer):
         self.factor = 1.0
 
     def state_dict(self) -> dict:
-        """As fairseq's: an entry with `step` and both averages for each weight, and the float32 weight where the model's is shorter."""
+        """As fairseq's: an entry with `step` and both averages for each weight, and the float32 weight where the model's is shorter.
+
+        Raises:
+            FloatingPointError: the last update was not made, as its gradient was not finite, and nobody has noticed yet.
+        """
+        if self.late_norm is not None and not self.late_norm.newest_is_finite():
+            raise FloatingPointError("the gradient of the last update is not finite, so that the update was not made")
         own = self._optimizer.state_dict()
         group = own["param_groups"][0] | {"params": list(range(len(self.weights))), "eps": self.cfg.adam_eps}
         if not own["state"]:

@@ -24,9 +24,10 @@ from speechllm_plugin.data.teacher_cache import TopKCache
 from speechllm_plugin.generation.beam_search import BeamSearch
 from speechllm_plugin.generation.unserved import unserved_options
 from speechllm_plugin.host import configuration, peak_memory
-from speechllm_plugin.models.batch_norm import MaskedBatchNorm
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.tasks import captured_steps
+from speechllm_plugin.tasks.captured_steps import TrainedModel
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
 from speechllm_plugin.tasks.printed_alignment import alignment
@@ -52,6 +53,7 @@ class SpeechToTextTaskConfig(ManifestTaskConfig):
             "compiled for a shape serves many batches; 32 cost 5% of padding (0 = every batch as wide as its longest utterance)"
         },
     )
+    cuda_graphs: int = field(default=0, metadata={"help": captured_steps.HELP})
     ctc_decoding_weight: float = field(
         default=0.0,
         metadata={
@@ -72,6 +74,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
     # Of a teacher, what the criterion asks for in training: whether its texts, and the folder of its word probabilities.
     needs_kd_text = False
     word_kd_cache = None
+    trained: TrainedModel | None = None  # once it is trained
 
     @classmethod
     def of_checkpoint(cls, state: Mapping, data: str | Path) -> "SpeechLLMSpeechToTextTask":
@@ -196,13 +199,10 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         return model
 
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        """As fairseq's; a rank without data left repeats a batch, which must not count in the statistics of batch norm.
-
-        A criterion whose weights depend on the update learns which it is.
-        """
-        for module in model.modules():
-            if isinstance(module, MaskedBatchNorm):
-                module.counts = not ignore_grad
+        """As fairseq's; a criterion whose weights depend on the update learns which it is."""
+        if self.trained is None or self.trained.model is not model:
+            self.trained = TrainedModel(model, optimizer, self.cfg.cuda_graphs)
+        self.trained.prepare_step(ignore_grad)
         if hasattr(criterion, "set_num_updates"):
             criterion.set_num_updates(update_num)
         return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)

@@ -123,7 +123,7 @@ def test_gated_linear_unit(shape):
 
 
 @pytest.mark.parametrize("width", [3, 5, 31])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 200, 64)])  # in the last one there are tiles without an end of a sentence
 def test_depthwise_convolution(shape, width):
     x, weight = drawn(*shape), drawn(width, shape[-1])
     oracles = in_double(x, weight)

@@ -132,3 +132,30 @@ def test_with_weights_of_16_bits_the_steps_are_those_of_float32_weights():
     trained_on = make_optimizer(FlatAdam, again)
     trained_on.load_state_dict(optimizers[1].state_dict())
     torch.testing.assert_close(trained_on.parts(trained_on.flat)[0], again.weight.float())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_late_norms_change_no_step_and_keep_what_is_no_number_out():
+    models = [make_model().cuda() for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    optimizers = [make_optimizer(FlatAdam, model) for model in models]
+    optimizers[1].answer_late()
+    norms: list[list[float]] = [[], []]
+    for number in range(5):
+        for model, optimizer, own in zip(models, optimizers, norms):
+            optimizer.zero_grad()
+            inputs = torch.randn(4, 3, generator=torch.Generator().manual_seed(number)).cuda()
+            optimizer.backward(model(inputs).square().sum())
+            own.append(float(optimizer.clip_grad_norm(1.0)))
+            optimizer.step()
+    assert norms[1] == [norms[0][0], *norms[0][:-1]]
+    assert torch.equal(optimizers[0].flat, optimizers[1].flat)
+    before = optimizers[1].flat.clone()
+    optimizers[1].gradient[0] = float("nan")
+    assert float(optimizers[1].clip_grad_norm(1.0)) == norms[0][-1]
+    optimizers[1].step()
+    assert torch.equal(optimizers[1].flat, before)
+    with pytest.raises(FloatingPointError, match="the gradient of the last update is not finite"):
+        optimizers[1].state_dict()
+    optimizers[1].zero_grad()
+    assert not torch.isfinite(optimizers[1].clip_grad_norm(1.0))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from speechllm_plugin.models.kernels.random_mask import keeps
-from speechllm_plugin.models.kernels.seeds import draw_seed, threshold_of
+from speechllm_plugin.models.kernels.seeds import draw_seed, seed_base, threshold_of
 
 ACTIVATED_BLOCK = 2048
 ACTIVATIONS = {"relu": 0, "silu": 1}
@@ -18,7 +18,7 @@ ACTIVATIONS = {"relu": 0, "silu": 1}
 
 @triton.jit(do_not_specialize=["seed", "threshold"])
 def _activate(
-    x, gradient, out, size, growth, seed, threshold, SILU: tl.constexpr, DROPOUT: tl.constexpr, BACKWARD: tl.constexpr, BLOCK: tl.constexpr
+    x, gradient, out, size, growth, seed, seed_base, threshold, SILU: tl.constexpr, DROPOUT: tl.constexpr, BACKWARD: tl.constexpr, BLOCK: tl.constexpr
 ):
     """The activation of x, or with a gradient of its output the gradient of x; dropped elements are zero, the others grow."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -32,7 +32,7 @@ def _activate(
     if BACKWARD:
         result *= tl.load(gradient + place, mask=inside, other=0.0).to(tl.float32)
     if DROPOUT:
-        result = tl.where(keeps(place, seed, threshold), result * growth, 0.0)
+        result = tl.where(keeps(place, seed + tl.load(seed_base), threshold), result * growth, 0.0)
     tl.store(out + place, result.to(out.dtype.element_ty), mask=inside)
 
 
@@ -71,7 +71,7 @@ def _run(ctx: Any, x: Tensor, gradient: Tensor | None) -> Tensor:
     out = torch.empty_like(x)
     if x.numel():
         _activate[(triton.cdiv(x.numel(), ACTIVATED_BLOCK),)](
-            x, gradient, out, x.numel(), 1 / (1 - ctx.probability), ctx.seed, threshold_of(ctx.probability),
+            x, gradient, out, x.numel(), 1 / (1 - ctx.probability), ctx.seed, seed_base(x.device), threshold_of(ctx.probability),
             bool(ACTIVATIONS[ctx.name]), ctx.probability > 0, gradient is not None, ACTIVATED_BLOCK,
         )  # fmt: skip
     return out

@@ -42,7 +42,7 @@ def weights_and_gradient(
 
 @triton.jit(do_not_specialize=COUNTS)
 def query_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, out, lse, out_gradient, product,
+    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base, out, lse, out_gradient, product,
     query_gradient, query_sums,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
@@ -51,6 +51,8 @@ def query_gradient_kernel(
     DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program per tile of queries: their gradient, its sum over the tile, and `product` for the other kernels."""
+    if DROPOUT:
+        query_seed, key_seed = query_seed + tl.load(seed_base), key_seed + tl.load(seed_base)
     query_total = first_query + num_queries
     num_tiles = tl.cdiv(num_speech - first_query, BLOCK_Q) + tl.cdiv(query_total - num_speech, BLOCK_Q)
     sequence, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles
@@ -137,7 +139,7 @@ def query_gradient_kernel(
 
 @triton.jit(do_not_specialize=COUNTS)
 def key_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, lse, out_gradient, product,
+    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base, lse, out_gradient, product,
     key_gradient, value_gradient, content_sums,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
@@ -146,6 +148,8 @@ def key_gradient_kernel(
     DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """One program per tile of keys: the gradients of its keys and values, and the part of the queries' sums that comes through the tile."""
+    if DROPOUT:
+        query_seed, key_seed = query_seed + tl.load(seed_base), key_seed + tl.load(seed_base)
     num_tiles = tl.cdiv(num_speech, BLOCK_K) + tl.cdiv(num_keys - num_speech, BLOCK_K)
     sequence, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles
     sentence, head = (sequence // num_heads).to(tl.int64), sequence % num_heads
@@ -218,7 +222,7 @@ def key_gradient_kernel(
 
 @triton.jit(do_not_specialize=COUNTS)
 def position_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, lse, out_gradient, product, lag_sums,
+    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base, lse, out_gradient, product, lag_sums,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
     num_sentences, num_heads, num_queries, num_lags, lag_zero, scale, threshold, keep_scale,
     D: tl.constexpr, BLOCK: tl.constexpr, LENGTHS: tl.constexpr, CAUSAL: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
@@ -227,6 +231,8 @@ def position_gradient_kernel(
 
     Diagonal 0 has the last queries and the first keys. `lag_sums` is (shares, H, diagonals, 2 BLOCK, D).
     """
+    if DROPOUT:
+        query_seed, key_seed = query_seed + tl.load(seed_base), key_seed + tl.load(seed_base)
     num_blocks = tl.cdiv(num_queries, BLOCK)
     diagonal, head = tl.program_id(0), tl.program_id(1)
     share, num_shares = tl.program_id(2), tl.num_programs(2)

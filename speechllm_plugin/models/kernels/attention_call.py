@@ -18,12 +18,12 @@ class Launch(NamedTuple):
 # (kernel, with relative positions): measured on an H200 at 64 channels a head; float32 and 128 channels take the last row of each.
 LAUNCHES = {
     ("forward", False): Launch(64, 64, 4, 3),
-    ("forward", True): Launch(64, 64, 4, 2),
+    ("forward", True): Launch(64, 64, 4, 3),
     ("query_gradient", False): Launch(64, 64, 4, 2),
-    ("query_gradient", True): Launch(64, 64, 4, 2),
+    ("query_gradient", True): Launch(32, 32, 2, 2),
     ("key_gradient", False): Launch(64, 64, 4, 2),
-    ("key_gradient", True): Launch(64, 64, 4, 2),
-    ("position_gradient", True): Launch(64, 64, 4, 2),
+    ("key_gradient", True): Launch(32, 32, 2, 2),
+    ("position_gradient", True): Launch(32, 32, 4, 2),
 }
 WIDE_LAUNCH = Launch(32, 32, 4, 1)
 POSITION_PROGRAMS = 132 * 8  # of the kernel that sums over sentences: enough to fill a large GPU

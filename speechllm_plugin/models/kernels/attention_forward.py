@@ -20,13 +20,15 @@ from speechllm_plugin.models.kernels.attention_tiles import (
 
 @triton.jit(do_not_specialize=COUNTS)
 def forward_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, out, lse,
+    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base, out, lse,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
     D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     POSITION: tl.constexpr, LENGTHS: tl.constexpr, CAUSAL: tl.constexpr, TEXT: tl.constexpr, SECOND: tl.constexpr,
     DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
+    if DROPOUT:
+        query_seed, key_seed = query_seed + tl.load(seed_base), key_seed + tl.load(seed_base)
     query_total = first_query + num_queries
     num_tiles = tl.cdiv(num_speech - first_query, BLOCK_Q) + tl.cdiv(query_total - num_speech, BLOCK_Q)
     sequence, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles

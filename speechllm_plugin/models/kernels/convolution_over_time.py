@@ -13,24 +13,42 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
-CONVOLVED_ROWS, CONVOLVED_CHANNELS = 64, 64  # of a tile
+CONVOLVED_ROWS, CONVOLVED_CHANNELS, CONVOLVED_WARPS = 64, 64, 4  # of a tile
 SUMMED_ROWS = 32  # of a tile, where four of the filter's places are summed
 CONVOLVED_CHUNKS = 16  # parts of the batch whose sums for the gradient of the weights are made apart, and then added in a fixed order
 
 
 @triton.jit
-def _convolve(x, weight, out, num_states, dim, WIDTH: tl.constexpr, FLIPPED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
+def _convolve(
+    x, weight, out, num_states, dim, WIDTH: tl.constexpr, FLIPPED: tl.constexpr, WHOLE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr
+):  # fmt: skip
     """out[b, s] = sum over k of weight[k] * x[b, s + k - WIDTH // 2], of weights (WIDTH, C); in backward the filter is read from its end."""
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
-    channel = tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
-    is_channel = channel < dim
+    first = tl.program_id(0) * ROWS
+    row, channel = first + tl.arange(0, ROWS), tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
     start = tl.program_id(1).to(tl.int64) * num_states * dim
+    if WHOLE & (first >= WIDTH // 2) & (first + ROWS + WIDTH // 2 <= num_states):  # no end of a sentence in sight
+        total = _filtered(x + start, weight, row, channel, num_states, dim, WIDTH, FLIPPED, False, ROWS, CHANNELS)
+    else:
+        total = _filtered(x + start, weight, row, channel, num_states, dim, WIDTH, FLIPPED, True, ROWS, CHANNELS)
+    real = (row < num_states)[:, None] & (channel < dim)[None]
+    tl.store(out + start + row[:, None] * dim + channel[None], total.to(out.dtype.element_ty), mask=real)
+
+
+@triton.jit
+def _filtered(
+    x, weight, row, channel, num_states, dim,
+    WIDTH: tl.constexpr, FLIPPED: tl.constexpr, MASKED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
     total = tl.zeros((ROWS, CHANNELS), tl.float32)
     for tap in tl.static_range(WIDTH):
-        states = _states(x + start, row + tap - WIDTH // 2, channel, num_states, dim)
-        place = WIDTH - 1 - tap if FLIPPED else tap
-        total += states * tl.load(weight + place * dim + channel, mask=is_channel, other=0.0).to(tl.float32)[None]
-    tl.store(out + start + row[:, None] * dim + channel[None], total.to(out.dtype.element_ty), mask=(row < num_states)[:, None] & is_channel[None])
+        place = (WIDTH - 1 - tap if FLIPPED else tap) * dim + channel
+        if MASKED:
+            states = _states(x, row + tap - WIDTH // 2, channel, num_states, dim)
+            total += states * tl.load(weight + place, mask=channel < dim, other=0.0).to(tl.float32)[None]
+        else:
+            states = tl.load(x + (row + tap - WIDTH // 2)[:, None] * dim + channel[None]).to(tl.float32)
+            total += states * tl.load(weight + place).to(tl.float32)[None]
+    return total
 
 
 @triton.jit
@@ -73,7 +91,9 @@ def _run(x, weight, flipped: bool):
     out = torch.empty_like(x)
     if out.numel():
         grid = (triton.cdiv(num_states, CONVOLVED_ROWS), num_sentences, triton.cdiv(dim, CONVOLVED_CHANNELS))
-        _convolve[grid](x, weight, out, num_states, dim, len(weight), flipped, CONVOLVED_ROWS, CONVOLVED_CHANNELS)
+        whole = dim % CONVOLVED_CHANNELS == 0
+        tile = {"ROWS": CONVOLVED_ROWS, "CHANNELS": CONVOLVED_CHANNELS, "num_warps": CONVOLVED_WARPS}
+        _convolve[grid](x, weight, out, num_states, dim, WIDTH=len(weight), FLIPPED=flipped, WHOLE=whole, **tile)
     return out
 
 

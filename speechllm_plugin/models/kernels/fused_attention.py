@@ -15,7 +15,7 @@ from torch.autograd import Function
 from torch.nn.functional import pad
 
 from speechllm_plugin.models.kernels.attention_call import POSITION_PROGRAMS, Call, position_strides, strides
-from speechllm_plugin.models.kernels.seeds import draw_seed
+from speechllm_plugin.models.kernels.seeds import draw_seed, seed_base
 
 # Channels of a head that the kernels take. In float32, whose products are no work for tensor cores, 128 would not fit into registers.
 KEYS = 0x2545F491  # turns the seed of the queries into another one for the keys
@@ -92,7 +92,7 @@ def forward(
     launch = call.launch("forward")
     out, lse = empty_outputs(query)
     forward_kernel[(call.query_programs(launch),)](
-        query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, out, lse,
+        query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base(query.device), out, lse,
         *strides(query, key, value), *position_strides(position), *call.sizes, **call.switches(launch, lengths),
     )  # fmt: skip
     return out, lse
@@ -115,7 +115,7 @@ def backward(
     assert (position is None) == (content_bias is None) == (position_bias is None)
     call = Call(query, key, position, num_speech, first_query, second_text, causal, dropout, scale)
     gradients = empty_gradients(query, key, position, content_bias, position_bias)
-    inputs = query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed
+    inputs = query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base(query.device)
     layout = *strides(query, key, value), *position_strides(position), *strides(out_gradient)
     product = torch.empty_like(lse)
 

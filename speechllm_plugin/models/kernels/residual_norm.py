@@ -10,15 +10,16 @@ from torch import Tensor
 from torch.autograd import Function
 
 from speechllm_plugin.models.kernels.random_mask import keeps
-from speechllm_plugin.models.kernels.seeds import draw_seed, threshold_of
+from speechllm_plugin.models.kernels.seeds import draw_seed, seed_base, threshold_of
 
 ELEMENTS = 4096  # of a tile
+BACKWARD_ELEMENTS, BACKWARD_WARPS = 4096, 4
 PROGRAMS = 1024  # that share the rows in backward; each sums the gradients of the norm's weights over its own
 
 
 @triton.jit(do_not_specialize=["seed", "threshold"])
 def _forward(
-    x, branch, weight, bias, total, normed, mean, deviation, num_rows, dim, eps, factor, seed, threshold,
+    x, branch, weight, bias, total, normed, mean, deviation, num_rows, dim, eps, factor, seed, seed_base, threshold,
     BRANCH: tl.constexpr, NORM: tl.constexpr, DROPOUT: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """total = x + factor * dropout(branch), where `factor` has the growth of what stays; normed = LayerNorm(total)."""
@@ -29,7 +30,7 @@ def _forward(
     if BRANCH:
         added = tl.load(branch + place, mask=inside, other=0.0).to(tl.float32) * factor
         if DROPOUT:
-            added = tl.where(keeps(place, seed, threshold), added, 0.0)
+            added = tl.where(keeps(place, seed + tl.load(seed_base), threshold), added, 0.0)
         states = (states + added).to(total.dtype.element_ty).to(tl.float32)
         tl.store(total + place, states.to(total.dtype.element_ty), mask=inside)
     if NORM:
@@ -47,7 +48,7 @@ def _forward(
 @triton.jit(do_not_specialize=["seed", "threshold"])
 def _backward(
     total, total_gradient, normed_gradient, weight, mean, deviation, x_gradient, branch_gradient, weight_sums, bias_sums,
-    num_rows, dim, factor, seed, threshold,
+    num_rows, dim, factor, seed, seed_base, threshold,
     BRANCH: tl.constexpr, NORM: tl.constexpr, TOTAL: tl.constexpr, DROPOUT: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """Gradients of x and of the branch, and each program's sums for those of the norm's weights."""
@@ -76,7 +77,7 @@ def _backward(
         if BRANCH:
             part = gradient * factor
             if DROPOUT:
-                part = tl.where(keeps(place, seed, threshold), part, 0.0)
+                part = tl.where(keeps(place, seed + tl.load(seed_base), threshold), part, 0.0)
             tl.store(branch_gradient + place, part.to(branch_gradient.dtype.element_ty), mask=inside)
     if NORM:
         tl.store(weight_sums + tl.program_id(0) * dim + column, weight_sum, mask=column < dim)
@@ -96,10 +97,11 @@ class _ResidualNorm(Function):
         total = x if branch is None else torch.empty_like(x)
         normed = x.new_empty(x.shape if weight is not None else 0, dtype=dtype)
         mean, deviation = (x.new_empty(num_rows, dtype=torch.float32) for _ in range(2))
-        ctx.factor, ctx.seed, ctx.probability, ctx.rows, ctx.width = factor / (1 - probability), draw_seed(probability), probability, rows, width
+        ctx.factor, ctx.seed, ctx.probability, ctx.width = factor / (1 - probability), draw_seed(probability), probability, width
         if num_rows:
             _forward[(triton.cdiv(num_rows, rows),)](
-                x, branch, weight, bias, total, normed, mean, deviation, num_rows, dim, eps, ctx.factor, ctx.seed, threshold_of(probability),
+                x, branch, weight, bias, total, normed, mean, deviation, num_rows, dim, eps, ctx.factor,
+                ctx.seed, seed_base(x.device), threshold_of(probability),
                 branch is not None, weight is not None, probability > 0, rows, width,
             )  # fmt: skip
         ctx.save_for_backward(total if weight is not None else None, weight, mean, deviation)
@@ -124,13 +126,13 @@ class _ResidualNorm(Function):
         given = None if given is None else given.contiguous()
         x_gradient = torch.empty_like(total if has_norm else example)
         branch_gradient = torch.empty(example.shape, dtype=ctx.branch_dtype, device=example.device) if ctx.has_branch else None
-        num_rows = example.numel() // dim
-        programs = max(1, min(PROGRAMS, triton.cdiv(num_rows, ctx.rows)))
+        num_rows, rows = example.numel() // dim, max(1, BACKWARD_ELEMENTS // ctx.width)
+        programs = max(1, min(PROGRAMS, triton.cdiv(num_rows, rows)))
         sums = torch.empty(2, programs, dim, dtype=torch.float32, device=example.device)
         _backward[(programs,)](
             total, total_gradient, given, weight, mean, deviation, x_gradient, branch_gradient, sums[0], sums[1],
-            num_rows, dim, ctx.factor, ctx.seed, threshold_of(ctx.probability),
-            ctx.has_branch, has_norm, total_gradient is not None, ctx.probability > 0, ctx.rows, ctx.width,
+            num_rows, dim, ctx.factor, ctx.seed, seed_base(example.device), threshold_of(ctx.probability),
+            ctx.has_branch, has_norm, total_gradient is not None, ctx.probability > 0, rows, ctx.width, num_warps=BACKWARD_WARPS,
         )  # fmt: skip
         weight_gradient, bias_gradient = sums.sum(1).to(weight.dtype).unbind() if has_norm else (None, None)
         return x_gradient, branch_gradient, weight_gradient, bias_gradient, None, None, None, None

@@ -1,0 +1,66 @@
+"""--cuda-graphs: whether a training can run from CUDA graphs, and that it does."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from speechllm_plugin.models.batch_norm import MaskedBatchNorm
+from speechllm_plugin.models.captured_training import CapturedTraining
+from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.optim.flat_adam import FlatAdam
+
+HELP = (
+    "on a GPU, run training steps from CUDA graphs, each captured when a shape of batches comes for the second time; keep those of so "
+    "many shapes (0 = none). Needs --optimizer speechllm_adam, and batches of few shapes: --num-batch-buckets"
+)
+
+
+class TrainedModel:
+    """The parts of a model that the task sets before every step, found once, as fairseq may have wrapped the model.
+
+    Args:
+        model: as fairseq trains it.
+        optimizer: of its weights.
+        num_graphs: --cuda-graphs.
+
+    Raises:
+        ValueError: the training cannot run from graphs.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Any, num_graphs: int):
+        self.model = model
+        self.batch_norms = [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
+        self.captured, self.inner = None, None
+        if num_graphs < 0:
+            raise ValueError(f"--cuda-graphs must not be negative (0 = none), but is {num_graphs}")
+        if num_graphs:
+            self.inner = next((module for module in model.modules() if isinstance(module, SpeechToTextModel)), None)
+            refuse_what_cannot_be_captured(model, self.inner, optimizer)
+            self.captured = CapturedTraining(self.inner, num_graphs)
+            optimizer.answer_late()
+
+    def prepare_step(self, ignore_grad: bool) -> None:
+        """A rank without data left repeats a batch, which must not count in the statistics of batch norm."""
+        for batch_norm in self.batch_norms:
+            batch_norm.counts = not ignore_grad
+        if self.inner is not None:
+            self.inner.captured_training = None if ignore_grad else self.captured
+
+
+def refuse_what_cannot_be_captured(model: nn.Module, inner: Any, optimizer: Any) -> None:
+    """
+    Raises:
+        ValueError: the training cannot run from graphs; says why.
+    """
+    if inner is None:
+        raise ValueError(f"--cuda-graphs is for dfp_transformer and xattn_transformer, but the model is {type(model).__name__}: leave it out")
+    device = next(inner.parameters()).device
+    if device.type != "cuda":
+        raise ValueError(f"--cuda-graphs needs a GPU, but the training is on {device}: leave it out")
+    if not isinstance(optimizer, FlatAdam):
+        raise ValueError(f"--cuda-graphs adds gradients in place, but the optimizer is {type(optimizer).__name__}: give --optimizer speechllm_adam")
+    if torch.is_autocast_enabled("cuda"):
+        raise ValueError("--cuda-graphs does not go with --amp: give --bf16")
+    if any(isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()):
+        raise ValueError("--cuda-graphs on several GPUs needs --ddp-backend legacy_ddp, which adds gradients up after the backward pass")

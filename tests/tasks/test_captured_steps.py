@@ -1,0 +1,47 @@
+"""--cuda-graphs says why a training cannot run from graphs."""
+
+import pytest
+import torch
+from tiny_model import make_model
+from torch import nn
+
+from speechllm_plugin.optim.flat_adam import FlatAdam, FlatAdamConfig
+from speechllm_plugin.tasks.captured_steps import TrainedModel
+
+
+def flat_adam(model):
+    return FlatAdam(FlatAdamConfig(lr=[1e-3], fp16=False), model.parameters())
+
+
+def test_without_graphs_nothing_is_asked_for():
+    model = make_model("dfp", ("conformer", "xl", "none"))
+    trained = TrainedModel(model, None, 0)
+    for counts in (False, True):
+        trained.prepare_step(ignore_grad=not counts)
+        assert all(module.counts == counts for module in trained.batch_norms)
+    assert len(trained.batch_norms) == 3 and model.captured_training is None
+
+
+@pytest.mark.parametrize(
+    "make, number, message",
+    [
+        (lambda: make_model("dfp"), 8, "--cuda-graphs needs a GPU, but the training is on cpu: leave it out"),
+        (lambda: nn.Linear(2, 2), 8, "is for dfp_transformer and xattn_transformer, but the model is Linear: leave it out"),
+        (lambda: make_model("dfp"), -1, "--cuda-graphs must not be negative .0 = none., but is -1"),
+    ],
+)
+def test_what_cannot_run_from_graphs_is_refused(make, number, message):
+    model = make()
+    with pytest.raises(ValueError, match=message):
+        TrainedModel(model, flat_adam(model), number)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_other_optimizers_and_amp_are_refused():
+    model = make_model("dfp").cuda()
+    with pytest.raises(ValueError, match="the optimizer is Adam: give --optimizer speechllm_adam"):
+        TrainedModel(model, torch.optim.Adam(model.parameters()), 8)
+    optimizer = flat_adam(model)
+    with torch.autocast("cuda"), pytest.raises(ValueError, match="does not go with --amp: give --bf16"):
+        TrainedModel(model, optimizer, 8)
+    assert TrainedModel(model, optimizer, 8).captured.num_graphs == 0
