@@ -50,9 +50,10 @@ def rows(
 def _check_header(path: Path, header: Sequence[str], needed: Sequence[str]) -> None:
     for column in needed:
         if column not in header:
+            capitals = next((f"; write {other!r} in small letters" for other in header if other.strip().lower() == column), "")
             raise ValueError(
                 f"{path}:1: column {column!r} is missing; the header must have {' '.join(needed)}, separated by tabs, "
-                f"but has {' '.join(map(repr, header)) or 'nothing'}"
+                f"but has {' '.join(map(repr, header)) or 'nothing'}{capitals}"
             )
     doubled = [column for column in header if header.count(column) > 1]
     if doubled:

@@ -4,15 +4,22 @@ Columns: `audio` (from ROOT on, any format that libsndfile reads) and `src_text`
 `offset` and `duration` (seconds), `src_lang`, `tgt_lang`, `speaker`, `id`; others are carried into the manifest.
 """
 
-from collections.abc import Mapping
+import logging
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS, Utterance
 from speechllm_plugin.files import tsv_rows
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 
+logger = logging.getLogger(__name__)
+
 TIMES = ("offset", "duration")
 LANGUAGE_FLAGS = {"src_lang": "--source-lang", "tgt_lang": "--target-lang"}
+
+# A field with quotes in it as spreadsheets store it: in quotes, with those in it doubled.
+QUOTED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 
 
 def read(root: str | Path, split: str, source_lang: str | None, target_lang: str | None) -> list[CorpusRow]:
@@ -22,8 +29,11 @@ def read(root: str | Path, split: str, source_lang: str | None, target_lang: str
         FileNotFoundError: there is no such file.
         ValueError: the file is not as it should be, or names another language than the flag.
     """
-    path, rows = Path(root) / f"{split}.tsv", []
+    path, rows, quoted = Path(root) / f"{split}.tsv", [], []
     for number, (place, row) in enumerate(tsv_rows.rows(path, ["audio"], absent="no such file; correct --root or --splits"), 1):
+        if number == 1:
+            _warn_of_similar_columns(path, row)
+        quoted += [(place, column, value) for column, value in row.items() if QUOTED.fullmatch(value)]
         for column in ("id", "audio"):
             if not row.get(column, number):
                 raise ValueError(f"{place}: {column} must not be empty; fill it in or remove the row")
@@ -42,7 +52,19 @@ def read(root: str | Path, split: str, source_lang: str | None, target_lang: str
         rows.append(CorpusRow(utterance, place, offset or 0.0, duration))
     if not rows:
         raise ValueError(f"{path}: must have rows, but has only a header; fill it in or leave it out of --splits")
+    if quoted:
+        place, column, value = quoted[0]
+        more = f", and {len(quoted) - 1} more fields" if len(quoted) > 1 else ""
+        logger.warning(f"{place}: {column} is quoted as spreadsheets do ({value}){more}: quotes are text here; save the table without quoting")
     return rows
+
+
+def _warn_of_similar_columns(path: Path, header: Iterable[str]) -> None:
+    known = UTTERANCE_COLUMNS + TIMES
+    for column in header:
+        meant = re.sub(r"[\s-]+", "_", column.strip().lower())
+        if column not in known and meant in known:
+            logger.warning(f"{path}:1: the column {column!r} is carried as it is, and not read as {meant}: if it is meant, write {meant}")
 
 
 def _language(row: Mapping[str, str], column: str, given: str | None, place: str) -> str:
