@@ -74,6 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take the transcript vocabulary of another prepared folder, so that a model can start from an encoder that was trained there",
     )
     add(
+        "--vocab-from",
+        metavar="DATA_FOLDER",
+        help="take all vocabularies of another prepared folder, e.g. for one more test set of a model that was trained there: --splits test",
+    )
+    add(
         "--transcribe-probability",
         type=probability,
         metavar="P",
@@ -129,8 +134,11 @@ def prepare(args: argparse.Namespace) -> None:
     given = {field.name: getattr(args, field.name) for field in fields(Settings)}
     settings = Settings(**given | {"splits": splits, "specaugment": dict(args.specaugment)})
     folder = PreparedFolder(args.out, settings.remembered())
-    if TRAIN_SPLIT not in splits and folder.entry(TRAIN_SPLIT) is None and not args.check:
-        raise ValueError(f"--splits must name {TRAIN_SPLIT} in the first run, because the vocabularies are made from it, but is {' '.join(splits)}")
+    if TRAIN_SPLIT not in splits and folder.entry(TRAIN_SPLIT) is None and not (args.check or args.vocab_from):
+        raise ValueError(
+            f"--splits must name {TRAIN_SPLIT} in the first run, because the vocabularies are made from it, but is {' '.join(splits)}; a test set "
+            "for a model that is trained takes those of its data folder: --vocab-from"
+        )
 
     rows = corpora.read(args.corpus, args.root, splits, pairs)
     absent = {split: [row for row in rows[split] if row.absent_from] for split in splits}

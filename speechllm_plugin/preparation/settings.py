@@ -19,7 +19,7 @@ class Settings:
 
     Raises:
         ValueError: flags contradict each other.
-        FileNotFoundError: --transcript-vocab-from has no such vocabulary.
+        FileNotFoundError: --transcript-vocab-from or --vocab-from has no such vocabulary.
     """
 
     corpus: str
@@ -32,6 +32,7 @@ class Settings:
     vocab_size: int | None
     transcript_vocab_size: int | None
     transcript_vocab_from: str | None
+    vocab_from: str | None
     transcribe_probability: float | None
     sampling_alpha: float | None
     hold_out: Sequence[hold_out.Condition]
@@ -41,15 +42,15 @@ class Settings:
     def __post_init__(self) -> None:
         if self.transcribe_probability is not None and self.task != "joint":
             raise ValueError(f"--transcribe-probability is for --task joint, but --task is {self.task}: leave it out")
-        source = self.transcript_vocabulary_folder
-        if source is None:
-            return
-        if source == Path(self.out).resolve():
-            raise ValueError(f"--transcript-vocab-from must be another folder than --out, but both are {self.out}")
-        for suffix in VOCABULARY_SUFFIXES:
-            path = source / f"{TRANSCRIPT_VOCABULARY}{suffix}"
-            if not path.is_file():
-                raise FileNotFoundError(f"{path}: no such file; --transcript-vocab-from must be a folder with this vocabulary")
+        for flag, source in (("--transcript-vocab-from", self.transcript_vocabulary_folder), ("--vocab-from", self.vocabulary_folder)):
+            if source == Path(self.out).resolve():
+                raise ValueError(f"{flag} must be another folder than --out, but both are {self.out}")
+        if self.vocab_from:
+            for name in ("vocab_size", "transcript_vocab_size", "transcript_vocab_from"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"--{name.replace('_', '-')} and --vocab-from contradict each other: leave one of them out")
+        if self.transcript_vocabulary_folder is not None:
+            check_files(self.transcript_vocabulary_folder / TRANSCRIPT_VOCABULARY, "--transcript-vocab-from")
 
     @property
     def facts(self) -> Corpus:
@@ -64,9 +65,13 @@ class Settings:
     def transcript_vocabulary_folder(self) -> Path | None:
         return Path(self.transcript_vocab_from).resolve() if self.transcript_vocab_from else None
 
+    @property
+    def vocabulary_folder(self) -> Path | None:
+        return Path(self.vocab_from).resolve() if self.vocab_from else None
+
     def remembered(self) -> dict[str, Any]:
         """The values, by flag, that a folder is made with once and for all."""
-        source = self.transcript_vocabulary_folder
+        transcript_source, source = self.transcript_vocabulary_folder, self.vocabulary_folder
         return {
             "corpus": self.corpus,
             "--root": str(Path(self.root).resolve()),
@@ -75,8 +80,17 @@ class Settings:
             "--task": self.task,
             "--features": self.features,
             "--specaugment": dict(self.specaugment),
-            "--transcript-vocab-from": source and str(source),
+            "--transcript-vocab-from": transcript_source and str(transcript_source),
+            "--vocab-from": source and str(source),
             "--transcribe-probability": self.transcribe_probability,
             "--sampling-alpha": self.sampling_alpha,
             "--hold-out": hold_out.describe(self.hold_out) or None,
         }
+
+
+def check_files(prefix: Path, flag: str) -> None:
+    """Raise FileNotFoundError unless there are both files of a vocabulary that a flag asks for."""
+    for suffix in VOCABULARY_SUFFIXES:
+        path = Path(f"{prefix}{suffix}")
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file; {flag} must be a folder with this vocabulary")

@@ -79,6 +79,12 @@ def size_of(prefix: str | Path) -> int:
     return len(SPECIAL_IDS) + Path(f"{prefix}.txt").read_bytes().count(b"\n")
 
 
+def tags_of(prefix: str | Path) -> list[str]:
+    """The language tags of a vocabulary, in its order."""
+    types = Path(f"{prefix}.txt").read_text(encoding="utf-8").splitlines()
+    return [symbol for symbol in (line.rsplit(" ", 1)[0] for line in types) if symbol.startswith("<lang:")]
+
+
 def digest(prefix: str | Path) -> str:
     """A digest of both files."""
     return digests.digest(Path(f"{prefix}{suffix}").read_bytes() for suffix in VOCABULARY_SUFFIXES)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speechllm_plugin.data import manifest
-from speechllm_plugin.preparation import vocabulary
+from speechllm_plugin.preparation import borrowed_vocabularies, vocabulary
 from speechllm_plugin.preparation.corpora import TRAIN_SPLIT
 from speechllm_plugin.preparation.corpus_check import needed_texts
 from speechllm_plugin.preparation.corpus_row import CorpusRow
@@ -45,6 +45,8 @@ def plan(settings: Settings, folder: PreparedFolder, contents: Mapping[str, Mapp
     Raises:
         ValueError: a flag about transcripts was given for a corpus without them, or the folder has vocabularies of another size.
     """
+    if settings.vocabulary_folder is not None:
+        return _borrowed(settings, contents)
     if TRAIN_SPLIT in contents:
         utterances = [row.utterance for row in contents[TRAIN_SPLIT][TRAIN_SPLIT]]
     else:
@@ -75,11 +77,27 @@ def plan(settings: Settings, folder: PreparedFolder, contents: Mapping[str, Mapp
     return planned
 
 
+def _borrowed(settings: Settings, contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]]) -> list[PlannedVocabulary]:
+    """Those of the folder that --vocab-from names, whatever the corpus has."""
+    assert settings.vocabulary_folder is not None
+    utterances = [row.utterance for manifests in contents.values() for rows in manifests.values() for row in rows]
+    lent = borrowed_vocabularies.borrow(settings.vocabulary_folder, {utterance.tgt_lang for utterance in utterances})
+    columns = ("tgt_text", "src_text") if settings.task == "joint" else ("tgt_text",)
+    planned = [PlannedVocabulary(TARGET_VOCABULARY, "--vocab-size", vocabulary.size_of(lent.target), columns, lent.tags, lent.target)]
+    if lent.transcript is not None:
+        size = vocabulary.size_of(lent.transcript)
+        planned.append(PlannedVocabulary(TRANSCRIPT_VOCABULARY, "--transcript-vocab-size", size, ("src_text",), source=lent.transcript))
+    return planned
+
+
 def make(folder: PreparedFolder, planned: PlannedVocabulary) -> None:
     """Train or copy a vocabulary, unless it is there already."""
-    training = folder.entry(TRAIN_SPLIT)
-    assert training is not None
-    mark = f"{training['mark']} {planned.size}" if planned.source is None else vocabulary.digest(planned.source)
+    if planned.source is None:
+        training = folder.entry(TRAIN_SPLIT)
+        assert training is not None
+        mark = f"{training['mark']} {planned.size}"
+    else:
+        mark = vocabulary.digest(planned.source)
     if folder.finished(planned.name, mark) is not None:
         return
     files = [f"{planned.name}{suffix}" for suffix in vocabulary.VOCABULARY_SUFFIXES]
