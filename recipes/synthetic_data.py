@@ -16,7 +16,8 @@ def main():
     parser.add_argument("--vocab-size", type=int, default=8000)
     parser.add_argument("--transcript-vocab-size", type=int, default=5000)
     args = parser.parse_args()
-    noise_corpus.write(args.out, args.utterances, args.vocab_size, args.transcript_vocab_size)
+    frames = noise_corpus.lengths_in_frames(args.utterances)
+    noise_corpus.write(args.out, frames, args.vocab_size, args.transcript_vocab_size)
 
 
 if __name__ == "__main__":

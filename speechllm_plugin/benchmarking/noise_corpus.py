@@ -12,42 +12,46 @@ from speechllm_plugin.preparation.feature_archive import FeatureArchive
 # MuST-C v1.0 en-de: 408 hours in 229,703 utterances of up to 30 s for training, about 3.9 subword tokens a second.
 MEAN_SECONDS, DEVIATION_OF_LOG, SUBWORDS_PER_SECOND = 6.4, 0.75, 3.9
 SHORTEST_FRAMES, LONGEST_FRAMES = 20, 3000
+CORPUS_UTTERANCES = 229_703
 NUM_SPECIAL = 4  # types that fairseq's dictionary adds by itself
 DEV_UTTERANCES = 100
 
 
-def lengths_in_frames(rng: np.random.Generator, number: int, longest: int) -> np.ndarray:
-    """(number,) log-normal, within what is trained on, with the mean of the corpus."""
-    frames = rng.lognormal(0, DEVIATION_OF_LOG, number)
+def lengths_in_frames(number: int, longest: int = LONGEST_FRAMES) -> np.ndarray:
+    """(number,) log-normal, within what is trained on, with the mean of the corpus; the same in every run."""
+    frames = np.random.default_rng(1).lognormal(0, DEVIATION_OF_LOG, number)
     return np.clip(frames / frames.mean() * MEAN_SECONDS * FRAMES_PER_SECOND, SHORTEST_FRAMES, longest).astype(int)
+
+
+def extreme_lengths(num_frames: int, longest: int = LONGEST_FRAMES) -> np.ndarray:
+    """The longest utterances of the whole corpus, the shortest, and some others: so many frames of each."""
+    lengths = lengths_in_frames(CORPUS_UTTERANCES, longest)
+    ordered = np.sort(lengths)
+    orders = (lengths, ordered, ordered[::-1])
+    return np.concatenate([order[: 1 + np.searchsorted(order.cumsum(), num_frames)] for order in orders])
 
 
 def write(
     out: Path,
-    num_utterances: int,
+    frames: np.ndarray,
     vocab_size: int,
     transcript_vocab_size: int,
     *,
-    seconds: float | None = None,
-    longest: int = LONGEST_FRAMES,
-    recordings: int | None = None,
+    num_utterances: int | None = None,
 ) -> None:
     """Splits `train` and `dev` with vocabularies and config.yaml, the same in every run.
 
     Args:
-        seconds: of every utterance; None: the corpus' lengths.
-        longest: frames that an utterance may have.
-        recordings: from so many on, utterances share the features of earlier ones, as disks are small; None: each has its own.
+        frames: of each recording for training.
+        num_utterances: for training; beyond the recordings, they share these, as disks are small. None: as many as recordings.
     """
     out.mkdir(parents=True, exist_ok=True)
     vocabularies = {"target": vocab_size - NUM_SPECIAL, "transcript": transcript_vocab_size - NUM_SPECIAL}
     for name, size in vocabularies.items():
         (out / f"{name}.txt").write_text("".join(f"{name}{word} 1\n" for word in range(size)), encoding="utf-8")
     rng = np.random.default_rng(1)
-    for split, number in (("train", num_utterances), ("dev", DEV_UTTERANCES)):
-        own = min(number, recordings or number)
-        frames = lengths_in_frames(rng, own, longest) if seconds is None else np.full(own, round(seconds * FRAMES_PER_SECOND))
-        write_split(out, split, number, frames, vocabularies, rng)
+    write_split(out, "train", num_utterances or len(frames), frames, vocabularies, rng)
+    write_split(out, "dev", DEV_UTTERANCES, frames[:DEV_UTTERANCES], vocabularies, rng)
     config = {"vocab_filename": "target.txt", "transcript_vocab_filename": "transcript.txt", "relative_audio_root": "."}
     (out / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 

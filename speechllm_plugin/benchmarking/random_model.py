@@ -72,5 +72,5 @@ def imitate_compression(model: SpeechToTextModel, setting: Setting) -> None:
 def label_runs(logits: torch.Tensor, rate: float) -> torch.Tensor:
     """(B, S, V + 1) CTC logits whose best label, never the blank, changes every `rate` states."""
     position = torch.arange(logits.size(1), device=logits.device)
-    logits[:, position, (position / rate).long() % (logits.size(2) - 1)] = LABEL_LOGIT
-    return logits
+    label = (position / rate).long() % (logits.size(2) - 1)
+    return logits.scatter_(2, label[:, None].expand(logits.size(0), -1, 1), LABEL_LOGIT)

@@ -14,11 +14,13 @@ from speechllm_plugin.benchmarking.measurement import OUT_OF_MEMORY
 from speechllm_plugin.benchmarking.random_model import RandomModel
 from speechllm_plugin.benchmarking.training_measurement import TrainingMeasurement
 from speechllm_plugin.benchmarking.training_watch import TrainingWatch
+from speechllm_plugin.benchmarking.update_profile import UpdateProfile
 from speechllm_plugin.host import stock_training
 from speechllm_plugin.models.config import SpeechToTextConfig, flag, relative_positions
 from speechllm_plugin.text.progress import DELAY_SECONDS
 
 RECORDINGS = 2000  # of the noise: half a GB; utterances share them, their texts are their own
+PROFILED_UPDATES = 3
 SPARE_UTTERANCES = 1.15  # an epoch has more than all updates read, so that none begins anew among them
 
 # As the recipes train; nothing is validated or stored.
@@ -36,6 +38,7 @@ class Training(NamedTuple):
     max_tokens:  frames that a batch may have, its padding included.
     update_freq: batches of an update.
     flags:       more flags for fairseq-train.
+    profile_to:  the folder that gets profiles of updates after those that are measured, in the first round; None: without.
     """
 
     frames: int
@@ -45,14 +48,19 @@ class Training(NamedTuple):
     updates: int
     device: torch.device
     flags: list[str]
+    profile_to: Path | None = None
+
+    @property
+    def all_updates(self) -> int:
+        return self.warm_up + self.updates + (0 if self.profile_to is None else PROFILED_UPDATES)
 
     def num_utterances(self, seconds: float | None) -> int:
-        frames = (self.warm_up + self.updates) * self.max_tokens * self.update_freq
+        frames = self.all_updates * self.max_tokens * self.update_freq
         return 1 + round(SPARE_UTTERANCES * frames / (seconds or noise_corpus.MEAN_SECONDS) / noise_corpus.FRAMES_PER_SECOND)
 
     def command(self, data: Path, folder: Path, model_flags: Sequence[str]) -> list[str]:
         """The flags of fairseq-train; the last of equal ones counts."""
-        sizes = {"--max-tokens": self.max_tokens, "--update-freq": self.update_freq, "--max-update": self.warm_up + self.updates}
+        sizes = {"--max-tokens": self.max_tokens, "--update-freq": self.update_freq, "--max-update": self.all_updates}
         own = [word for name, size in sizes.items() for word in (name, str(size))]
         cpu = ["--cpu"] if self.device.type == "cpu" else []
         return [str(data), *ALWAYS, "--save-dir", str(folder / "checkpoints"), *own, *cpu, *self.flags, *model_flags]
@@ -88,8 +96,11 @@ def run(candidates: Sequence[Candidate], training: Training, data: Path, rounds:
     name_width = max(len(candidate.name) for candidate in candidates)
     print(training_measurement.heading(name_width), flush=True)
     measurements = []
-    with tqdm(total=rounds * len(candidates) * (training.warm_up + training.updates), unit="update", delay=DELAY_SECONDS) as progress:
+    total_updates = training.all_updates + (rounds - 1) * (training.warm_up + training.updates)
+    with tqdm(total=len(candidates) * total_updates, unit="update", delay=DELAY_SECONDS) as progress:
         for number in range(1, rounds + 1):
+            if number > 1:
+                training = training._replace(profile_to=None)
             for candidate in candidates:
                 progress.set_description(f"{candidate.name}, {candidate.trained}")
                 measurements.append(measure(candidate, training, data, number, rate, progress))
@@ -99,6 +110,7 @@ def run(candidates: Sequence[Candidate], training: Training, data: Path, rounds:
 
 def measure(candidate: Candidate, training: Training, data: Path, number: int, rate: float, progress: tqdm) -> TrainingMeasurement:
     measured = TrainingMeasurement(candidate.name, candidate.trained, number)
+    profile = None if training.profile_to is None else UpdateProfile(training.device, PROFILED_UPDATES)
     watch = TrainingWatch(
         measured,
         training.device,
@@ -108,13 +120,16 @@ def measure(candidate: Candidate, training: Training, data: Path, number: int, r
         model=candidate.model,
         rate=rate,
         progress=progress.update,
+        profile=profile,
     )
     with TemporaryDirectory() as folder:
         try:
             stock_training.run(training.command(data, Path(folder), candidate.flags), watch, watch.note_peak)
         except torch.OutOfMemoryError:
             measured.error = OUT_OF_MEMORY
-            progress.update(training.warm_up + training.updates - len(watch.ends))
+            progress.update(training.all_updates - len(watch.ends))
+    if profile is not None and not measured.error:
+        measured.profile = profile.write(training.profile_to, f"{candidate.name}.{candidate.trained}", measured.milliseconds)
     return measured
 
 

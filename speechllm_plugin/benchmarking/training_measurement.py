@@ -20,6 +20,7 @@ class TrainingMeasurement:
     updates              measured
     frames, sentences    of an update, the mean
     padding_share        of what an update computes
+    batch_shapes         different shapes of batches (rows, frames, target tokens) among those measured
     compression_rate     null, or states before / after CTC compression
     warm_up_seconds      from the beginning of the first update to the end of the last that is not measured
     milliseconds         of an update through fairseq's trainer, the loader, the optimizer and the log included: the mean
@@ -34,6 +35,7 @@ class TrainingMeasurement:
     matrix_share         of the machine's rate of matrix products, in `setting`; null likewise
     peak_bytes           on a GPU what torch had allocated, weights, optimizer and batches included; on a CPU what the process had resident,
                          null where the system does not tell
+    profile              with --profile: see update_profile.summary
     """
 
     model: str
@@ -45,6 +47,7 @@ class TrainingMeasurement:
     frames: float | None = None
     sentences: float | None = None
     padding_share: float | None = None
+    batch_shapes: int | None = None
     compression_rate: float | None = None
     warm_up_seconds: float | None = None
     milliseconds: float | None = None
@@ -59,6 +62,7 @@ class TrainingMeasurement:
     teraflops: float | None = None
     matrix_share: float | None = None
     peak_bytes: int | None = None
+    profile: dict | None = None
 
 
 # heading, width, text of a TrainingMeasurement
@@ -73,6 +77,7 @@ TRAINING_COLUMNS = [
     ("updates/s", 9, lambda it: f"{it.updates_per_second:.2f}"),
     ("TFLOP/s", 7, lambda it: "" if it.teraflops is None else f"{it.teraflops:.4g}"),
     ("of peak", 7, lambda it: "" if it.matrix_share is None else f"{100 * it.matrix_share:.0f} %"),
+    ("shapes", 6, lambda it: f"{it.batch_shapes}"),
     ("GiB", 6, lambda it: "" if it.peak_bytes is None else f"{it.peak_bytes / GIBIBYTE:.1f}"),
 ]
 TRAINED_WIDTH = 13

@@ -13,6 +13,7 @@ from speechllm_plugin.benchmarking import resident_memory
 from speechllm_plugin.benchmarking.measurement import wait_for
 from speechllm_plugin.benchmarking.random_model import RandomModel, imitate_compression
 from speechllm_plugin.benchmarking.training_measurement import TrainingMeasurement
+from speechllm_plugin.benchmarking.update_profile import UpdateProfile
 from speechllm_plugin.data.features import FRAMES_PER_SECOND
 from speechllm_plugin.models import cost
 
@@ -30,6 +31,7 @@ class TrainingWatch:
         model: of the plugin, whose operations are counted; None: fairseq's.
         rate: the machine's operations a second in matrix products.
         progress: called after each update.
+        profile: of so many updates more; None: there are no more.
     """
 
     def __init__(
@@ -43,13 +45,14 @@ class TrainingWatch:
         model: RandomModel | None,
         rate: float,
         progress: Callable[[], Any],
+        profile: UpdateProfile | None = None,
     ):
         self.measured, self.device, self.model, self.rate, self.progress = measured, device, model, rate, progress
-        self.frames, self.warm_up, self.updates = frames, warm_up, updates
+        self.frames, self.warm_up, self.updates, self.profile = frames, warm_up, updates, profile
         self.starts: list[float] = []
         self.ends: list[float] = []
         self.batches: list[Sequence[dict]] = []  # of the last updates
-        self.lengths: list[list[tuple]] = []  # of each measured update's batches: frames and tokens, and the width of the padded batch
+        self.lengths: list[list[tuple]] = []  # of each measured update's batches: frames and tokens of its rows, and its shape
         self.peak_bytes = 0
 
     def __call__(self, trainer: Any, samples: Sequence[dict], update: Callable[[], Any]) -> Any:
@@ -58,16 +61,30 @@ class TrainingWatch:
             self.begin(trainer)
         self.starts.append(time.perf_counter())
         result = update()
-        if number in (self.warm_up - 1, self.warm_up + self.updates - 1):
+        if number in (self.warm_up - 1, self.last):
             wait_for(self.device)
         self.ends.append(time.perf_counter())
-        if number >= self.warm_up:
+        if self.warm_up <= number <= self.last:
             self.lengths.append([self.lengths_of(sample) for sample in samples])
             self.batches = [*self.batches, samples][-UPDATES_ALONE:]
-        if number == self.warm_up + self.updates - 1:
+        if number == self.last:
             self.finish(trainer)
+        self.go_on_profiling(number)
         self.progress()
         return result
+
+    @property
+    def last(self) -> int:
+        """The number of the last update that is measured, from 0."""
+        return self.warm_up + self.updates - 1
+
+    def go_on_profiling(self, number: int) -> None:
+        """After the update of this number."""
+        if self.profile is not None and number == self.last:
+            self.profile.start()
+        elif self.profile is not None and number == self.last + self.profile.num_updates:
+            wait_for(self.device)
+            self.profile.stop()
 
     def note_peak(self, num_bytes: int) -> None:
         self.peak_bytes = max(self.peak_bytes, num_bytes)
@@ -83,8 +100,8 @@ class TrainingWatch:
 
     @staticmethod
     def lengths_of(sample: dict) -> tuple:
-        speech = sample["net_input"]["src_tokens"]
-        return sample["net_input"]["src_lengths"], sample["target_lengths"], speech.size(0) * speech.size(1)
+        rows, width, _ = sample["net_input"]["src_tokens"].shape
+        return sample["net_input"]["src_lengths"], sample["target_lengths"], (rows, width, sample["target"].size(1))
 
     def finish(self, trainer: Any) -> None:
         measured, starts, ends = self.measured, self.starts, self.ends
@@ -95,7 +112,8 @@ class TrainingWatch:
         total, seconds = sum(frames_of), ends[-1] - ends[first - 1]
         measured.updates, measured.frames = self.updates, total / self.updates
         measured.sentences = sum(len(lengths) for lengths, _, _ in batches) / self.updates
-        measured.padding_share = 1 - total / sum(area for _, _, area in batches)
+        measured.padding_share = 1 - total / sum(rows * width for _, _, (rows, width, _) in batches)
+        measured.batch_shapes = len({shape for _, _, shape in batches})
         measured.warm_up_seconds = ends[first - 1] - starts[0]
 
         each = [end - previous for previous, end in itertools.pairwise(ends[first - 1 :])]

@@ -1,7 +1,8 @@
 """`speechllm bench train`: time and memory of a training through fairseq-train itself, and of the model alone, on noise.
 
---json FILE holds one object: `setting` (the flags, the device, its rate of matrix products), `measurements` (their keys:
-benchmarking/training_measurement.py) and `comparisons` (benchmarking/training_benchmark.py).
+--json FILE holds one object: `setting` (the flags, the device), `matrix_teraflops` (the rate of its matrix products), `measurements` (their keys:
+benchmarking/training_measurement.py) and `comparisons` (benchmarking/training_benchmark.py); with --find-max-tokens `setting` and `found`
+(benchmarking/largest_batch.py).
 """
 
 import json
@@ -10,13 +11,16 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import numpy as np
 import torch
 
-from speechllm_plugin.benchmarking import noise_corpus, training_benchmark
+from speechllm_plugin.benchmarking import largest_batch, noise_corpus, plot, training_benchmark, training_plot
 from speechllm_plugin.benchmarking.matrix_rate import matrix_rate
 from speechllm_plugin.benchmarking.random_model import RandomModel
 from speechllm_plugin.benchmarking.training_benchmark import Candidate, Training
+from speechllm_plugin.benchmarking.training_measurement import GIBIBYTE
 from speechllm_plugin.commands.bench_decode import name_with_threads
 from speechllm_plugin.data.features import FRAMES_PER_SECOND
 from speechllm_plugin.describing.setting import Setting
@@ -55,49 +59,75 @@ def add_arguments(parser: ArgumentParser) -> None:
     running.add_argument("--warm-up", type=int, default=10, metavar="N", help="updates before them (default: %(default)s)")
     running.add_argument("--rounds", type=int, default=1, metavar="N", help="how often all trainings are run in turn (default: %(default)s)")
     running.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
+    running.add_argument(
+        "--find-max-tokens",
+        action="store_true",
+        help=f"measure no time, but find the largest batches that fit {largest_batch.SHARE_OF_MEMORY:.0%} of the GPU's memory, up to --frames",
+    )
     results = parser.add_argument_group("results, beside the lines that are printed")
     results.add_argument("--json", type=Path, metavar="FILE", help="all numbers; speechllm_plugin/commands/bench_train.py says which")
+    results.add_argument("--profile", type=Path, metavar="DIR", help="for each training a table of what its updates run, and a trace of three")
+    results.add_argument("--plot", type=Path, metavar="FILE", help="bars of what an update is made of: .png, .pdf or .svg; needs matplotlib")
 
 
 def run(args: Namespace) -> None:
     device = existing_device(args.device)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    check(args)
+    check(args, device)
     setting = Setting(args.vocab_size, args.transcript_vocab_size, noise_corpus.MEAN_SECONDS, 1, 1, args.compression_rate)
     models = [RandomModel.read(path, shlex.split(args.model_flags), setting) for path in args.model_files]
     dtype = args.dtype or ("bf16" if device.type == "cuda" else "fp32")
     training = make_training(args, device, dtype)
     candidates = [candidate for model in models for candidate in candidates_of(model, args)]
 
-    rate = matrix_rate(device, TRAINED_DTYPES[dtype])
-    print(f"device: {name_with_threads(device)}, {dtype}; its matrix products reach {rate / 1e12:.4g} TFLOP/s")
+    content = {"found": find_max_tokens(candidates, training, args)} if args.find_max_tokens else measure(candidates, training, dtype, args)
+    if args.json:
+        flags = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
+        resolved = {"dtype": dtype, "max_tokens": training.max_tokens, "update_freq": training.update_freq}
+        machine = {"device": name_with_threads(device), "torch": torch.__version__}
+        with replacing(args.json) as temporary:
+            temporary.write_text(json.dumps({"setting": flags | resolved | machine, **content}, indent=2, default=str) + "\n", encoding="utf-8")
+
+
+def measure(candidates: list[Candidate], training: Training, dtype: str, args: Namespace) -> dict[str, Any]:
+    """All trainings, printed as they come and drawn at the end; what the JSON file gets."""
+    rate = matrix_rate(training.device, TRAINED_DTYPES[dtype])
+    print(f"device: {name_with_threads(training.device)}, {dtype}; its matrix products reach {rate / 1e12:.4g} TFLOP/s")
     print(f"an update: {training.update_freq} x {training.max_tokens:,} frames; milliseconds are per {training.frames:,} frames", flush=True)
+    num_utterances = training.num_utterances(args.seconds)
+    recordings = min(num_utterances, training_benchmark.RECORDINGS)
+    if args.seconds is None:
+        lengths = noise_corpus.lengths_in_frames(recordings, min(noise_corpus.LONGEST_FRAMES, training.max_tokens))
+    else:
+        lengths = np.full(recordings, round(args.seconds * FRAMES_PER_SECOND))
     with TemporaryDirectory() as folder:
-        longest = min(noise_corpus.LONGEST_FRAMES, training.max_tokens)
-        noise_corpus.write(
-            Path(folder),
-            training.num_utterances(args.seconds),
-            args.vocab_size,
-            args.transcript_vocab_size,
-            seconds=args.seconds,
-            longest=longest,
-            recordings=training_benchmark.RECORDINGS,
-        )
+        noise_corpus.write(Path(folder), lengths, args.vocab_size, args.transcript_vocab_size, num_utterances=num_utterances)
         measurements = training_benchmark.run(candidates, training, Path(folder), args.rounds, rate)
     compared = training_benchmark.comparisons(measurements)
     for each in compared:
         print(training_benchmark.comparison_line(each))
-    if args.json:
-        flags = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
-        resolved = {"dtype": dtype, "max_tokens": training.max_tokens, "update_freq": training.update_freq}
-        machine = {"device": name_with_threads(device), "torch": torch.__version__, "matrix_teraflops": rate / 1e12}
-        content = {"setting": flags | resolved | machine, "measurements": [vars(each) for each in measurements], "comparisons": compared}
-        with replacing(args.json) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
+    if args.plot:
+        training_plot.draw(args.plot, measurements, training.frames)
+    return {"matrix_teraflops": rate / 1e12, "measurements": [vars(each) for each in measurements], "comparisons": compared}
 
 
-def check(args: Namespace) -> None:
+def find_max_tokens(candidates: list[Candidate], training: Training, args: Namespace) -> list[dict[str, Any]]:
+    """For each model the flags of its largest batches, printed; what the JSON file gets."""
+    found = []
+    for candidate in candidates:
+        sizes = largest_batch.find(candidate, training, (args.vocab_size, args.transcript_vocab_size))
+        if sizes is None:
+            raise ValueError(f"{candidate.name}: not even batches of {largest_batch.SMALLEST} frames fit the GPU's memory: use a larger one")
+        found.append({"model": candidate.name, **vars(sizes)})
+        print(
+            f"{candidate.name}: --max-tokens {sizes.max_tokens} --update-freq {sizes.update_freq}  ({sizes.peak_bytes / GIBIBYTE:.1f} GiB)",
+            flush=True,
+        )
+    return found
+
+
+def check(args: Namespace, device: torch.device) -> None:
     """Everything that can be wrong with numbers and places is found before anything is measured."""
     for name in ("frames", "max_tokens", "update_freq", "updates", "warm_up", "rounds"):
         value = getattr(args, name)
@@ -109,6 +139,17 @@ def check(args: Namespace) -> None:
         raise ValueError(f"--seconds must be at least {1 / FRAMES_PER_SECOND:g}, but is {args.seconds}")
     if args.json:
         check_writable("--json", args.json)
+    if args.profile:
+        check_writable("--profile", args.profile / "trace")
+    if args.plot:
+        plot.check(args.plot)
+    if args.find_max_tokens:
+        if device.type != "cuda":
+            raise ValueError("--find-max-tokens needs a GPU, whose memory it fills: on a CPU give --max-tokens")
+        excluded = ("max_tokens", "update_freq", "seconds", "against", "profile", "plot")
+        given = next((name for name in excluded if getattr(args, name) is not None), None)
+        if given:
+            raise ValueError(f"--{given.replace('_', '-')} has no place beside --find-max-tokens: leave one of them out")
 
 
 def make_training(args: Namespace, device: torch.device, dtype: str) -> Training:
@@ -121,7 +162,7 @@ def make_training(args: Namespace, device: torch.device, dtype: str) -> Training
     if workers is None:
         workers = min(os.cpu_count() or 1, MOST_WORKERS) if device.type == "cuda" else 1
     flags = ["--num-workers", str(workers), *(["--bf16"] if dtype == "bf16" else [])]
-    return Training(args.frames, max_tokens, update_freq, args.warm_up, args.updates, device, flags)
+    return Training(args.frames, max_tokens, update_freq, args.warm_up, args.updates, device, flags, args.profile)
 
 
 def candidates_of(model: RandomModel, args: Namespace) -> list[Candidate]:

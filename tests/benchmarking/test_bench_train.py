@@ -1,5 +1,6 @@
 """`speechllm bench train`: its numbers add up, fairseq's model is of the same size, its errors name the flag."""
 
+import gzip
 import json
 
 import numpy as np
@@ -7,14 +8,15 @@ import pytest
 import torch
 from commands import ROOT
 
-from speechllm_plugin.benchmarking import noise_corpus, training_benchmark
+from speechllm_plugin.benchmarking import largest_batch, noise_corpus, training_benchmark
 from speechllm_plugin.benchmarking.matrix_rate import matrix_rate
-from speechllm_plugin.benchmarking.training_measurement import TrainingMeasurement
+from speechllm_plugin.benchmarking.training_measurement import GIBIBYTE, TrainingMeasurement
+from speechllm_plugin.benchmarking.update_profile import KERNELS_SHOWN, group_of
 from speechllm_plugin.commands import cli
 from speechllm_plugin.data import features, manifest
 from speechllm_plugin.data.data_config import DataConfig
 
-LAYERS = "--encoder-layers 8 --decoder-layers 1"
+LAYERS = "--encoder-layers 2 --ctc-layer 1 --decoder-layers 1"
 SMALL = (
     f"{LAYERS} --encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-ffn-embed-dim 16 --decoder-ffn-embed-dim 16 --encoder-attention-heads 2 "
     "--decoder-attention-heads 2 --conv-channels 16 --depthwise-conv-kernel-size 3"
@@ -42,19 +44,36 @@ def test_updates_are_measured_through_the_trainer_and_alone_beside_fairseqs_mode
     assert [(each["trained"], each["round"]) for each in measured] == [(name, number) for number in (1, 2) for name in ("plugin", "s2t_conformer")]
     for each in measured:
         assert each["error"] is None and each["updates"] == 3
-        assert each["frames"] == 800 and each["sentences"] == 8 and each["padding_share"] == 0  # 2 x 4 utterances: 450 frames hold no fifth
+        assert (
+            each["frames"] == 800 and each["sentences"] == 8 and each["padding_share"] == 0 and each["batch_shapes"] == 1
+        )  # 2 x 4 utterances: 450 frames hold no fifth
         assert each["frames_per_second"] * each["milliseconds"] == pytest.approx(1000 * 900)
         assert each["updates_per_second"] * each["frames"] == pytest.approx(each["frames_per_second"])
         assert each["trainer_share"] == pytest.approx(each["milliseconds"] / each["model_milliseconds"] - 1)
         assert min(each["forward_milliseconds"], each["optimizer_milliseconds"]) > 0 and 0 <= each["wait_milliseconds"] < each["milliseconds"]
         assert each["model"] in printed.out
         if each["trained"] == "plugin":
-            assert each["matrix_share"] == pytest.approx(each["teraflops"] / content["setting"]["matrix_teraflops"])
+            assert each["matrix_share"] == pytest.approx(each["teraflops"] / content["matrix_teraflops"])
     assert [each["compression_rate"] for each in measured[:2]] == [3.0, None]
     (compared,) = content["comparisons"]
     assert compared["time_ratios"] == [theirs["milliseconds"] / ours["milliseconds"] for ours, theirs in zip(measured[::2], measured[1::2])]
     assert f"{compared['time_ratio']:.2f} times as long" in printed.out
     assert measured[0]["parameters"] == pytest.approx(measured[1]["parameters"], rel=0.1)  # fairseq's has no CTC head, and one more projection
+
+
+@pytest.mark.end_to_end
+def test_updates_are_profiled_and_drawn(tmp_path):
+    result, drawn, folder = tmp_path / "bench.json", tmp_path / "bench.svg", tmp_path / "profiles"
+    work = ["--frames", 300, "--seconds", 1, "--updates", 1, "--warm-up", 1, "--workers", 0]
+    assert train(*rows("row5"), *work, "--json", result, "--plot", drawn, "--profile", folder) == 0
+    (measured,) = json.loads(result.read_text(encoding="utf-8"))["measurements"]
+    groups = measured["profile"]["groups"]
+    assert {"products", "convolution", "norm", "dropout", "optimizer"} < set(groups)
+    assert sum(group["milliseconds"] for group in groups.values()) == pytest.approx(measured["profile"]["kernel_milliseconds"])
+    name = f"{measured['model']}.plugin"
+    assert (folder / f"{name}.txt").read_text(encoding="utf-8").count("aten::") > KERNELS_SHOWN / 2
+    assert "aten::addmm" in gzip.decompress((folder / f"{name}.trace.json.gz").read_bytes()).decode()
+    assert f"{measured['model']}, plugin" in drawn.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +84,8 @@ def test_updates_are_measured_through_the_trainer_and_alone_beside_fairseqs_mode
         (["--seconds", 9, "--max-tokens", 800], "--seconds 9 does not fit a batch of 800 frames"),
         (["--against", "s2t_conformer"], "needs a Conformer, but --encoder is transformer"),
         (["--json", ROOT], "--json must be a file"),
+        (["--plot", "bars.txt"], "--plot must end with one of .png"),
+        (["--find-max-tokens"], "--find-max-tokens needs a GPU"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_anything_is(arguments, message, capsys):
@@ -74,7 +95,7 @@ def test_what_cannot_be_measured_is_said_before_anything_is(arguments, message, 
 
 
 def test_noise_has_the_corpus_lengths_and_shares_recordings(tmp_path):
-    noise_corpus.write(tmp_path, 400, 40, 30, longest=1500, recordings=250)
+    noise_corpus.write(tmp_path, noise_corpus.lengths_in_frames(250, longest=1500), 40, 30, num_utterances=400)
     utterances = manifest.read(tmp_path / "train.tsv")
     frames = np.array([row.n_frames for row in utterances])
     assert len(frames) == 400 and frames.max() == 1500 and frames.mean() == pytest.approx(100 * noise_corpus.MEAN_SECONDS, rel=0.1)
@@ -82,6 +103,29 @@ def test_noise_has_the_corpus_lengths_and_shares_recordings(tmp_path):
     assert utterances[0].tgt_text != utterances[250].tgt_text
     root = DataConfig.load(tmp_path / "config.yaml").audio_root
     assert len(features.read(utterances[250].audio, root)) == frames[250]
+
+
+def test_extreme_lengths_are_the_corpus_longest_and_shortest():
+    lengths = np.sort(noise_corpus.extreme_lengths(20_000, longest=2000))
+    assert 3 * 20_000 <= lengths.sum() < 3 * 22_000
+    assert lengths[-10:].min() == 2000 and lengths[:400].max() < 60
+
+
+@pytest.mark.parametrize("fixed, each", [(0, 200_000), (2 * GIBIBYTE, 900_000), (GIBIBYTE, 90_000), (GIBIBYTE, 9_000_000)])
+def test_the_largest_batch_is_found_in_few_trials(fixed, each):
+    """Of a memory that grows in proportion above what weights take, or a little faster, and that trials may exceed."""
+    trials, limit, smallest, most = [], 40 * GIBIBYTE, 6000, 320_000
+
+    def peak_of(frames):
+        trials.append(frames)
+        peak = fixed + int(each * frames**1.01)
+        return None if peak > 1.1 * limit else peak
+
+    found, fitting = largest_batch.largest(peak_of, limit, smallest, most), [n for n in range(1, most + 1) if fixed + int(each * n**1.01) <= limit]
+    best = fitting[-1]
+    assert (found is None) == (best < smallest)
+    assert found is None or 0.94 * best <= found <= best
+    assert len(trials) <= 8
 
 
 def test_a_ratio_is_the_median_of_rounds_and_none_without_memory():
@@ -93,6 +137,26 @@ def test_a_ratio_is_the_median_of_rounds_and_none_without_memory():
     assert compared["time_ratios"] == [3, 1, 2] and compared["time_ratio"] == compared["model_ratio"] == 2
     (compared,) = training_benchmark.comparisons([*ours, *theirs[:2], measured("peer", 2, None, "out of memory")])
     assert compared["time_ratio"] is None and "out of memory" in training_benchmark.comparison_line(compared)
+
+
+@pytest.mark.parametrize(
+    "name, group",
+    [
+        ("sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize64x128x64", "products"),
+        ("nvjet_tst_128x256_64x4_2x1_v_bz_coopA_NTN", "products"),
+        ("query_gradient_kernel", "attention"),
+        ("_convolve", "convolution"),
+        ("void at::native::vectorized_elementwise_kernel<4, at::native::CUDAFunctor_add<float>>", "elementwise"),
+        ("void at::native::reduce_kernel<512, 1, at::native::ReduceOp<float>>", "reduction"),
+        ("Memcpy DtoD (Device -> Device)", "copy, fill"),
+        ("void at::native::(anonymous namespace)::multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimizer"),
+        ("aten::bernoulli_", "dropout"),
+        ("aten::_ctc_loss_backward", "CTC"),
+        ("autograd::engine::evaluate_function", "other"),
+    ],
+)
+def test_kernels_are_told_apart(name, group):
+    assert group_of(name) == group
 
 
 def test_the_rate_of_matrix_products_is_that_of_a_machine():
