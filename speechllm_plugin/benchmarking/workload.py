@@ -4,7 +4,6 @@ Shapes: B sentences   T frames (10 ms).
 """
 
 import itertools
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +51,7 @@ class Batch(NamedTuple):
         return {"net_input": {"src_tokens": self.features, "src_lengths": self.lengths}}
 
 
+LARGEST = 10**8  # of each number: what is computed with more leaves the range of 64 bits
 SWEPT = {"batch": int, "seconds": float, "tokens": int, "beam": int}
 
 
@@ -79,8 +79,9 @@ def sweep(base: Workload, words: list[str]) -> list[Workload]:
 def check(workload: Workload) -> None:
     smallest = {"batch": 1, "seconds": 1 / features.FRAMES_PER_SECOND, "tokens": 1, "beam": 1}
     for name, value in vars(workload).items():
-        if value is not None and not smallest[name] <= value < math.inf:
-            raise ValueError(f"{name} must be at least {smallest[name]}, but is {value}: correct --{name} or --sweep")
+        if value is not None and not smallest[name] <= value <= LARGEST:
+            rule = f"at most {LARGEST:,}" if value > LARGEST else f"at least {smallest[name]}"
+            raise ValueError(f"{name} must be {rule}, but is {value}: correct --{name} or --sweep")
 
 
 def mean_seconds(utterances: list[manifest.Utterance]) -> float:

@@ -71,7 +71,7 @@ def run(args: Namespace) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     utterances = None if args.manifest is None else read_manifest(args)
-    seconds = args.seconds or SECONDS if utterances is None else workload.mean_seconds(utterances)
+    seconds = (SECONDS if args.seconds is None else args.seconds) if utterances is None else workload.mean_seconds(utterances)
     workloads = workload.sweep(Workload(args.batch, seconds, args.tokens, args.beam), args.sweep)
     setting = Setting(args.vocab_size, args.transcript_vocab_size, SECONDS, 1, args.beam, args.compression_rate)
     models = [RandomModel.read(path, shlex.split(args.model_flags), setting) for path in args.model_files]

@@ -107,6 +107,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="filterbanks are stored in zip archives, or computed while training (default: stored)",
     )
     add(
+        "--allow-outside-root",
+        action="store_true",
+        help="take audio files outside --root as well (absolute paths, or with ..); else they are an error, as a corpus of somebody else could "
+        "name any file of yours; symbolic links are followed either way",
+    )
+    add(
         "--workers",
         type=positive_number,
         default=os.cpu_count(),
@@ -141,27 +147,27 @@ def prepare(args: argparse.Namespace) -> None:
         )
 
     rows = corpora.read(args.corpus, args.root, splits, pairs)
-    absent = {split: [row for row in rows[split] if row.absent_from] for split in splits}
-    print_absent(absent, rows)
-    usable = {split: [row for row in rows[split] if not row.absent_from] for split in splits}
+    left_out = {split: [row for row in rows[split] if row.left_out] for split in splits}
+    print_left_out(left_out, rows)
+    usable = {split: [row for row in rows[split] if not row.left_out] for split in splits}
     kept, held_out = hold_out.apply(usable, args.hold_out)
     print_held_out(held_out, usable)
     contents = {split: corpora.manifests(args.task, split, kept[split]) for split in splits}
-    corpus_check.check(args.task, args.root, contents, columns_made=[RECORDING_COLUMN] if settings.stores_features else [])
+    columns_made = [RECORDING_COLUMN] if settings.stores_features else []
+    corpus_check.check(args.task, args.root, contents, columns_made, args.allow_outside_root)
     if args.check:
-        print_check(args.root, contents, absent)
+        print_check(args.root, contents, left_out)
         return
 
     vocabularies = vocabulary_plan.plan(settings, folder, contents)
-    for split in splits:
-        path = folder.path / f"missing_{split}.txt"
-        split_files.write_absent(path, absent[split])
-        if absent[split]:
-            print(f"{path}: the clips that were left out")
-    facts = {}
     with SoundReaders(args.workers) as readers:
-        for split in splits:
-            facts[split] = make_split(folder, readers, settings, split, contents[split])
+        facts = make_splits(folder, readers, settings, contents)
+    for split, fact in facts.items():
+        path = folder.path / f"missing_{split}.txt"
+        names = [*(row.utterance.audio for row in left_out[split]), *fact.get("empty", [])]
+        split_files.write_left_out(path, names)
+        if names:
+            print(f"{path}: the recordings that were left out")
     for planned in vocabularies:
         vocabulary_plan.make(folder, planned)
     config_file.write_of(folder, settings, vocabularies)
@@ -170,26 +176,36 @@ def prepare(args: argparse.Namespace) -> None:
     print_table(folder.path, contents, facts, vocabularies)
 
 
-def make_split(folder: PreparedFolder, readers: SoundReaders, settings: Settings, split: str, manifests: Manifests) -> Mapping[str, Any]:
-    """The facts of a split, once it is made; says what was left out of it."""
-    try:
-        made = split_files.make(folder, readers, settings, split, manifests)
-    except split_files.UnusableRows as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
-        raise
-    if not made.is_new:
-        print(f"{split}: already prepared")
-    num_rows = sum(map(len, manifests.values()))
-    for reason, count in made.dropped.items():
-        print(f"{split}: dropped {count} of {num_rows} rows: {reason}")
-    return made.facts
+def make_splits(folder: PreparedFolder, readers: SoundReaders, settings: Settings, contents: Mapping[str, Manifests]) -> dict[str, Mapping[str, Any]]:
+    """The facts of every split, once they are made; says what was left out of each.
+
+    Raises:
+        ValueError: rows cannot be used; those of all splits are listed before.
+    """
+    facts, unusable = {}, []
+    for split, manifests in contents.items():
+        try:
+            made = split_files.make(folder, readers, settings, split, manifests)
+        except split_files.UnusableRows as error:
+            print(*error.problems, sep="\n", file=sys.stderr)
+            unusable.append(str(error))
+            continue
+        facts[split] = made.facts
+        if not made.is_new:
+            print(f"{split}: already prepared")
+        num_rows = sum(map(len, manifests.values()))
+        for reason, count in made.dropped.items():
+            print(f"{split}: dropped {count} of {num_rows} rows: {reason}")
+    if unusable:
+        raise ValueError(f"{', '.join(unusable)} (listed above); correct or remove them and run again")
+    return facts
 
 
-def print_absent(absent: Mapping[str, Sequence[CorpusRow]], rows: Mapping[str, Sequence[CorpusRow]]) -> None:
-    for split, absent_rows in absent.items():
-        for path in dict.fromkeys(row.absent_from for row in absent_rows):
-            names = [Path(row.utterance.audio).name for row in absent_rows if row.absent_from == path]
-            print(f"{split}: left out {len(names)} of {len(rows[split])} rows that {path} does not have: {first_few(names)}")
+def print_left_out(left_out: Mapping[str, Sequence[CorpusRow]], rows: Mapping[str, Sequence[CorpusRow]]) -> None:
+    for split, left_out_rows in left_out.items():
+        for reason in dict.fromkeys(row.left_out for row in left_out_rows):
+            names = [Path(row.utterance.audio).name for row in left_out_rows if row.left_out == reason]
+            print(f"{split}: left out {len(names)} of {len(rows[split])} rows {reason}: {first_few(names)}")
 
 
 def print_held_out(held_out: Mapping[str, Mapping[hold_out.Condition, int]], contents: Mapping[str, Sequence[CorpusRow]]) -> None:
@@ -205,13 +221,13 @@ def print_lost_texts(folder: PreparedFolder, contents: Mapping[str, Manifests], 
             print(line)
 
 
-def print_check(root: str, contents: Mapping[str, Manifests], absent: Mapping[str, Sequence[CorpusRow]]) -> None:
+def print_check(root: str, contents: Mapping[str, Manifests], left_out: Mapping[str, Sequence[CorpusRow]]) -> None:
     print(f"\n{root}\n{_line('manifest', 'rows', 'hours', 'left out')}")
     for split, manifests in contents.items():
         for name, rows in manifests.items():
             durations = [row.duration_seconds for row in rows if row.duration_seconds is not None]
             hours = f"{sum(durations) / 3600:.2f}" if len(durations) == len(rows) else "-"
-            print(_line(name, len(rows), hours, len(absent[split])))
+            print(_line(name, len(rows), hours, len(left_out[split])))
     print("complete; nothing was written")
 
 

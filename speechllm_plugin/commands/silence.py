@@ -8,6 +8,7 @@ from speechllm_plugin.data.audio import SAMPLE_RATE
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.preparation import silent_split
 
+LONGEST_SILENCE = 3600  # seconds
 DEFAULT_NUM_UTTERANCES = 20
 DEFAULT_SECONDS = (1.0, 10.0)
 
@@ -41,10 +42,11 @@ def run(args: Namespace) -> None:
     if args.seed < 0:
         raise ValueError(f"--seed must not be negative, but is {args.seed}")
     shortest, longest = args.seconds
-    if not features.WINDOW_SAMPLES / SAMPLE_RATE <= shortest <= longest < float("inf"):
+    window = features.WINDOW_SAMPLES / SAMPLE_RATE
+    if not window <= shortest <= longest <= LONGEST_SILENCE:
         raise ValueError(
-            f"--seconds must be two numbers, the second not less than the first and both at least {features.WINDOW_SAMPLES / SAMPLE_RATE} "
-            f"(one window), but is {shortest:g} {longest:g}"
+            f"--seconds must be two numbers, the second not less than the first, both at least {window} (one window) and at most "
+            f"{LONGEST_SILENCE}, but is {shortest:g} {longest:g}"
         )
     data = Path(args.data)
     config = DataConfig.load(data / args.config_yaml)

@@ -1,15 +1,20 @@
 """The manifest: one utterance per row, in the columns of fairseq's speech-to-text TSV."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechllm_plugin.files import tsv_rows
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.text.one_line import excerpt
 
 MANDATORY_COLUMNS = ("id", "audio", "n_frames", "tgt_text")
 OPTIONAL_COLUMNS = ("speaker", "src_text", "src_lang", "tgt_lang")
 UTTERANCE_COLUMNS = MANDATORY_COLUMNS + OPTIONAL_COLUMNS
+
+MOST_FRAMES = 10**10  # three years, as in the times of corpora; what is computed with more leaves the range of 64 bits
+_NUMBER = re.compile(r"\d{1,20}", re.ASCII)
 
 # fairseq reads with universal newlines, so each of these would move the rest of a row into another field or row.
 SEPARATORS = ("\t", "\n", "\r")
@@ -51,7 +56,7 @@ def read(path) -> list[Utterance]:
         line = place.rpartition(":")[2]
         first_line = line_of_id.setdefault(utterance.id, line)
         if first_line is not line:
-            raise ValueError(f"{place}: id must be unique, but {utterance.id!r} also stands in line {first_line}; rename one")
+            raise ValueError(f"{place}: id must be unique, but {excerpt(utterance.id)} also stands in line {first_line}; rename one")
         utterances.append(utterance)
     if not utterances:
         raise ValueError(f"{path}: must have rows, but has only a header; make it again with speechllm prepare")
@@ -94,9 +99,11 @@ def has_separator(text: str) -> bool:
 
 def _n_frames(place, values):
     text = values["n_frames"]
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
+    number = int(text) if _NUMBER.fullmatch(text) else 0
+    if not 0 < number <= MOST_FRAMES:
         raise ValueError(
-            f"{place}: n_frames must be a positive whole number (10 ms each), but is {text!r} (utterance {values['id']!r}); "
+            f"{place}: n_frames must be a positive whole number (10 ms each), but is {excerpt(text)} (utterance "
+            f"{excerpt(values['id'])}); "
             "make the manifest again with speechllm prepare"
         )
-    return int(text)
+    return number

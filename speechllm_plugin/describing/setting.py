@@ -10,6 +10,7 @@ from speechllm_plugin.models.config import SpeechToTextConfig, flag
 from speechllm_plugin.models.cost import Lengths
 from speechllm_plugin.models.speech_to_text import Sizes, SpeechToTextModel
 
+LARGEST_SETTING = 10**8  # of each number: what is computed with more leaves the range of 64 bits
 SMALLEST_VOCABULARY = 5  # fairseq's four special symbols and a word
 
 
@@ -35,8 +36,9 @@ class Setting:
         """Raise ValueError for a number that is out of range, or lacks or is too many for the model."""
         smallest = {"vocab_size": SMALLEST_VOCABULARY, "transcript_vocab_size": SMALLEST_VOCABULARY, "seconds": 1 / FRAMES_PER_SECOND}
         for name, value in vars(self).items():
-            if value is not None and not smallest.get(name, 1) <= value < math.inf:
-                raise ValueError(f"{flag(name)} must be at least {smallest.get(name, 1)}, but is {value}")
+            if value is not None and not smallest.get(name, 1) <= value <= LARGEST_SETTING:
+                rule = f"at most {LARGEST_SETTING:,}" if value > LARGEST_SETTING else f"at least {smallest.get(name, 1)}"
+                raise ValueError(f"{flag(name)} must be {rule}, but is {value}")
         if cfg.ctc_layer and self.transcript_vocab_size is None:
             raise ValueError(f"--ctc-layer {cfg.ctc_layer} predicts transcripts: give --transcript-vocab-size")
         if self.compression_rate is not None and not depends_on_data(cfg):

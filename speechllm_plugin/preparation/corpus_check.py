@@ -10,17 +10,26 @@ from speechllm_plugin.data.manifest import Utterance, has_separator
 from speechllm_plugin.preparation.corpora import TRAIN_SPLIT
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.text.listing import first_few
+from speechllm_plugin.text.one_line import excerpt
 
 TRAIN_FRAMES = range(5, 3001)  # the paper's; other splits are never filtered
 
+MOST_ID_CHARACTERS = 1000  # ids become names in archives, which have room for 65,535 bytes
 TARGET_COLUMNS = {"asr": "src_text", "st": "tgt_text", "joint": "src_text and tgt_text"}
 
 
-def check(task: str, root: str | Path, contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]], columns_made: Sequence[str]) -> None:
-    """Check the rows of each manifest of each split, and that their audio files exist.
+def check(
+    task: str,
+    root: str | Path,
+    contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]],
+    columns_made: Sequence[str],
+    may_leave_root: bool = False,
+) -> None:
+    """Check the rows of each manifest of each split, and that their audio files exist and have a size.
 
     Args:
         columns_made: extra columns that the manifests are going to get. The corpus must not have them.
+        may_leave_root: audio files may lie outside the root.
 
     Raises:
         ValueError: something is wrong. The message has the first places and the number of rows.
@@ -36,7 +45,10 @@ def check(task: str, root: str | Path, contents: Mapping[str, Mapping[str, Seque
             _check_texts(split, rows, needed)
     if TRAIN_SPLIT in contents:
         _check_languages(task, contents)
-    _check_audio(root, [row.utterance.audio for manifests in contents.values() for rows in manifests.values() for row in rows])
+    every_row = [row for manifests in contents.values() for rows in manifests.values() for row in rows]
+    if not may_leave_root:
+        _check_inside_root(every_row)
+    _check_audio(root, list(dict.fromkeys(row.utterance.audio for row in every_row)))
 
 
 def needed_texts(task: str, utterances: Iterable[Utterance]) -> tuple[str, ...]:
@@ -81,6 +93,11 @@ def _check_targets(task: str, name: str, rows: Sequence[CorpusRow]) -> None:
 def _check_ids(rows: Sequence[CorpusRow]) -> None:
     place_of: dict[str, str] = {}
     for row in rows:
+        if len(row.utterance.id) > MOST_ID_CHARACTERS:
+            raise ValueError(
+                f"{row.place}: id must have at most {MOST_ID_CHARACTERS} characters, but has {len(row.utterance.id)}: {excerpt(row.utterance.id)}; "
+                "shorten it"
+            )
         place = place_of.setdefault(row.utterance.id, row.place)
         if place is not row.place:
             raise ValueError(f"{row.place}: id must be unique, but {row.utterance.id!r} also stands at {place}; rename one")
@@ -118,17 +135,29 @@ def _check_languages(task: str, contents: Mapping[str, Mapping[str, Sequence[Cor
                     )
 
 
+def _check_inside_root(rows: Sequence[CorpusRow]) -> None:
+    outside = [row for row in rows if os.path.isabs(row.utterance.audio) or os.path.normpath(row.utterance.audio).split(os.sep)[0] == os.pardir]
+    if outside:
+        more = f", and so are those of {len(outside) - 1} more rows" if len(outside) > 1 else ""
+        raise ValueError(
+            f"{outside[0].place}: the audio file {excerpt(outside[0].utterance.audio)} is outside --root{more}; correct the corpus, or give "
+            "--allow-outside-root if you know what it names"
+        )
+
+
 def _check_audio(root: str | Path, paths: Sequence[str]) -> None:
     # One listing per folder: a corpus has up to 300,000 clips in one.
     listings: dict[str, set[str]] = {}
-    absent, unique_paths = [], dict.fromkeys(paths)
-    for path in unique_paths:
+    absent, empty = [], []
+    for path in paths:
         folder, name = os.path.split(os.path.join(root, path))
         if folder not in listings:
             listings[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
         if name not in listings[folder]:
             absent.append(path)
-    if absent:
-        raise ValueError(
-            f"{root}: {len(absent)} of {len(unique_paths)} audio files are not there: {first_few(absent)}; restore them or correct --root"
-        )
+        elif not os.path.getsize(os.path.join(folder, name)):
+            empty.append(path)
+    found = {"not there": absent, "empty (0 bytes)": empty}
+    problems = [f"{len(names)} of {len(paths)} audio files are {what}: {first_few(names)}" for what, names in found.items() if names]
+    if problems:
+        raise ValueError(f"{root}: {', and '.join(problems)}; restore them or correct --root")

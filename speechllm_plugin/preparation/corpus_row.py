@@ -13,14 +13,16 @@ class CorpusRow:
     place: file of the corpus and position in it, for errors.
     offset_seconds: where the utterance begins in the audio file.
     duration_seconds: its length; None is up to the end of the file.
-    absent_from: the file of the corpus that lacks the description of this utterance, which makes it unusable; empty if nothing is missing.
+    left_out: why the row is left out, as in "3 rows that are empty"; empty if it is used.
+    may_be_empty: recordings of the published corpus are known to be without sound: rows that turn out so are left out; else they are an error.
     """
 
     utterance: Utterance
     place: str
     offset_seconds: float = 0.0
     duration_seconds: float | None = None
-    absent_from: str = ""
+    left_out: str = ""
+    may_be_empty: bool = False
 
     @property
     def sound(self) -> tuple[str, float, float | None]:

@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 
 from speechllm_plugin.data import audio, features
+from speechllm_plugin.data.containers.incomplete import EmptySound
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 
 # Corpora round times to 10 ms, so the last row of a talk may end this much after its file.
@@ -34,6 +35,7 @@ class Reading:
     features: (T, 80) if they were asked for.
     recording: where the sound is, if `audio` says where the features are stored; else empty.
     problem: why the sound cannot be used; empty if it can.
+    is_empty: there is no sound, which is the problem.
     """
 
     audio: str = ""
@@ -41,6 +43,7 @@ class Reading:
     features: np.ndarray | None = None
     recording: str = ""
     problem: str = ""
+    is_empty: bool = False
 
 
 def read_sound(row: CorpusRow, root: str | Path, frames: range, with_features: bool) -> Reading:
@@ -49,7 +52,7 @@ def read_sound(row: CorpusRow, root: str | Path, frames: range, with_features: b
         source = _source(row, root)
         waveform = audio.read(source, root)
     except ValueError as error:
-        return Reading(problem=str(error))
+        return Reading(problem=str(error), is_empty=isinstance(error, EmptySound))
     n_frames = features.num_frames(len(waveform))
     return Reading(source, n_frames, features.filterbanks(waveform) if with_features and n_frames in frames else None)
 
@@ -94,6 +97,8 @@ def _source(row: CorpusRow, root: str | Path) -> str:
         return path
     length, rate = audio.length_and_rate(path, root)
     start = round(start_seconds * rate)
+    if not length:
+        raise EmptySound(f"{path}: the waveform is empty (0 samples); remove the row or replace the file")
     if start >= length:
         raise ValueError(f"{path}: the utterance starts at {start_seconds} s, but the file has {length / rate:.3f} s; correct its offset")
     num_samples = length - start if duration_seconds is None else round(duration_seconds * rate)

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class UnusableRows(ValueError):
 class PreparedSplit:
     """What became of a split.
 
-    facts: number of `rows`, their `hours`, and how many were `dropped`.
+    facts: number of `rows`, their `hours`, how many were `dropped`, and the recordings that are `empty`, of which rows were dropped too.
     is_new: made now, not by an earlier run.
     dropped: number of rows that were left out now, by reason.
     """
@@ -79,16 +79,18 @@ def make(folder: PreparedFolder, readers: SoundReaders, settings: Settings, spli
         manifest.write(folder.draft(f"{name}.tsv"), of_manifest)
     num_frames = [utterance.n_frames for of_manifest in utterances.values() for utterance in of_manifest]
     hours = sum(num_frames) * FRAME_SHIFT_SECONDS / 3600
-    facts = folder.finish(split, mark, *files, rows=len(num_frames), hours=hours, dropped=dropped.total())
+    empty = [row.utterance.audio for row in corpus_rows if readings[row.sound].is_empty]
+    facts = folder.finish(split, mark, *files, rows=len(num_frames), hours=hours, dropped=dropped.total(), empty=empty)
     return PreparedSplit(facts, is_new=True, dropped=dropped)
 
 
-def write_absent(path: Path, absent: Sequence[CorpusRow]) -> None:
-    """Write the list of the clips that were left out; no file where nothing is missing."""
+def write_left_out(path: Path, recordings: Iterable[str]) -> None:
+    """Write the list of the recordings whose rows were left out; no file where there are none."""
     path.unlink(missing_ok=True)
-    if absent:
+    names = dict.fromkeys(recordings)
+    if names:
         with replacing(path) as part:
-            part.write_text("".join(f"{name}\n" for name in dict.fromkeys(row.utterance.audio for row in absent)), encoding="utf-8")
+            part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
 def _read_sounds(
@@ -125,6 +127,9 @@ def _with_readings(
         needed = needed_texts(task, [row.utterance for row in rows]) if split == TRAIN_SPLIT else ()
         for row in rows:
             reading = readings[row.sound]
+            if reading.is_empty and row.may_be_empty:
+                dropped["empty recordings"] += 1
+                continue
             if not reading.problem and reading.n_frames not in frames:
                 limit = f"shorter than {frames[0]} frames" if reading.n_frames < frames[0] else f"longer than {frames[-1]} frames"
                 dropped[f"{limit} ({frames[0]} to {frames[-1]} are trained on)"] += 1
@@ -136,8 +141,7 @@ def _with_readings(
             utterances.append(replace(row.utterance, audio=reading.audio, n_frames=reading.n_frames, extra=extra))
     num_rows = sum(map(len, manifests.values()))
     if problems:
-        message = f"{split}: {len(problems)} of {num_rows} rows cannot be used (listed above); correct or remove them and run again"
-        raise UnusableRows(message, problems)
+        raise UnusableRows(f"{split}: {len(problems)} of {num_rows} rows cannot be used", problems)
     if not any(utterances_of.values()):
         raise ValueError(f"{split}: none of the {num_rows} rows has {frames[0]} to {frames[-1]} frames; check the times in the corpus")
     return utterances_of, dropped

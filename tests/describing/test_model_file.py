@@ -42,6 +42,7 @@ ARGUMENTS = [
     (["--vocab-size", "9", "--transcript-vocab-size", "9", "--seconds", "0"], "--seconds must be at least 0.01, but is 0.0"),
     (["--vocab-size", "9", "--transcript-vocab-size", "9", "--seconds", "inf"], "--seconds must be .*, but is inf"),
     (["--vocab-size", "9", "--transcript-vocab-size", "9", "--seconds", "nan"], "--seconds must be .*, but is nan"),
+    (["--vocab-size", "9", "--transcript-vocab-size", "9", "--seconds", "1e308"], "--seconds must be at most 100,000,000, but is 1e\\+308"),
     (["--vocab-size", "9", "--transcript-vocab-size", "9", "--tokens", "0"], "--tokens must be at least 1, but is 0"),
     (["--vocab-size", "9", "--transcript-vocab-size", "9", "--beam", "0"], "--beam must be at least 1, but is 0"),
     (["--vocab-size", "9", "--transcript-vocab-size", "9", "--compression-rate", "2"], "--ctc-compression is none: leave it out"),

@@ -57,6 +57,35 @@ def test_rows_that_common_voice_lacks_are_named(corpus, tmp_path, capsys):
     assert not (tmp_path / "out/missing_test.txt").exists()
 
 
+def empty_mp3():
+    """A clip with a tag and no sound."""
+    return b"ID3\x04\0\0\0\0\0\x05" + bytes(5)
+
+
+@pytest.mark.parametrize("features_kind", ["stored", "online"])
+def test_empty_clips_are_left_out_counted_and_listed_in_all_splits_at_once(corpus, tmp_path, capsys, features_kind):
+    clips = corpus.write().root / "en/clips"
+    for number in (1, 7, 10):
+        (clips / clip_name("en", number)).write_bytes(b"")
+    for number in (3, 8):
+        (clips / clip_name("en", number)).write_bytes(empty_mp3())
+    run_check = ["--source-lang", "en", "--target-lang", "de", "--task", "st", "--check"]
+    prepare("covost2", corpus.root, tmp_path / "none", *run_check)
+    output = capsys.readouterr().out
+    for split, number, rows in (("train", 1, 7), ("dev", 7, 3), ("test", 10, 2)):
+        assert f"{split}: left out 1 of {rows} rows that are empty (0 bytes): {clip_name('en', number)}\n" in output
+    manifests = run(corpus, tmp_path / "out", "--features", features_kind, sizes=(22, 21))
+    assert [len(manifests[split]) for split in ("train", "dev", "test")] == [5, 1, 1]
+    output = capsys.readouterr().out
+    assert "train: dropped 1 of 6 rows: empty recordings" in output and "dev: dropped 1 of 2 rows: empty recordings" in output
+    expected = {"train": [1, 3], "dev": [7, 8], "test": [10]}
+    for _ in range(2):  # the second time, everything is there already
+        for split, numbers in expected.items():
+            assert (tmp_path / f"out/missing_{split}.txt").read_text().split() == [f"en/clips/{clip_name('en', number)}" for number in numbers]
+        run(corpus, tmp_path / "out", "--features", features_kind, sizes=(22, 21))
+    assert "train: already prepared" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("task", ["asr", "st"])
 def test_many_source_languages_of_any_code_make_one_corpus(tmp_path, task):
     letters = {"zh-CN": "你好世界", "sv-SE": "åäöx", "de": "üßqz"}

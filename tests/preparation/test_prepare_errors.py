@@ -73,7 +73,7 @@ def test_all_bad_audio_of_a_split_is_listed_and_nothing_looks_finished(corpus, t
         strict=True,
     ):
         assert f"segment {segment} (train_ted_" in line and message in line
-    assert not looks_finished(tmp_path / "out") and not list((tmp_path / "out").glob("*.zip*"))
+    assert not looks_finished(tmp_path / "out") and not list((tmp_path / "out").glob("fbank80.train.*"))
 
 
 @pytest.mark.parametrize(

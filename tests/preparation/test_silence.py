@@ -129,7 +129,9 @@ def test_sounds_lie_in_the_data_folder_whatever_the_audio_root(tmp_path, monkeyp
     [
         (["--num", 0], "--num must be at least 1, but is 0"),
         (["--seconds", 2, 1], "--seconds must be two numbers, the second not less than the first"),
-        (["--seconds", 0.01, 1], "both at least 0.025 .one window., but is 0.01 1"),
+        (["--seconds", 0.01, 1], "both at least 0.025 .one window. and at most 3600, but is 0.01 1"),
+        (["--seconds", 0, 1], "--seconds must be two numbers, .*, but is 0 1"),
+        (["--seconds", 1, 1e308], "--seconds must be two numbers, .*, but is 1 1e.308"),
         (["--seconds", 1, "nan"], "--seconds must be two numbers"),
         (["--seed", -1], "--seed must not be negative, but is -1"),
     ],

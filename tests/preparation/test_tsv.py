@@ -1,5 +1,7 @@
 """Own corpora: any format, segments or whole files, languages from columns or flags, with transcripts, translations or both."""
 
+import shutil
+
 import numpy as np
 import pytest
 import soundfile
@@ -139,6 +141,16 @@ def whole(*columns, **added):
         (of_row("test", 0, offset="soon"), {}, "test.tsv:2: offset must be seconds, not negative, but is 'soon'"),
         (of_row("test", 0, duration="0"), {}, "test.tsv:2: duration must be seconds, positive, but is '0'"),
         (of_row("test", 0, duration="inf"), {}, "test.tsv:2: duration must be seconds, positive, but is 'inf'"),
+        (of_row("test", 0, duration="nan"), {}, "test.tsv:2: duration must be seconds, positive, but is 'nan'"),
+        (of_row("test", 0, duration="-0.5"), {}, "test.tsv:2: duration must be seconds, positive, but is '-0.5'"),
+        (of_row("test", 0, duration="9" * 400), {}, "test.tsv:2: duration must be seconds, positive, but is '9999"),
+        (of_row("test", 0, offset="1e308"), {}, "test.tsv:2: offset must be seconds, not negative, but is '1e308'"),
+        (of_row("test", 0, offset="-1e-9"), {}, "test.tsv:2: offset must be seconds, not negative, but is '-1e-9'"),
+        (whole(id="x" * 70_000), {}, "train.tsv:2: id must have at most 1000 characters, but has 70000: 'xxxx"),
+        (of_row("dev", 1, audio="/etc/passwd"), {}, "dev.tsv:3: the audio file '/etc/passwd' is outside --root; correct the corpus, or give --allow"),
+        (of_row("dev", 1, audio="talks/../../x.wav"), {}, "dev.tsv:3: the audio file 'talks/../../x.wav' is outside --root; "),
+        (whole(audio=".."), {}, "train.tsv:2: the audio file '..' is outside --root, and so are those of 14 more rows; "),
+        (of_row("dev", 1, audio="talks/empty.wav"), {}, "own: 1 of 4 audio files are empty (0 bytes): talks/empty.wav; restore them"),
         (
             of_row("test", 0, more="x"),
             {},
@@ -159,11 +171,34 @@ def whole(*columns, **added):
     ],
 )
 def test_what_is_wrong_is_said_with_its_place_before_anything_is_written(corpus, tmp_path, spoil, options, message):
+    (tmp_path / "own/talks/empty.wav").touch()
     spoil(corpus)
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         run(corpus, tmp_path, **options)
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_files_outside_the_root_are_taken_with_the_flag_and_links_without(corpus, tmp_path):
+    (tmp_path / "own/talks").rename(tmp_path / "elsewhere")
+    (tmp_path / "own/talks").symlink_to(tmp_path / "elsewhere")
+    expected = run(corpus, tmp_path)
+    for split, rows in corpus.items():
+        for row in rows:
+            row["audio"] = str(tmp_path / "elsewhere" / f"{split}.wav") if split == "dev" else f"x/../../elsewhere/{split}.wav"
+    (tmp_path / "own/x").mkdir()
+    with pytest.raises(ValueError, match="is outside --root"):
+        run(corpus, tmp_path)
+    shutil.rmtree(tmp_path / "out")
+    for split, utterances in run(corpus, tmp_path, "--allow-outside-root").items():
+        assert [utterance.n_frames for utterance in utterances] == [utterance.n_frames for utterance in expected[split]]
+
+
+@pytest.mark.parametrize("allow", [[], ["--allow-outside-root"]])
+def test_columns_of_a_table_cannot_name_other_rows_sound(corpus, tmp_path, allow):
+    corpus["dev"][1]["audio"] = "talks/dev.wav:0:100"
+    with pytest.raises(ValueError, match="1 of 4 audio files are not there: talks/dev.wav:0:100"):
+        run(corpus, tmp_path, *allow)
 
 
 def test_a_language_that_is_not_trained_on_is_an_error(corpus, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS, Utterance
 from speechllm_plugin.files import tsv_rows
 from speechllm_plugin.preparation.corpus_row import CorpusRow
+from speechllm_plugin.preparation.readers.seconds import seconds
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def read(root: str | Path, split: str, source_lang: str | None, target_lang: str
             tgt_lang=_language(row, "tgt_lang", target_lang, place),
             extra={column: value for column, value in row.items() if column not in UTTERANCE_COLUMNS + TIMES},
         )
-        offset, duration = (_seconds(row, column, place) for column in TIMES)
+        offset, duration = (_time(row, column, place) for column in TIMES)
         rows.append(CorpusRow(utterance, place, offset or 0.0, duration))
     if not rows:
         raise ValueError(f"{path}: must have rows, but has only a header; fill it in or leave it out of --splits")
@@ -74,15 +75,7 @@ def _language(row: Mapping[str, str], column: str, given: str | None, place: str
     return language
 
 
-def _seconds(row: Mapping[str, str], column: str, place: str) -> float | None:
-    """None where the column is absent or empty."""
-    text = row.get(column, "")
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf") or (column == "duration" and not seconds):
-        raise ValueError(f"{place}: {column} must be seconds, {'positive' if column == 'duration' else 'not negative'}, but is {text!r}")
-    return seconds
+def _time(row: Mapping[str, str], column: str, place: str) -> float | None:
+    """Seconds; None where the column is absent or empty."""
+    text = row.get(column)
+    return seconds(text, column, place, is_positive=column == "duration") if text else None
