@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from speechllm_plugin.data.containers import CONTAINERS, EXAMINED_FORMATS, mpeg_frames
+from speechllm_plugin.data.containers import CONTAINERS, EXAMINED_FORMATS, mpeg_frames, ogg_pages
 from speechllm_plugin.data.containers.incomplete import EmptySound
 from speechllm_plugin.data.containers.mpeg_frames import MpegFrames
 from speechllm_plugin.data.containers.patched_file import Data, PatchedFile
@@ -43,29 +43,36 @@ def opened(source: str | bytes) -> Iterator[Sound]:
     """
     try:
         with contextlib.ExitStack() as stack:
-            state = os.stat(source) if isinstance(source, str) else None
-            if not (state.st_size if state else source):
-                raise EmptySound("the file is empty (0 bytes); remove the row or replace the file")
-            if state is None:
-                yield _open(stack, source, source, lambda: _examined(source))
+            if isinstance(source, bytes):
+                yield _open(stack, source, source, None)
             else:
-                data = stack.enter_context(_mapped(source))
-                yield _open(stack, source, data, lambda: _examined_file(source, state.st_size, state.st_mtime_ns))
+                state = os.stat(source)
+                # An empty file cannot be mapped.
+                data = stack.enter_context(_mapped(source)) if state.st_size else b""
+                yield _open(stack, source, data, (source, state.st_size, state.st_mtime_ns))
     except soundfile.SoundFileError as error:
         reason = getattr(error, "error_string", error) or "damaged or cut short"
         raise ValueError(f"not readable as audio ({reason}); replace or convert the file") from error
 
 
-def _open(stack: contextlib.ExitStack, source: str | bytes, data: Data, examined: Callable[[], tuple[MpegFrames, int, int]]) -> Sound:
+def _open(stack: contextlib.ExitStack, source: str | bytes, data: Data, known_as: tuple[str, int, int] | None) -> Sound:
+    """An open file. known_as: path, size and time of change, of a file whose frames or pages are not looked at again for its next segment."""
+    if not len(data):
+        raise EmptySound("the file is empty (0 bytes); remove the row or replace the file")
     start = mpeg_frames.behind_tags(data, 0)
     examine = CONTAINERS.get(data[start : start + 4])
     if examine is None and mpeg_frames.may_begin(data, start):
-        frames, before, num_samples = examined()
+        frames, before, num_samples = _examined_file(*known_as) if known_as else _examined(data)
         return Sound(num_samples, _checked_rate(frames.rate), lambda start, num_samples: _read_frames(frames, data, before + start, num_samples))
     if start and examine is not None:  # a tag before something else than MPEG audio
-        source = data = data[start:]
-    file = PatchedFile(b"", data, 0) if isinstance(source, bytes) else source
-    sound = stack.enter_context(soundfile.SoundFile(examine and examine(data) or file))
+        source, data, known_as = data[start:], data[start:], None
+    patched = None
+    if examine is ogg_pages.ogg and known_as:
+        _check_ogg_file(*known_as)
+    elif examine is not None:
+        patched = examine(data)
+    file = patched or (source if isinstance(source, str) else PatchedFile(b"", data, 0))
+    sound = stack.enter_context(soundfile.SoundFile(file))
     if examine is None:
         raise ValueError(f"{sound.format} files do not say how long they are; convert it to {EXAMINED_FORMATS}")
     if not sound.seekable():  # GSM 6.10, of which libsndfile takes a filling byte for sound
@@ -97,6 +104,12 @@ def _blocks(sound: soundfile.SoundFile, num_samples: int) -> Iterator[np.ndarray
 def _joined(blocks: Iterator[np.ndarray]) -> np.ndarray:
     parts = list(blocks)
     return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, np.float32), *parts])
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_ogg_file(path: str, size: int, changed: int) -> None:
+    with _mapped(path) as data:
+        ogg_pages.ogg(data)
 
 
 @functools.lru_cache(maxsize=8)

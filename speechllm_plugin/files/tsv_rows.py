@@ -4,6 +4,8 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from speechllm_plugin.text.one_line import excerpt
+
 # Spreadsheets put a mark before the first column's name, which this encoding skips.
 WITH_OR_WITHOUT_MARK = "utf-8-sig"
 
@@ -38,7 +40,7 @@ def rows(
                 if len(row) != len(header):
                     raise ValueError(
                         f"{place}: the row must have {len(header)} fields as the header has, but has {len(row)}; "
-                        f"fields are separated by one tab ({row[0]!r} ...)"
+                        f"fields are separated by one tab ({excerpt(row[0])} ...)"
                     )
                 yield place, dict(zip(header, row))
         except csv.Error as error:

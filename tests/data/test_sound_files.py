@@ -166,6 +166,21 @@ def test_streams_of_ogg_one_after_another_are_an_error():
 TAGS = [b"ID3\x03\0\0\0\0\0\x05" + bytes(5), b"ID3\x04\0\x10\0\0\0\x05" + bytes(5) + b"3DI\x04\0\x10\0\0\0\x05"]
 
 
+@pytest.mark.parametrize("container, codec", [("OGG", "VORBIS"), ("OGG", "OPUS"), ("FLAC", "PCM_16")])
+def test_a_flipped_bit_is_noticed_where_there_are_checksums(container, codec):
+    content = encoded(container, codec)
+    for place in np.random.default_rng(0).integers(4 if container == "OGG" else 50, len(content), 40):
+        flipped = content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+        with pytest.raises(ValueError, match="a.sound: .*(damaged|cut short|not readable as audio)"):
+            read(flipped)
+
+
+def test_the_size_of_the_file_in_place_of_that_of_the_sound_is_no_cut():
+    content = encoded("WAV")
+    for size in (len(content), len(content) - 8):
+        np.testing.assert_array_equal(read(with_field(content, b"data", 0, struct.pack("<I", size))), read(content))
+
+
 @pytest.mark.parametrize("tag", TAGS)
 def test_a_tag_before_the_sound_is_no_sound(tag):
     for container in ("MP3", "FLAC", "WAV"):

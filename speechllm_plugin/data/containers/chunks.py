@@ -23,7 +23,8 @@ def riff(data: Data) -> PatchedFile | None:
     rest = len(data) - start
     if size == 0 and rest and riff_size + 8 != len(data):  # a stream; a file without sound, which may have other chunks, knows its length
         return _with_size(data, start - 4, struct.pack(f"{order}I", rest))
-    if size not in _OPEN_ENDED:  # libsndfile reads those to the end of the file
+    is_of_the_file = size in (len(data), len(data) - 8)  # what some programs write for the size of the sound
+    if size not in _OPEN_ENDED and not is_of_the_file:  # libsndfile reads these to the end of the file
         _check_end(data, start, size)
     return None
 
