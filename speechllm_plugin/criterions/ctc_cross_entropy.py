@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import ctc_loss, log_softmax
 
 from speechllm_plugin.criterions.deferred_mean import log_mean
-from speechllm_plugin.models.ctc import CTCOutput, greedy_labels
+from speechllm_plugin.models.ctc import CTCOutput, greedy_labels, states_needed
 from speechllm_plugin.models.speech_to_text import ModelOutput
 
 
@@ -50,6 +50,9 @@ class CTCCrossEntropy(FairseqCriterion):
             ctc = self.ctc_loss(output.ctc, sample)
             loss = loss + self.ctc_weight * ctc
             log["ctc_loss"] = ctc.detach()
+            impossible = states_needed(sample["transcript"], self.padding_idx) > output.ctc.lengths  # (B,)
+            log["ctc_impossible"] = impossible.sum()
+            log["ctc_ntokens"] = ((sample["target"] != self.padding_idx) & ~impossible[:, None]).sum()
             if output.ctc.compressed_lengths is not None:
                 log["ctc_states"], log["compressed_states"] = output.ctc.lengths.sum(), output.ctc.compressed_lengths.sum()
         if not model.training:
@@ -91,13 +94,18 @@ class CTCCrossEntropy(FairseqCriterion):
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
-        """Losses in bits per target token; accuracy and ctc_wer in percent; compression_rate in states before for one after compression."""
+        """Losses in bits per target token; accuracy and ctc_wer in percent; compression_rate in states before for one after compression.
+
+        Utterances whose transcript CTC cannot emit add nothing to ctc_loss, nor do their tokens count there; ctc_impossible is their percentage.
+        """
         total = {key: sum(output[key] for output in logging_outputs) for key in logging_outputs[0]}
         log = metrics.log_scalar if "correct_tokens" in total else log_mean  # a training waits for no value
         log("loss", total["loss"] / total["sample_size"] / math.log(2), total["sample_size"], round=3)
         log("nll_loss", total["nll_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
         if "ctc_loss" in total:
-            log("ctc_loss", total["ctc_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)
+            ctc_tokens = torch.as_tensor(total["ctc_ntokens"])
+            log("ctc_loss", total["ctc_loss"] / ctc_tokens.clamp(min=1) / math.log(2), ctc_tokens, round=3)
+            log("ctc_impossible", 100 * total["ctc_impossible"] / total["nsentences"], total["nsentences"], round=2)
         if "correct_tokens" in total:
             log("accuracy", 100 * total["correct_tokens"] / total["ntokens"], total["ntokens"], round=2)
         if total.get("ctc_words"):

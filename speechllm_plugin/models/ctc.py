@@ -39,6 +39,12 @@ def starts_of_runs(labels: Tensor) -> Tensor:
     return pad(labels[:, 1:] != labels[:, :-1], (1, 0), value=True)
 
 
+def states_needed(transcript: Tensor, padding: int) -> Tensor:
+    """The (B,) fewest states in which CTC can emit transcripts (B, W): one for each label, and a blank between two equal ones."""
+    real = transcript != padding
+    return (real & pad(transcript[:, 1:] == transcript[:, :-1], (1, 0))).sum(1) + real.sum(1)
+
+
 def greedy_labels(logits: Tensor, lengths: Tensor, blank: int) -> Tensor:
     """The (B, S) best labels after merging repeats; -1 where a state adds none."""
     labels = logits.argmax(-1)

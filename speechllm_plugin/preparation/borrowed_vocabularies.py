@@ -28,7 +28,7 @@ def borrow(folder: Path, languages: Collection[str]) -> BorrowedVocabularies:
 
     Raises:
         FileNotFoundError: it is no data folder, or lacks a file.
-        ValueError: its vocabularies are not SentencePiece's, or have no tag for one of several languages.
+        ValueError: its vocabularies are not SentencePiece's, cannot be read, or have no tag for one of several languages.
     """
     config = DataConfig.load(folder / "config.yaml")
     target = _prefix(folder, config.vocab_filename, config.bpe_tokenizer)
@@ -57,4 +57,5 @@ def _prefix(folder: Path, dictionary: str, bpe_tokenizer: dict[str, Any] | None)
             f"{folder / 'config.yaml'}: {FLAG} takes SentencePiece vocabularies (NAME.model and NAME.txt) only, but it names {dictionary}"
         )
     check_files(prefix, FLAG)
+    vocabulary.load_model(prefix)
     return prefix

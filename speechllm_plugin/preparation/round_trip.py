@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-import sentencepiece
-
+from speechllm_plugin.preparation import vocabulary
 from speechllm_plugin.text.listing import first_few
 from speechllm_plugin.text.white_space import with_single_blanks
 
@@ -33,7 +32,7 @@ class LostTexts:
     @classmethod
     def of(cls, prefix: str | Path, places: Sequence[str], texts: Sequence[str]) -> Self:
         """Put texts through the vocabulary PREFIX.model as training and decoding do; white space between words counts as one blank."""
-        model = sentencepiece.SentencePieceProcessor(model_file=f"{prefix}.model")
+        model = vocabulary.load_model(prefix)
         known = {model.id_to_piece(index) for index in range(model.get_piece_size())}
         found = cls(len(texts))
         for start in range(0, len(texts), _TEXTS_AT_ONCE):

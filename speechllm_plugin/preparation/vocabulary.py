@@ -79,9 +79,30 @@ def size_of(prefix: str | Path) -> int:
     return len(SPECIAL_IDS) + Path(f"{prefix}.txt").read_bytes().count(b"\n")
 
 
+def load_model(prefix: str | Path) -> sentencepiece.SentencePieceProcessor:
+    """The SentencePiece model of a vocabulary.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    path = f"{prefix}.model"
+    try:
+        return sentencepiece.SentencePieceProcessor(model_file=path)
+    except (RuntimeError, OSError) as error:
+        raise ValueError(f"{path}: not readable as a SentencePiece model; restore it, or prepare its folder again") from error
+
+
 def tags_of(prefix: str | Path) -> list[str]:
-    """The language tags of a vocabulary, in its order."""
-    types = Path(f"{prefix}.txt").read_text(encoding="utf-8").splitlines()
+    """The language tags of a vocabulary, in its order.
+
+    Raises:
+        ValueError: its dictionary is no text.
+    """
+    path = Path(f"{prefix}.txt")
+    try:
+        types = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be a dictionary in UTF-8, but is not; restore it, or prepare its folder again") from error
     return [symbol for symbol in (line.rsplit(" ", 1)[0] for line in types) if symbol.startswith("<lang:")]
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from speechllm_plugin.data import manifest
 from speechllm_plugin.preparation import borrowed_vocabularies, vocabulary
-from speechllm_plugin.preparation.corpora import TRAIN_SPLIT
+from speechllm_plugin.preparation.corpora import TRAIN_SPLIT, VALIDATION_SPLIT
 from speechllm_plugin.preparation.corpus_check import needed_texts
 from speechllm_plugin.preparation.corpus_row import CorpusRow
+from speechllm_plugin.preparation.ctc_limit import impossible_transcripts
 from speechllm_plugin.preparation.prepared_folder import PreparedFolder
 from speechllm_plugin.preparation.round_trip import LostTexts
 from speechllm_plugin.preparation.settings import TRANSCRIPT_VOCABULARY, Settings
@@ -113,7 +114,7 @@ def make(folder: PreparedFolder, planned: PlannedVocabulary) -> None:
 
 
 def lost_texts(folder: PreparedFolder, planned: PlannedVocabulary, manifests: Sequence[str]) -> list[str]:
-    """A line for each column of each manifest with texts that the vocabulary cannot write as they are."""
+    """A line for each column of each manifest with texts that the vocabulary cannot write as they are, or that CTC cannot emit."""
     lines = []
     for name in manifests:
         utterances = manifest.read(folder.manifest(name))
@@ -122,4 +123,6 @@ def lost_texts(folder: PreparedFolder, planned: PlannedVocabulary, manifests: Se
             texts = [getattr(utterance, column) for utterance in utterances]
             found = LostTexts.of(folder.path / planned.name, places, texts)
             lines.append(found.described(planned.name, f"texts of {name} ({column})"))
+        if planned.name == TRANSCRIPT_VOCABULARY and name in (TRAIN_SPLIT, VALIDATION_SPLIT):
+            lines.append(impossible_transcripts(folder.path / planned.name, name, utterances))
     return list(filter(None, lines))

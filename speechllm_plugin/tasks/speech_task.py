@@ -26,7 +26,7 @@ from speechllm_plugin.generation.unserved import unserved_options
 from speechllm_plugin.host import configuration, peak_memory
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
-from speechllm_plugin.tasks import captured_steps
+from speechllm_plugin.tasks import captured_steps, impossible_transcripts
 from speechllm_plugin.tasks.captured_steps import TrainedModel
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
@@ -74,6 +74,8 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
     # Of a teacher, what the criterion asks for in training: whether its texts, and the folder of its word probabilities.
     needs_kd_text = False
     word_kd_cache = None
+    # Frames -> states of the CTC head, of the last model that was built, and once a criterion uses it; None without.
+    built_ctc_states = num_ctc_states = None
     trained: TrainedModel | None = None  # once it is trained
 
     @classmethod
@@ -113,6 +115,8 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             self.check_known(path, "tgt_text", self.target, texts.targets)
             if self.transcript is not None:
                 self.check_known(path, "src_text", self.transcript, texts.transcripts)
+        if self.num_ctc_states is not None and texts.transcripts is not None:
+            impossible_transcripts.warn(split, rows, texts.transcripts, self.num_ctc_states)
         use_cmvn, augment = self.data_config.transforms(is_training, split)
         self.datasets[split] = SpeechTextDataset(
             rows,
@@ -181,6 +185,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
     def build_criterion(self, cfg, from_checkpoint=False):
         """As fairseq's; what is loaded from now on has the teacher's part that this criterion learns from."""
         criterion = super().build_criterion(cfg, from_checkpoint)
+        self.num_ctc_states = self.built_ctc_states
         self.needs_kd_text = getattr(criterion, "needs_kd_text", False)
         self.word_kd_cache = getattr(criterion, "word_kd_cache", None)
         if self.word_kd_cache and self.data_config.transcribe_probability:
@@ -194,6 +199,8 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         if isinstance(cfg, Namespace):  # fairseq's own speech models: peers on the same data
             cfg.input_feat_per_channel, cfg.input_channels = self.data_config.input_feat_per_channel, 1
         model = super().build_model(cfg, from_checkpoint)
+        if isinstance(model, SpeechToTextModel) and model.encoder.ctc_head is not None:
+            self.built_ctc_states = model.encoder.subsampling.num_states
         if isinstance(model, SpeechToTextModel) and not from_checkpoint:
             initialise(model, cfg, self.state_dict()["vocabularies"])
         return model

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
@@ -21,7 +22,8 @@ from tiny_model import (
 from torch.nn.functional import cross_entropy, ctc_loss, log_softmax, one_hot
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy, label_smoothed_cross_entropy
-from speechllm_plugin.models.ctc import CTCOutput
+from speechllm_plugin.data.ctc_length import states_of_transcripts
+from speechllm_plugin.models.ctc import CTCOutput, states_needed
 from speechllm_plugin.models.speech_to_text import ModelOutput
 
 LENGTHS = [57, 40, 31, 1]
@@ -56,6 +58,34 @@ def test_label_smoothing_is_fairseqs(label_smoothing):
     actual[0].backward()
     expected[0].backward()
     torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_states_are_counted_as_torchs_ctc_counts_them():
+    """The loss is infinite with one state less than the labels and the blanks between equal ones need."""
+    for labels in ([5], [5, 5], [5, 6], [5, 5, 5], [5, 6, 6, 5, 5], [5, 6, 5, 6]):
+        transcript = torch.tensor([labels + [PAD] * (6 - len(labels)), [7] + [PAD] * 5])
+        num_states = states_needed(transcript, PAD).tolist()
+        assert num_states == states_of_transcripts([np.array(labels), np.array([7])]).tolist() and num_states[1] == 1
+        for states, finite in ((num_states[0], True), (num_states[0] - 1, False)):
+            log_probabilities = torch.zeros(max(states, 1), 1, 9).log_softmax(-1)
+            loss = ctc_loss(log_probabilities, torch.tensor([labels]), torch.tensor([states]), torch.tensor([len(labels)]), 8, reduction="sum")
+            assert bool(loss.isfinite()) == finite
+    assert states_of_transcripts([]).tolist() == [] and states_of_transcripts([np.array([], dtype=int)] * 2).tolist() == [0, 0]
+
+
+def test_what_ctc_cannot_emit_does_not_count_in_its_mean():
+    data, model, criterion = make_data(LENGTHS), make_model("dfp"), make_criterion()
+    rest = criterion(model, batch_of(data, [0, 1, 2]))[2]
+    data.texts.transcripts[3] = data.texts.transcripts[3].repeat(5)
+    for rows, share in (([0, 1, 2, 3], 25), ([3], 100)):
+        with metrics.aggregate() as aggregated:
+            CTCCrossEntropy.reduce_metrics([criterion(model, batch_of(data, rows))[2]])
+        values = aggregated.get_smoothed_values()
+        assert values["ctc_impossible"] == share
+        if share < 100:
+            assert values["ctc_loss"] == pytest.approx(float(rest["ctc_loss"]) / rest["ntokens"] / math.log(2), abs=1e-3)
+        else:
+            assert values["ctc_loss"] == 0
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -94,6 +124,7 @@ def test_a_transcript_longer_than_its_states_adds_nothing():
     batch = batch_of(data)
     loss, _, log = criterion(model, batch)
     torch.testing.assert_close(log["ctc_loss"], rest["ctc_loss"])
+    assert (log["ctc_impossible"], log["ctc_ntokens"]) == (1, rest["ctc_ntokens"]) and log["ntokens"] > rest["ntokens"] == rest["ctc_ntokens"]
     loss.backward()
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
 
@@ -185,13 +216,13 @@ def test_logged_values(is_training, has_ctc, has_compression):
     model = FixedOutput(output).train(is_training)
     loss, _, log = make_criterion()(model, batch)
     # Only on the way to the log line, not in a step, does anybody wait for the device.
-    sums = ["loss", "nll_loss"] + ["ctc_loss"] * has_ctc + ["ctc_states", "compressed_states"] * has_compression
+    sums = ["loss", "nll_loss"] + ["ctc_loss", "ctc_impossible", "ctc_ntokens"] * has_ctc + ["ctc_states", "compressed_states"] * has_compression
     assert all(torch.is_tensor(log[key]) and not log[key].requires_grad for key in sums)
     with metrics.aggregate() as meters:
         CTCCrossEntropy.reduce_metrics([log, log])
     values = meters.get_smoothed_values()
     expected = {"loss", "nll_loss", "frames_per_second"}
-    expected |= {"ctc_loss"} if has_ctc else set()
+    expected |= {"ctc_loss", "ctc_impossible"} if has_ctc else set()
     expected |= {"compression_rate"} if has_compression else set()
     expected |= set() if is_training else {"accuracy"} | ({"ctc_wer"} if has_ctc else set())
     assert values.keys() == expected

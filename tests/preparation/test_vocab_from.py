@@ -1,6 +1,7 @@
 """--vocab-from: another corpus, of any reader, with the vocabularies of a data folder, so that a model trained there is tested on it."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -110,6 +111,17 @@ def test_what_cannot_be_lent_is_an_error_before_anything_is_made(made, tmp_path,
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         prepare("tsv", own_corpus(tmp_path / "own"), tmp_path / "out", *GERMAN, "--splits", "test", "--vocab-from", lent, *flags)
     assert not (tmp_path / "out/test.tsv").exists()
+
+
+def test_damaged_vocabularies_are_not_lent(made, tmp_path):
+    shutil.copytree(made / "de+fr", tmp_path / "lent")
+    own_corpus(tmp_path / "own")
+    for name, message in (("spm_transcript.model", "spm_transcript.model: not readable"), ("spm_target.txt", "spm_target.txt: must be a dictionary")):
+        content = (tmp_path / "lent" / name).read_bytes()
+        (tmp_path / "lent" / name).write_bytes(bytes([200]) + content[: len(content) // 2])
+        with pytest.raises(ValueError, match=message):
+            prepare("tsv", tmp_path / "own", tmp_path / "out", *GERMAN, "--splits", "test", "--vocab-from", tmp_path / "lent")
+        (tmp_path / "lent" / name).write_bytes(content)
 
 
 @pytest.mark.end_to_end

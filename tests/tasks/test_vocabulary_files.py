@@ -4,10 +4,15 @@ import logging
 import shutil
 
 import pytest
+from omegaconf import OmegaConf
 from small_vocabulary import train_largest
+from tiny_model import SIZES
 
+from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropyConfig
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.models.config import SpeechToTextConfig
+from speechllm_plugin.preparation.ctc_limit import impossible_transcripts
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 TEXTS = {
@@ -133,3 +138,27 @@ def test_a_checkpoint_knows_the_models_of_its_texts(data, kind):
     with pytest.raises(ValueError, match=f"config.yaml: its {kind} SentencePiece model is not the one that the checkpoint was trained with"):
         changed.load_state_dict(state)
     changed.load_state_dict({"vocabularies": state["vocabularies"]})  # of a checkpoint that names no models
+
+
+def test_transcripts_that_ctc_cannot_emit_are_named_once_training_or_validation_begins(data, caplog):
+    rows = manifest.read(data / "train.tsv")
+    needed = len(task_of(data).transcript.encode(rows[0].src_text, end=[]))
+    frames = [4 * needed - 4, 4 * needed - 3, 400]
+    utterances = [Utterance(f"u{n}", "x.wav", n_frames, "ein Haus", src_text=rows[0].src_text) for n, n_frames in enumerate(frames)]
+    manifest.write(data / "train.tsv", utterances)
+    for ctc_layer, warned in ((0, False), (1, True)):
+        task = task_of(data)
+        task.build_model(OmegaConf.structured(SpeechToTextConfig(_name="xattn_transformer", **SIZES, ctc_layer=ctc_layer)))
+        task.load_dataset("train", combine=True)  # nothing is learnt yet
+        assert "CTC" not in caplog.text
+        task.build_criterion(OmegaConf.structured(CTCCrossEntropyConfig(_name="ctc_cross_entropy", sentence_avg=False)))
+        task.load_dataset("train", combine=True)
+        assert ("train: 1 of 3 transcripts need more labels and blanks than CTC has states" in caplog.text) == warned
+        assert (": u0\n" in caplog.text) == warned
+
+
+def test_prepare_counts_what_ctc_cannot_emit(data):
+    utterances = [Utterance(f"u{n}", "x.wav", n_frames, "t", src_text="a house and another house") for n, n_frames in enumerate([8, 100, 9])]
+    line = impossible_transcripts(data / "spm_transcript", "train", utterances)
+    assert line.startswith("train: CTC can learn nothing from 2 of 3 transcripts") and "u0 (" in line and " of 2), u2 (" in line and " of 3)" in line
+    assert impossible_transcripts(data / "spm_transcript", "train", utterances[1:2]) == ""
