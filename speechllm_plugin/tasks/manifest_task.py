@@ -114,7 +114,8 @@ class ManifestTask(FairseqTask):
 
     def check_known(self, path, column: str, codec: TextCodec, texts: Sequence[np.ndarray]):
         """Say how many tokens of training texts are <unk>; raise ValueError where they are too many."""
-        unknown, total = sum(int((ids == codec.dictionary.unk()).sum()) for ids in texts), sum(map(len, texts))
+        ids = np.concatenate(texts)
+        unknown, total = int((ids == codec.dictionary.unk()).sum()), len(ids)
         if unknown > MAX_SHARE_UNKNOWN * total:
             raise ValueError(
                 f"{path}: {unknown:,} of {total:,} tokens of {column} are <unk>, as the vocabulary has no such characters or words: give the "
