@@ -4,7 +4,27 @@ Importing it registers the tasks, criterions, models and optimizers in fairseq: 
 something loads it. So an import that needs neither fairseq nor torch, as of `speechllm_plugin.scoring`, waits for neither.
 """
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from speechllm_plugin.host import registration
+
+if TYPE_CHECKING:
+    from speechllm_plugin.transcription.speech_model import SpeechModel
+
+
+def load(folder: "str | Path", device: "str | None" = None) -> "SpeechModel":
+    """The model of a folder that `speechllm export` wrote; its transcribe() makes texts of recordings.
+
+    Args:
+        device: cpu, cuda or cuda:N; None is the first GPU, or the CPU where there is none.
+
+    Raises:
+        FileNotFoundError, ValueError: the folder is incomplete, damaged, or not of this package; there is no such device.
+    """
+    from speechllm_plugin.transcription.speech_model import SpeechModel
+
+    return SpeechModel(folder, device)
 
 
 def register() -> None:

@@ -23,6 +23,7 @@ CONFIG_FILE = "config.yaml"
 TOKENIZERS = ("pre_tokenizer", "bpe_tokenizer", "transcript_bpe_tokenizer")
 VOCABULARIES = ("vocab_filename", "transcript_vocab_filename")
 KEPT_SETTINGS = ("input_channels", "input_feat_per_channel", "prepend_tgt_lang_tag", "tgt_lang")
+WINDOW_QUANTILE = 0.75  # of the lengths of training utterances: how long the windows of a long recording may be
 STARTING_POINTS = ("init_encoder_from", "init_decoder_from")
 
 
@@ -96,9 +97,9 @@ def languages(rows: Sequence[Utterance], task: SpeechLLMSpeechToTextTask) -> dic
 def lengths(rows: Sequence[Utterance]) -> dict[str, Any]:
     """The training set in numbers: a recording is cut to what the model has seen."""
     seconds = np.array([row.n_frames for row in rows]) / features.FRAMES_PER_SECOND
-    median, long, longest = np.quantile(seconds, [0.5, 0.99, 1]).round(2).tolist()
+    median, usual, longest = np.quantile(seconds, [0.5, WINDOW_QUANTILE, 1]).round(2).tolist()
     hours = round(float(seconds.sum()) / 3600, 3)
-    return {"utterances": len(rows), "hours": hours, "median_seconds": median, "long_seconds": long, "longest_seconds": longest}
+    return {"utterances": len(rows), "hours": hours, "median_seconds": median, "window_seconds": usual, "longest_seconds": longest}
 
 
 def without_places(cfg: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Shapes: B sentences   K hypotheses per sentence   C candidates per sentence   U 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -92,6 +92,7 @@ class BeamSearch:
         prefix_tokens: Tensor | None = None,
         constraints: Tensor | None = None,
         bos_token: int | None = None,
+        speech: Sequence[Any] | None = None,
     ) -> list[list[dict[str, Tensor]]]:
         """N-best list of every sentence.
 
@@ -100,6 +101,7 @@ class BeamSearch:
             sample: batch with net_input {src_tokens (B, T, 80), src_lengths (B,)}.
             prefix_tokens: (B, P) with which the texts begin, padded.
             bos_token: given to the decoder first, instead of eos.
+            speech: what each model's encoder made of the batch, where that is known; with CTC's output if `joint` needs it.
 
         Raises:
             ValueError: constraints, length limits that exclude each other, or a sentence without any finite score.
@@ -114,11 +116,13 @@ class BeamSearch:
         with nullcontext() if self.graphed_step is None else self.graphed_step.on_stream():
             beams = RunningBeams(features.size(0), self.beam_size, max_len, start_token, self.pad, prefix_tokens, device)
             journal = Journal(max_len + 1, features.size(0), self.beam_size, device)
-            speech = [model.encoder(features, lengths, with_ctc=self.joint is not None) for model in self.models]
+            if speech is None:
+                speech = [model.encoder(features, lengths, with_ctc=self.joint is not None) for model in self.models]
             states = [model.decoder.start(each, self.beam_size, max_len + 1) for model, each in zip(self.models, speech)]
             joint = None if self.joint is None else self.joint.start(speech[0].ctc, self.eos, self.beam_size)
+            of_first, speech = speech[0], None  # what nobody reads any more need not be kept while the texts grow
             if self.alignment is None:
-                del speech
+                del of_first
             num_steps = self._search(beams, journal, states, joint, max_len)
             n_best = journal.n_best(num_steps, self.eos, self._final_score)  # waits for the device
             if self.graphed_step is not None:
@@ -127,7 +131,7 @@ class BeamSearch:
             remedy = "check its features, the checkpoint and --prefix-size"
             raise ValueError(f"row {n_best.index([])} of the batch has no hypothesis with a finite score: {remedy}")
         if self.alignment is not None:
-            self.alignment.add(n_best, self.models[0], speech[0], lengths, start_token, self.pad)
+            self.alignment.add(n_best, self.models[0], of_first, lengths, start_token, self.pad)
         return n_best
 
     def _max_len(self, num_frames: int) -> int:
