@@ -1,0 +1,128 @@
+"""The shipped models of spoken digits on the shipped recordings, from Python."""
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import editdistance
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import speechllm_plugin
+
+ROOT = Path(__file__).resolve().parents[2]
+DIGITS = ROOT / "examples/digits"
+RECORDINGS = sorted((DIGITS / "recordings").glob("*.flac"))
+TEXTS = dict(line.split("\t") for line in (DIGITS / "recordings/texts.tsv").read_text().splitlines())
+REFERENCES = [TEXTS[path.name] for path in RECORDINGS]
+
+
+@pytest.fixture(scope="module", params=["dfp", "xattn"])
+def model(request):
+    return speechllm_plugin.load(DIGITS / request.param, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def xattn():
+    return speechllm_plugin.load(DIGITS / "xattn", device="cpu")
+
+
+def spoken(text):
+    return re.findall(r"\w+", text.lower())
+
+
+def test_recordings_become_their_texts(model):
+    assert [each.text for each in model.transcribe(RECORDINGS)] == REFERENCES
+
+
+def test_batches_and_kinds_of_input_change_nothing(xattn):
+    together = xattn.transcribe(RECORDINGS, n_best=3)
+    for path, expected in zip(RECORDINGS, together):
+        samples, rate = soundfile.read(path, dtype="float32")
+        whole = np.round(samples * 32768).astype(np.int16)
+        for each in xattn.transcribe([str(path), samples, np.stack([samples, samples], 1), whole], sample_rate=rate, n_best=3):
+            assert [one.text for one in each.n_best] == [one.text for one in expected.n_best] and len(each.n_best) == 3
+            assert each.score == pytest.approx(expected.score, abs=1e-4)
+
+
+def test_the_search_is_that_of_fairseq_generate(xattn):
+    task, samples = xattn.task, [xattn.features(soundfile.read(path, dtype="float32")[0]) for path in RECORDINGS[:2]]
+    search = xattn.search(speechllm_plugin.transcription.window_search.TranscriptionOptions())
+    for each in samples:
+        batch = {"net_input": {"src_tokens": torch.from_numpy(each)[None], "src_lengths": torch.tensor([len(each)])}}
+        [[best, *_]] = task.inference_step(search.search, [xattn.model], batch)
+        [found] = search([each])
+        assert found.n_best[0].score == pytest.approx(best["score"].item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("pause", [0.4, 1.5])
+def test_a_long_recording_has_each_text_once_and_in_order(model, pause):
+    parts = [part for path in RECORDINGS for part in (np.zeros(int(pause * 16000), np.float32), soundfile.read(path, dtype="float32")[0])]
+    [found] = model.transcribe([np.concatenate(parts)])
+    expected = spoken(" ".join(REFERENCES))
+    # One word may be heard wrongly, as the edges of windows are not those of the recordings.
+    assert editdistance.eval(spoken(found.text), expected) <= 1 and len(spoken(found.text)) == len(expected)
+    ends = [0, *(segment.end for segment in found.segments)]
+    assert all(segment.start >= end for segment, end in zip(found.segments, ends)) and ends[-1] <= found.seconds
+
+
+def test_silence_and_noise_have_no_text(model):
+    rng = np.random.default_rng(0)
+    noise = [0.0, 1e-4, 1e-2, 0.1]
+    clips = [(level * rng.standard_normal(int(seconds * 16000))).astype(np.float32) for level in noise for seconds in (0.01, 0.5, 3, 12)]
+    hum = (0.1 * np.sin(np.arange(48000) * 2 * np.pi * 50 / 16000)).astype(np.float32)
+    assert [each.text for each in model.transcribe([*clips, hum])] == [""] * (len(clips) + 1)
+
+
+def test_words_have_times_in_order(model):
+    for found in model.transcribe(RECORDINGS, word_timestamps=True):
+        assert " ".join(word.text for word in found.words) == found.text
+        times = [time for word in found.words for time in (word.start, word.end)]
+        assert times == sorted(times) and times[-1] <= found.seconds and all(word.end > word.start for word in found.words)
+
+
+def test_joint_decoding_serves_recognition(xattn):
+    assert [each.text for each in xattn.transcribe(RECORDINGS, ctc_decoding_weight=0.3)] == REFERENCES
+
+
+def test_threads_share_a_model(xattn):
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda path: xattn.transcribe([path])[0].text, RECORDINGS * 2))
+    assert found == REFERENCES * 2
+
+
+@pytest.mark.parametrize(
+    "recordings, options, message",
+    [
+        (["none.wav"], {}, "none.wav: no such recording"),
+        (RECORDINGS[0], {}, "takes a list of recordings"),
+        ([np.zeros((2, 2, 2))], {}, r"recording 0: must be finite samples .* but is float64 \(2, 2, 2\)"),
+        ([np.full(9, np.nan)], {}, "must be finite samples"),
+        (RECORDINGS, {"language": "fr"}, "--language fr: .*xattn writes en"),
+        (RECORDINGS, {"beam": 0}, "--beam must be positive, but is 0"),
+        (RECORDINGS, {"n_best": 6}, r"--n-best must be between 1 and --beam \(5\), but is 6"),
+        (RECORDINGS, {"ctc_decoding_weight": 1.0}, "--ctc-decoding-weight must be at least 0 and below 1"),
+    ],
+)
+def test_what_cannot_be_done_is_an_error(xattn, recordings, options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        xattn.transcribe(recordings, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_the_lines_of_the_readme(monkeypatch, capsys):
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(ROOT)
+    exec(code, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" -")[0] for line in lines if "[" in line] == [TEXTS["theo.flac"], TEXTS["george.flac"]]
+    assert sum(" s to " in line for line in lines) == len(spoken(TEXTS["theo.flac"] + TEXTS["george.flac"]))
+
+
+def test_importing_the_package_stays_light():
+    code = "import speechllm_plugin, sys; assert callable(speechllm_plugin.load) and not {'torch', 'fairseq', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
