@@ -104,20 +104,20 @@ report() {
   local html=$1 stamp inputs
   shift
   stamp=$(dirname "$html")/.$(basename "$html" .html).done
-  mapfile -t inputs < <(report_inputs "$@" "${REPORT_ARGS[@]}")
+  mapfile -d "" -t inputs < <(report_inputs "$@" "${REPORT_ARGS[@]}")
   [[ -n $dry_run ]] || mkdir -p "$(dirname "$html")"
   run_stage report "$html" "${html%.html}.log" "$stamp" "$* ${REPORT_ARGS[*]}" "${inputs[@]}" -- \
     show_results "${speechllm[@]}" report "$@" --out "$html" "${REPORT_ARGS[@]}"
 }
 
-# report_inputs ARGUMENT...: the files among the arguments, and those that say when an experiment among them was decoded, one a line.
+# report_inputs ARGUMENT...: the files among the arguments, and those that say when an experiment among them was decoded, a zero byte behind each.
 report_inputs() {
   local argument path paths
   for argument in "$@"; do
-    IFS=, read -ra paths <<<"${argument#*=}"
+    IFS=, read -r -d "" -a paths < <(printf '%s\0' "${argument#*=}")
     for path in "${paths[@]}"; do
-      if [[ -f $path ]]; then echo "$path"; fi
-      if [[ -d $path ]]; then find "$path" -maxdepth 1 -name '.generate-*.done'; fi
+      if [[ -f $path ]]; then printf '%s\0' "$path"; fi
+      if [[ -d $path ]]; then find "$path" -maxdepth 1 -name '.generate-*.done' -print0; fi
     done
   done
 }

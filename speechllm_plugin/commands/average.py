@@ -6,6 +6,7 @@ from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.files.atomic import check_writable
 from speechllm_plugin.files.averaging import NUMBERED_NAMES, average, last_checkpoints
 from speechllm_plugin.files.locks import locked_file
+from speechllm_plugin.files.separated_paths import check_one_path
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -20,6 +21,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
+    check_one_path("--output", args.output)
     check_writable("--output", args.output)
     paths = last_checkpoints(args.inputs, args.num, args.by)
     with locked_file(args.output, "speechllm average"):

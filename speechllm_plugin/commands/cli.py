@@ -10,6 +10,10 @@ import logging
 import os
 import sys
 
+from speechllm_plugin.text import out_of_memory
+from speechllm_plugin.text.one_line import one_line
+from speechllm_plugin.text.terminal import harmless_output
+
 # command -> its file, its line in the help
 COMMANDS = {
     "prepare": ("prepare", "make manifests, features, vocabularies and config.yaml from a corpus"),
@@ -45,8 +49,10 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """The message of an error without Python's decoration: `FILE: No such file or directory`."""
+    if out_of_memory.is_meant(error):
+        return f"{out_of_memory.reason(error)}; lower the numbers that were given, or take a machine with more"
     if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:
         return f"{error.filename}: {error.strerror}"
     return str(error)
@@ -60,6 +66,11 @@ def main(argv: list[str] | None = None) -> int:
         arguments themselves leave through argparse, with status 2.
     """
     argv = sys.argv[1:] if argv is None else argv
+    with harmless_output():
+        return _run(argv)
+
+
+def _run(argv: list[str]) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s")  # of warnings; fairseq, when imported, would otherwise show what it does itself
     command = next((argument for argument in argv if not argument.startswith("-")), None)
     args = build_parser(command).parse_args(argv)
@@ -69,10 +80,15 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough, as in `speechllm ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # otherwise Python complains at its end
         return 1
-    except (ValueError, OSError) as error:
-        print(f"speechllm: error: {describe_error(error)}", file=sys.stderr)
-        return 1
-    return 0
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and not out_of_memory.is_meant(error):
+            raise  # a defect
+        message = one_line(describe_error(error))
+    else:
+        return 0
+    # Only here, where the error is gone and with it what held a bar of progress, which ends its line.
+    print(f"speechllm: error: {message}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from speechllm_plugin.data import manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.distillation import data_folder, modes, summary, teacher_output
 from speechllm_plugin.files.locks import locked_file, locked_folder
+from speechllm_plugin.files.separated_paths import check_one_path
 
 if TYPE_CHECKING:  # it waits for torch and fairseq, which what reads translations does not need
     from speechllm_plugin.distillation.fairseq_teacher import Teacher
@@ -82,6 +83,7 @@ def write_folder(args: Namespace, config: DataConfig, rows: Sequence[manifest.Ut
 
 def check_arguments(args: Namespace) -> None:
     """Raise ValueError where flags contradict each other or have no effect, and set the defaults of the others."""
+    check_one_path("--out", args.out)
     if args.teacher is None and args.teacher_output is None:
         raise ValueError("give the teacher: --teacher CHECKPOINT, or its translations: --teacher-output FILE")
     if args.mode is None and args.word_level is None:

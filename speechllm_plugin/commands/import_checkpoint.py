@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import fields
 
 from speechllm_plugin.files import checkpoint_file
+from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.models import reference
 from speechllm_plugin.tasks.imported_checkpoint import ImportedCheckpoint, import_checkpoint
 
@@ -15,6 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
+    check_one_path("OUT.pt", args.output)
     imported = import_checkpoint(args.reference, args.data)
     checkpoint_file.save(imported.state, args.output)
     print(f"{args.output}: {description(imported)}")

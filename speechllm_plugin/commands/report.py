@@ -17,6 +17,7 @@ from speechllm_plugin.reporting.results import Settings
 from speechllm_plugin.reporting.runs import read_study
 from speechllm_plugin.reporting.tables.table import latex, markdown
 from speechllm_plugin.scoring.metrics import COMET, METRICS
+from speechllm_plugin.scoring.significance import MOST_RESAMPLES
 from speechllm_plugin.text.progress import with_progress
 
 FORMATS = {"md": markdown, "tex": latex}
@@ -125,8 +126,8 @@ def check(args: Namespace) -> None:
             raise ValueError(f"a report needs {library}: pip install 'speechllm_plugin[report]'")
     if len(args.systems) > MOST_SYSTEMS:
         raise ValueError(f"a report can compare {MOST_SYSTEMS} systems that are told apart by colour and shape, but {len(args.systems)} were given")
-    if args.resamples < 1:
-        raise ValueError(f"--resamples must be at least 1, but is {args.resamples}")
+    if not 1 <= args.resamples <= MOST_RESAMPLES:
+        raise ValueError(f"--resamples must be from 1 to {MOST_RESAMPLES:,}, but is {args.resamples}")
     if args.seed < 0:
         raise ValueError(f"--seed must not be negative, but is {args.seed}")
     if args.examples < 0:

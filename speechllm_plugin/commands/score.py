@@ -13,7 +13,7 @@ from speechllm_plugin.scoring.ceiling import ceiling
 from speechllm_plugin.scoring.group_mean import mean_of_groups
 from speechllm_plugin.scoring.measuring import check_scores, measure, rows_by
 from speechllm_plugin.scoring.metrics import COMET, check_installed, choices, chosen, comet
-from speechllm_plugin.scoring.significance import CONFIDENCE, NUM_RESAMPLES, SEED
+from speechllm_plugin.scoring.significance import CONFIDENCE, MOST_RESAMPLES, NUM_RESAMPLES, SEED
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -98,8 +98,8 @@ def check_arguments(args: Namespace) -> None:
     """Raise ValueError for values that are no use, before the work."""
     if not (args.check or args.hypotheses):
         raise ValueError("--hypotheses must name the output of fairseq-generate")
-    if args.resamples < 1:
-        raise ValueError(f"--resamples must be positive, but is {args.resamples}")
+    if not 1 <= args.resamples <= MOST_RESAMPLES:
+        raise ValueError(f"--resamples must be from 1 to {MOST_RESAMPLES:,}, but is {args.resamples}")
     if args.seed < 0:
         raise ValueError(f"--seed must not be negative, but is {args.seed}")
     if args.json is not None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from speechllm_plugin.data import config_types
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.features import NUM_BINS
+from speechllm_plugin.files import yaml_file
+from speechllm_plugin.text.one_line import excerpt
 
 # fairseq keys that change what a row means and are not implemented here.
 UNSUPPORTED = (
@@ -42,24 +43,19 @@ class DataConfig:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: it is not YAML, or has a setting that this package does not implement.
+            ValueError: it is not YAML, a value is of another type, or it has a setting that this package does not implement.
         """
         path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{path}: no such data config; make it with speechllm prepare, or give the folder and name (--config-yaml) of one"
-            )
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())}); correct it") from error
+        absent = "no such data config; make it with speechllm prepare, or give the folder and name (--config-yaml) of one"
+        values = yaml_file.read(path, absent=absent, remedy="correct it")
+        values = {} if values is None else values
         if not isinstance(values, dict):
-            raise ValueError(f"{path}: must be a mapping of settings (key: value), but is {values!r}")
+            raise ValueError(f"{path}: must be a mapping of settings (key: value), but is {excerpt(values)}")
+        values = {key: value for key, value in values.items() if value is not None}
+        config_types.check(path, values, UNSUPPORTED)
         for key in UNSUPPORTED:
             if values.get(key):
-                raise ValueError(f"{path}: {key} is not supported, but is {values[key]!r}; remove it")
+                raise ValueError(f"{path}: {key} is not supported, but is {excerpt(values[key])}; remove it")
         config = cls(path, values)
         config.transforms(is_train=True)
         config.transforms(is_train=False)
@@ -151,7 +147,7 @@ class DataConfig:
             ("transcribe_probability", self.transcribe_probability, "between 0 and 1", lambda number: 0 <= number <= 1),
         ):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not holds(value):
-                raise ValueError(f"{self.path}: {key} must be a number {rule}, but is {value!r}; correct it")
+                raise ValueError(f"{self.path}: {key} must be a number {rule}, but is {excerpt(value)}; correct it")
         if self.transcribe_probability and not self.prepend_tgt_lang_tag:
             raise ValueError(
                 f"{self.path}: transcribe_probability needs prepend_tgt_lang_tag: true, as only the tag says whether to transcribe, "

@@ -49,10 +49,12 @@ class SpeechTextDataset(RowDataset):
 
     Attributes:
         shapes: of the batches, from batch_shapes.plan_shapes; none: a batch is as wide as its longest utterance and texts.
+        must_be_finite: features that are not finite are an error; else the loss shows them.
     """
 
     unit = "frames"
     shapes: tuple[BatchShape, ...] = ()
+    must_be_finite = True
 
     def __init__(
         self,
@@ -113,7 +115,7 @@ class SpeechTextDataset(RowDataset):
         if self.use_cmvn:
             features = utterance_cmvn(features)
         # What is not finite makes its dimension NaN in every normalised frame.
-        if not np.isfinite(features[:1] if self.use_cmvn else features).all():
+        if self.must_be_finite and not np.isfinite(features[:1] if self.use_cmvn else features).all():
             raise ValueError(f"{self.place(row)}: the features have NaN or infinite values: prepare the data again")
         if self.augment is not None:
             features = self.augment(features, np.random.default_rng((self.seed, self.epoch, int(index))))

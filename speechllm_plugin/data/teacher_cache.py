@@ -9,15 +9,16 @@ Token ids are those that training has as target: with the tag of the language, i
 i-th row of a text are the probabilities of its i-th token, given the tokens before it.
 """
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from speechllm_plugin.files import json_file
 from speechllm_plugin.files.digests import short_digest
 from speechllm_plugin.files.growing import GrowingFiles, check_description, write_description
+from speechllm_plugin.text.one_line import excerpt
 
 # description -> its type; a description may say more
 REQUIRED_ENTRIES = {"vocabulary": str, "num_types": int, "k": int, "split": str, "teacher": str}
@@ -63,7 +64,8 @@ class TopKWriter:
         self.types = {"ids.bin": id_type(description["num_types"]), "probabilities.bin": PROBABILITY_TYPE}
         self.done, self.waiting = set(), []
         if (self.part / "description.json").is_file():
-            begun = json.loads((self.part / "description.json").read_text(encoding="utf-8"))
+            remedy = f"remove {self.part} to begin anew"
+            begun = json_file.read_object(self.part / "description.json", REQUIRED_ENTRIES, remedy=remedy)
             begun.pop("num_utterances", None)  # it was killed while closing
             check_description(self.part, begun, self.description, "give the same, or remove that folder to begin anew")
         else:
@@ -81,12 +83,11 @@ class TopKWriter:
         row_bytes = {name: kind.itemsize * self.description["k"] for name, kind in self.types.items()}
         num_rows = min((self.part / name).stat().st_size // size for name, size in row_bytes.items())
         tokens = index_bytes = 0
-        for line in (self.part / "index.tsv").read_bytes().split(b"\n")[:-1]:  # what follows the last end of line is torn
-            text_id, digest, length = line.decode("utf-8").split("\t")
-            if tokens + int(length) > num_rows:
+        for text_id, digest, length in index_lines(self.part / "index.tsv"):
+            if tokens + length > num_rows:
                 break
             self.done.add((text_id, digest))
-            tokens, index_bytes = tokens + int(length), index_bytes + len(line) + 1
+            tokens, index_bytes = tokens + length, index_bytes + len(f"{text_id}\t{digest}\t{length}\n".encode())
         return {self.part / name: tokens * size for name, size in row_bytes.items()} | {self.part / "index.tsv": index_bytes}
 
     def add(self, text_id: str, token_ids, top_ids, top_probabilities) -> None:
@@ -134,17 +135,17 @@ class TopKCache:
         folder = Path(folder)
         if not (folder / "description.json").is_file():
             raise FileNotFoundError(f"{folder}: no cache of a teacher's probabilities; make it with speechllm distill --word-level")
-        self.description = json.loads((folder / "description.json").read_text(encoding="utf-8"))
+        needed = REQUIRED_ENTRIES | {"num_utterances": int}
+        self.description = json_file.read_object(folder / "description.json", needed, remedy="make the cache again")
         if self.description["vocabulary"] != vocabulary:
             raise ValueError(
                 f"{folder}: its teacher ({self.description['teacher']}) has another target vocabulary than the data, of "
                 f"{self.description['num_types']:,} types: make the cache with a teacher that was trained on this data"
             )
         places, num_rows = {}, 0
-        for line in (folder / "index.tsv").read_text(encoding="utf-8").split("\n")[:-1]:
-            text_id, digest, length = line.split("\t")
+        for text_id, digest, length in index_lines(folder / "index.tsv"):
             places.setdefault(text_id, {})[digest] = num_rows
-            num_rows += int(length)
+            num_rows += length
         self.starts = np.array([places.get(text_id, {}).get(token_hash(tokens), -1) for text_id, tokens in zip(text_ids, token_ids)])
         self.lengths = np.array([len(tokens) for tokens in token_ids])
         missing = np.flatnonzero(self.starts < 0)
@@ -165,6 +166,16 @@ class TopKCache:
     def __getitem__(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         rows = slice(self.starts[row], self.starts[row] + self.lengths[row])
         return self.ids[rows].astype(np.int32), self.probabilities[rows].astype(np.float32)
+
+
+def index_lines(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Id, hash and number of tokens of every text; what follows the last end of line is torn."""
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            text_id, digest, length = line.decode("utf-8").split("\t")
+            yield text_id, digest, int(length)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: must be id, hash and number of tokens, but is {excerpt(line)}: make the cache again") from error
 
 
 def memory_mapped(path: Path, kind, shape: tuple[int, int]):

@@ -8,12 +8,11 @@ kd_score is the mean log-probability per token in base 2, as fairseq-generate pr
 that is cut off goes on where it was.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.files import recorded_files, tsv_rows
+from speechllm_plugin.files import json_file, recorded_files, tsv_rows
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.files.digests import short_digest
 from speechllm_plugin.files.growing import GrowingFiles, check_description, write_description
@@ -21,7 +20,7 @@ from speechllm_plugin.files.growing import GrowingFiles, check_description, writ
 KD_COLUMNS = ("id", "kd_source_hash", "rank", "kd_score", "kd_text")
 NO_SUCH_KD_FILE = "no such KD file; make it with speechllm translate"
 FINISHED = "finished"
-DESCRIPTION = ("teacher", "split", "num_utterances", "k", "options", "manifest")
+DESCRIPTION = {"teacher": str, "split": str, "num_utterances": int, "k": int, "options": dict, "manifest": str}
 
 
 def source_hash(row: Utterance) -> str:
@@ -49,14 +48,7 @@ def read_description(path) -> dict:
     beside = description_path(path)
     if not beside.is_file():
         raise FileNotFoundError(f"{beside}: missing, so {path} is no KD file: copy it too, or translate again with speechllm translate")
-    try:
-        description = json.loads(beside.read_text(encoding="utf-8"))
-        missing = [name for name in DESCRIPTION if name not in description]
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{beside}: must be JSON, but is not ({error}); remove it and {path}, and translate again") from error
-    if missing:
-        raise ValueError(f"{beside}: must have {' '.join(DESCRIPTION)}, but lacks {missing[0]}; remove it and {path}, and translate again")
-    return description
+    return json_file.read_object(beside, DESCRIPTION, remedy=f"remove it and {path}, and translate again")
 
 
 def read(path) -> dict[str, tuple[str, list[tuple[float, str]]]]:

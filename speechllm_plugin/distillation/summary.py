@@ -11,7 +11,7 @@ from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.distillation.text_checks import PROBLEMS, monotony, problems, usual_scripts
 from speechllm_plugin.files import text_table
 from speechllm_plugin.files.atomic import replacing
-from speechllm_plugin.files.text_table import bars_escaped
+from speechllm_plugin.files.text_table import markup_escaped
 from speechllm_plugin.text.word_splitting import words_of
 
 NUM_SHOWN = 30  # suspicious translations in the Markdown; the JSON has all
@@ -76,7 +76,7 @@ def as_markdown(report: dict) -> str:
     quantiles = ", ".join(f"{float(share):.0%}: {_shown(value, 2)}" for share, value in report["length_ratio_quantiles"].items())
     facts += [("characters against the reference, quantiles", quantiles)]
     facts += [("steps forward in the source (references)", f"{_shown(report['monotony'])} ({_shown(report['monotony_of_references'])})")]
-    lines += [*text_table.markdown(["", ""], [[name, bars_escaped(str(value))] for name, value in facts]), ""]
+    lines += [*text_table.markdown(["", ""], [[name, markup_escaped(str(value))] for name, value in facts]), ""]
     problems_found = [[name, f"{count:,}", f"{count / number:.2%}", PROBLEMS[name]] for name, count in report["problems"].items()]
     lines += ["## Suspicious", "", *text_table.markdown(["problem", "translations", "share", "meaning"], problems_found)]
     if report["not_checked_for_script"]:
@@ -87,7 +87,7 @@ def as_markdown(report: dict) -> str:
         rows = []
         for entry in report["suspicious"][:NUM_SHOWN]:
             cells = [entry["id"], str(entry["rank"]), " ".join(entry["problems"]), entry["src_text"], entry["tgt_text"], entry["kd_text"]]
-            rows.append([bars_escaped(cell) for cell in cells])
+            rows.append([markup_escaped(cell) for cell in cells])
         lines += text_table.markdown(["id", "rank", "problems", "source", "reference", "translation"], rows)
     return "\n".join(lines) + "\n"
 

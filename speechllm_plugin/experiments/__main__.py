@@ -3,6 +3,8 @@
 import importlib
 import sys
 
+from speechllm_plugin.text.one_line import one_line
+
 # command: module with main(arguments); messages begin with the command
 MODULES = {
     "run": "run_one",
@@ -20,7 +22,7 @@ def main(command: str, *arguments: str) -> None:
     try:
         module.main(*arguments)
     except (ValueError, OSError) as error:
-        print(f"{command}: error: {error}", file=sys.stderr)
+        print(f"{command}: error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell that was interrupted

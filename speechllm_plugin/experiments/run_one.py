@@ -9,6 +9,7 @@ from speechllm_plugin.experiments.distillation_plan import Distillation
 from speechllm_plugin.experiments.stage_script import RECIPES, StageScript, visible_gpus
 from speechllm_plugin.experiments.task_data import TaskData
 from speechllm_plugin.experiments.training_file import TrainingFile
+from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.preparation.corpora import CORPORA, TASKS
 
 RUN_OPTIONS = ("--root", "--task", "--training", "--out", "--name", "--source-lang", "--average-last", "--kd", "--kd-mode")
@@ -95,12 +96,14 @@ def read(corpus: str, arguments: list[str]) -> Experiment:
     average_last = given.last("--average-last", str(settings.average_last))
     if not average_last.isdecimal():
         raise ValueError(f"--average-last must be a number, but is {average_last}")
+    out = given.last("--out", f"experiments/{corpus}")
+    check_one_path("--out", out)
     data = TaskData(corpus, task, tuple(sources.split("+")), tuple(targets.split("+")))
     data.check_metrics()
     return Experiment(
         data=data,
         root=given.last("--root", f"corpora/{corpus}"),
-        out=Path(given.last("--out", f"experiments/{corpus}")),
+        out=Path(out),
         name=given.last("--name", Path(model_file).name.removesuffix(".sh")),
         model_file=Path(model_file),
         training=settings,

@@ -9,6 +9,7 @@ from speechllm_plugin.experiments.stage_script import RECIPES, StageScript
 from speechllm_plugin.experiments.study_plan import StudyExperiment, StudyPlan
 from speechllm_plugin.experiments.task_data import TaskData
 from speechllm_plugin.experiments.training_file import TrainingFile
+from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.preparation.corpora import CORPORA
 
 STUDY_OPTIONS = ("--rows", "--tasks", "--seeds", "--training", "--prepare", "--hold-out", "--out", "--jobs", "--stage", "--only", "--slurm")
@@ -108,6 +109,8 @@ def read(arguments: list[str]) -> StudySettings:
     if not given.positional:
         raise ValueError("give the root of a corpus")
     stage, training, jobs = given.last("--stage", "all"), given.last("--training", ""), given.last("--jobs", "1")
+    out = given.last("--out", "experiments")
+    check_one_path("--out", out)
     if stage not in STUDY_STAGES:
         raise ValueError(f"--stage must be prepare, asr, st or table, but is {stage}")
     if training and not Path(training).is_file():
@@ -123,7 +126,7 @@ def read(arguments: list[str]) -> StudySettings:
         raise ValueError("--slurm submits the whole study: it goes without --stage, --only, --list and --dry-run")
     return StudySettings(
         plan=plan,
-        out=Path(given.last("--out", "experiments")),
+        out=Path(out),
         training={corpus: training_file.read(Path(training or RECIPES / "training" / CORPORA[corpus].training_file)) for corpus in plan.roots},
         own_settings=Path(training).name if training else None,
         prepare_args=given.last("--prepare", "").split(),

@@ -1,13 +1,12 @@
 """OUT/table.md: what a study has finished, shaped like the paper's Table 1, with the paper's figures beside the measured ones."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from speechllm_plugin.experiments import paper_figures, score_files
-from speechllm_plugin.files import text_table
+from speechllm_plugin.files import json_file, text_table
 from speechllm_plugin.outputs import logs
 from speechllm_plugin.preparation.corpora import CORPORA
 from speechllm_plugin.scoring.group_mean import mean_of_groups
@@ -75,7 +74,7 @@ def columns_of(study: Study) -> list[Column]:
 def reports_of(study: Study, column: Column, models: Sequence[str]) -> list[dict[str, Any]]:
     """What `speechllm score` has written of some models."""
     paths = [folder / f"score-{column.split}.json" for model in models for folder in study.folders(column, model)]
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.exists()]
+    return [json_file.read_object(path, {"metrics": dict}, remedy="score again") for path in paths if path.exists()]
 
 
 def score_of(report: Mapping[str, Any], column: Column) -> float:

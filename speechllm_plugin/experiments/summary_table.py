@@ -1,11 +1,10 @@
 """The table that ends a recipe: parameters, scores and speeds of finished experiments, and where their files are."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from speechllm_plugin.experiments import score_files
-from speechllm_plugin.files import text_table
+from speechllm_plugin.files import json_file, text_table
 from speechllm_plugin.outputs import logs
 
 COUNTED_METRICS = {"wer": "WER", "wer_normalised": "WER norm.", "cer": "CER", "bleu": "BLEU", "chrf": "chrF", "ter": "TER"}
@@ -22,7 +21,7 @@ FILES_OF_AN_EXPERIMENT = {
 
 def scores_of(out: Path, split: str) -> dict[str, Any]:
     """What `speechllm score` has written of an experiment."""
-    return json.loads((out / f"score-{split}.json").read_text(encoding="utf-8"))
+    return json_file.read_object(out / f"score-{split}.json", {"metrics": dict}, remedy="score again")
 
 
 def cells_of(out: Path, split: str, normaliser: int = 0) -> dict[str, str]:

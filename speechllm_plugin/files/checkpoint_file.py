@@ -1,6 +1,5 @@
 """Checkpoints as files: read as data, so that nothing that a file holds is ever run, and written whole or not at all."""
 
-import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,9 +29,7 @@ def load(path: str | Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # a damaged file raises whatever its bytes lead to
-        refused = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it holds {refused[1]}, which is not data and was not run" if refused else "it is damaged, or none"
-        raise ValueError(f"{path}: not a checkpoint that can be read safely ({reason}); remove it or save it again") from error
+        raise ValueError(f"{path}: {safe_loading.refusal(error)}") from error
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise ValueError(f"{path}: a fairseq checkpoint has an entry 'model', but this file has none")
     return state

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from speechllm_plugin.files import json_file
 from speechllm_plugin.files.atomic import replacing
 
 
@@ -20,9 +21,17 @@ class FolderRecord:
         self.folder, self.command = Path(folder), command
         self.path = self.folder / f".{command}.json"
 
-    def read(self) -> dict[str, Any] | None:
-        """What is remembered; None in a folder that the command did not begin."""
-        return json.loads(self.path.read_text(encoding="utf-8")) if self.path.is_file() else None
+    def read(self, needed: Mapping[str, type] = {}) -> dict[str, Any] | None:
+        """What is remembered; None in a folder that the command did not begin.
+
+        Args:
+            needed: the keys that it must have, and their types.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        remedy = f"delete {self.folder}, or choose another --out"
+        return json_file.read_object(self.path, needed, remedy=remedy) if self.path.is_file() else None
 
     def write(self, content: Mapping[str, Any]) -> None:
         with replacing(self.path) as part:

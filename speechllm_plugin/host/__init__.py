@@ -12,6 +12,9 @@ def install() -> None:
     * `forked_processes`: what a forked process inherits is not garbage to it; freeing a tensor of the GPU would kill a data loader's worker.
     * `loader_workers`: the workers of a data loader end with their epoch; the main process would wait for each of them for 5 s.
     * `short_weights`: with --bf16 the optimizer `speechllm_adam` is not wrapped in fairseq's, which copies weights one by one.
+    * `checkpoint_loading`: a damaged, foreign or malicious checkpoint is an error that names the file.
+    * `training_failures`: a loss that is not finite, or a batch that does not fit into memory, ends in one line that names the batch.
+    * `terminal_output`: no text of a corpus commands the terminal of a fairseq command.
     * `command_errors`: in the fairseq commands, an error that a user can cause ends with one line instead of a traceback.
 
     One more needs a reader of a higher room, so the package asks for it:
@@ -24,11 +27,24 @@ def install() -> None:
     * `configuration.keep_values`, in `build_generator`: fairseq-generate reads its options quickly.
     * `peak_memory.log_at_exit`, in `build_generator`: fairseq-generate ends with a line on its memory.
     """
-    from speechllm_plugin.host import attention_kernels, command_errors, forked_processes, loader_workers, safe_loading, short_weights
+    from speechllm_plugin.host import (
+        attention_kernels,
+        checkpoint_loading,
+        command_errors,
+        forked_processes,
+        loader_workers,
+        safe_loading,
+        short_weights,
+        terminal_output,
+        training_failures,
+    )
 
     safe_loading.allow_fairseq_containers()
     attention_kernels.leave_out_cudnn()
     forked_processes.keep_what_they_inherit()
     loader_workers.end_with_their_epoch()
     short_weights.leave_bf16_to_the_optimizer()
+    checkpoint_loading.explain_errors()
+    training_failures.name_batches()
+    terminal_output.keep_harmless()
     command_errors.install()

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from fairseq.dataclass.configs import DatasetConfig
+from fairseq.dataclass.configs import CheckpointConfig, DatasetConfig
 from omegaconf import DictConfig
 
 SECTIONS_OF_HYPOTHESES = ("generation", "common_eval")
@@ -30,7 +30,9 @@ def correct(cfg: DictConfig) -> None:
 def starting_checkpoint(cfg: DictConfig) -> Path | None:
     """The checkpoint that fairseq-train goes on from or finetunes, if there is one."""
     options = cfg.checkpoint
-    resumed = Path(options.save_dir, options.restore_file) if options.restore_file == "checkpoint_last.pt" else Path(options.restore_file)
+    if options.restore_file != CheckpointConfig().restore_file and not Path(options.restore_file).is_file():
+        raise FileNotFoundError(f"--restore-file {options.restore_file}: no such file; give the checkpoint that training is to go on from")
+    resumed = Path(options.save_dir, options.restore_file) if options.restore_file == CheckpointConfig().restore_file else Path(options.restore_file)
     candidates = [resumed, *([Path(options.finetune_from_model)] if options.finetune_from_model else [])]
     return next((path for path in candidates if path.is_file()), None)
 

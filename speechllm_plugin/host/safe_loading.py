@@ -5,6 +5,7 @@ Checkpoints whose parts are all configured by dataclasses need nothing. All name
 
 import argparse
 import collections
+import re
 import typing
 
 import torch
@@ -28,3 +29,10 @@ def allow_fairseq_containers() -> None:
     allow_namespaces()
     containers = [collections.defaultdict, dict, int, list, typing.Any]
     torch.serialization.add_safe_globals([*containers, AnyNode, ContainerMetadata, DictConfig, ListConfig, Metadata, _TensorPlaceholder])
+
+
+def refusal(error: BaseException) -> str:
+    """Why a file is no checkpoint that can be used, and what to do; never torch's advice to load it unsafely."""
+    code = re.search(r"GLOBAL (\S+)", str(error))
+    reason = f"it holds {code[1]}, which is not data and was not run" if code else "it is damaged, or none"
+    return f"not a checkpoint that can be read safely ({reason}); remove it or save it again"

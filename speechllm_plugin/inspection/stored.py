@@ -53,7 +53,7 @@ def read(path) -> tuple[dict, Inspection] | None:
             return made_from, Inspection(arrays.get("compression_rates"), pictures)
     except PermissionError:
         raise
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: must be a file of inspections, but is damaged or another ({error}): remove it") from error
 
 

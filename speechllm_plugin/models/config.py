@@ -127,6 +127,7 @@ def check(cfg: SpeechToTextConfig) -> None:
         if getattr(cfg, name) not in choices():
             raise ValueError(f"{flag(name)} must be one of {', '.join(choices())}, but is {getattr(cfg, name)}")
     check_sizes(cfg)
+    check_dropout(cfg)
     check_encoder(cfg)
     check_ctc(cfg)
     for check_entry in [entry.check for table in (ENCODER_LAYERS, COMPRESSIONS) for entry in table.values()]:
@@ -149,6 +150,12 @@ def check_sizes(cfg: SpeechToTextConfig) -> None:
     if cfg.conv_channels <= 0 or cfg.conv_channels % 2:
         raise ValueError(f"--conv-channels must be positive and even, as a gate halves it, but is {cfg.conv_channels}")
     kernel_sizes(cfg)
+
+
+def check_dropout(cfg: SpeechToTextConfig) -> None:
+    for name in ("dropout", "attention_dropout", "activation_dropout"):
+        if not 0 <= getattr(cfg, name) < 1:
+            raise ValueError(f"{flag(name)} must be at least 0 and below 1, but is {getattr(cfg, name)}")
 
 
 def check_encoder(cfg: SpeechToTextConfig) -> None:

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.text.one_line import excerpt
 
-LINE = re.compile(r"([STHDPAIE])-(\d+)[\t_]")
+LINE = re.compile(r"([STHDPAIE])-([0-9]{1,12})[\t_]")
+ROW = re.compile("[0-9]{1,12}")
 NUM_ROWS_SHOWN = 5
 
 
@@ -111,11 +113,11 @@ def _hypothesis(line: str, place: str) -> tuple[float, str]:
     """The score and the text of a D- line."""
     fields = line.rstrip("\r\n").split("\t", 2)
     try:
-        if not fields[0][2:].isdecimal():
+        if not ROW.fullmatch(fields[0][2:]):
             raise ValueError(f"no row: {fields[0]!r}")
         score, text = float(fields[1]), fields[2]
     except (IndexError, ValueError) as error:
-        raise ValueError(f"{place}: a D- line needs row, score and text, but is {line.rstrip()!r}; decode again") from error
+        raise ValueError(f"{place}: a D- line needs row, score and text, but is {excerpt(line.rstrip())}; decode again") from error
     if not line.endswith("\n"):
         raise ValueError(f"{place}: the file ends within this line; decode again")
     return score, text

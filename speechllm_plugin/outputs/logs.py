@@ -15,12 +15,16 @@ _TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in 
 _PEAK_MEMORY = re.compile(r"peak memory: process ([\d,]+) MiB(?:, GPU ([\d,]+) MiB)?")
 # The commands of the recipes are logged unquoted; what follows the folder is always an option.
 _COMMAND = "$ fairseq-generate "
-_DATA_FOLDER = re.compile(rf"^{re.escape(_COMMAND)}(.+?) --", re.MULTILINE)
+_DATA_FOLDER = re.compile(rf"^{re.escape(_COMMAND)}(.+?) --", re.MULTILINE | re.DOTALL)
 _SPEED, _NO_UPDATE = "frames_per_second", -1
 _STEPS = "train_inner"  # what fairseq calls its lines between the ends of epochs
 _TOTAL_MEMORY = re.compile(r"total memory = ([\d.]+) GB")
 VALIDATION = "dev"  # the validation set of the recipes
 _VALIDATED = re.compile(rf'"{VALIDATION}_(\w+)": "([^"]*)')
+
+
+# What a line raises that two processes wrote at a time, or one that was killed.
+DAMAGED = (ValueError, TypeError, OverflowError, RecursionError)
 
 
 class Curve(NamedTuple):
@@ -91,7 +95,7 @@ def read_training(path: Path | str) -> TrainingLog | None:
             values = json.loads(line)
             found = {each: float(values[f"{name}_{each}"]) for each in (*QUANTITIES, _SPEED) if f"{name}_{each}" in values}
             update = int(values.get(f"{name}_num_updates", _NO_UPDATE))
-        except (ValueError, TypeError):
+        except DAMAGED:
             num_damaged += 1
             continue
         for quantity, value in found.items() if update != _NO_UPDATE else ():
@@ -132,12 +136,18 @@ def read_throughput(path: Path | str) -> Throughput:
     text = _text(path)
     if text is None:
         raise FileNotFoundError(f"{path}: no such log")
-    steps = [json.loads(line) for name, line in _JSON_LINE.findall(text) if name == _STEPS]
-    if not steps:
-        raise ValueError(f"{path}: no update was logged; train longer, or with a smaller --log-interval")
-    speeds = [float(step[_SPEED]) for step in steps]
     total = _TOTAL_MEMORY.search(text)
-    gibibytes = float(total[1]) - min(float(step["gb_free"]) for step in steps) if total else None
+    speeds, free_gibibytes = [], []
+    for line in (line for name, line in _JSON_LINE.findall(text) if name == _STEPS):
+        try:
+            step = json.loads(line)
+            speeds.append(float(step[_SPEED]))
+            free_gibibytes.append(float(step["gb_free"]) if total else 0.0)
+        except (KeyError, *DAMAGED):
+            continue
+    if not speeds:
+        raise ValueError(f"{path}: no update was logged; train longer, or with a smaller --log-interval")
+    gibibytes = float(total[1]) - min(free_gibibytes) if total and free_gibibytes else None
     return Throughput(statistics.median(speeds[len(speeds) // 2 :]), gibibytes)
 
 

@@ -43,7 +43,7 @@ class PreparedFolder:
         """
         self.path = Path(path)
         self._file = FolderRecord(path, "prepare")
-        remembered = self._file.read()
+        remembered = self._file.read({"options": dict, "pieces": dict})
         if remembered is None:
             self._file.check_not_foreign(sorted(self.path.glob("*.tsv")))
         else:

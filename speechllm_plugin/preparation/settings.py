@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.preparation import hold_out
 from speechllm_plugin.preparation.corpora import CORPORA, Corpus
 from speechllm_plugin.preparation.vocabulary import VOCABULARY_SUFFIXES
@@ -40,6 +41,7 @@ class Settings:
     specaugment: Mapping[str, int | float]
 
     def __post_init__(self) -> None:
+        check_one_path("--out", self.out)
         if self.transcribe_probability is not None and self.task != "joint":
             raise ValueError(f"--transcribe-probability is for --task joint, but --task is {self.task}: leave it out")
         for flag, source in (("--transcript-vocab-from", self.transcript_vocabulary_folder), ("--vocab-from", self.vocabulary_folder)):

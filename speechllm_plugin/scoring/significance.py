@@ -19,6 +19,7 @@ import numpy as np
 Formula = Callable[[np.ndarray], np.ndarray]  # (..., K) sums -> (...) scores
 
 NUM_RESAMPLES = NUM_TRIALS = 10_000
+MOST_RESAMPLES = 1_000_000  # gigabytes, and no digit more
 SEED = 12345
 CONFIDENCE = 0.95
 

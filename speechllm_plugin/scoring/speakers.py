@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from speechllm_plugin.data.manifest import UTTERANCE_COLUMNS, Utterance
-from speechllm_plugin.files import tsv_rows
+from speechllm_plugin.files import tsv_rows, yaml_file
+from speechllm_plugin.text.one_line import excerpt
 
 DEFAULT_NATIVE = Path(__file__).with_name("native.yaml")
 NATIVE, NON_NATIVE, UNCLEAR = GROUPS = ("native", "non-native", "unclear")
@@ -66,13 +65,11 @@ def read_native(path: str | Path = DEFAULT_NATIVE) -> dict[str, str]:
         ValueError: it is not such a file, or an accent is in two lists.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table of accents; copy {DEFAULT_NATIVE} and edit it")
     native: dict[str, str] = {}
     for group, accents in _lists(path):
         for accent in accents:
             if not isinstance(accent, str) or not accent.strip():
-                raise ValueError(f'{path}: {group} must list accents as text, but has {accent!r}; put it in quotes, e.g. "other: *"')
+                raise ValueError(f'{path}: {group} must list accents as text, but has {excerpt(accent)}; put it in quotes, e.g. "other: *"')
             if native.setdefault(_key(accent), group) != group:
                 raise ValueError(f"{path}: an accent must be in one list, but {accent!r} is in {native[_key(accent)]} and {group}; remove one")
     return native
@@ -112,24 +109,14 @@ def _key(accent: str) -> str:
 
 def _lists(path: Path) -> Iterator[tuple[str, list]]:
     """The keys and values of the file, its form checked."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())}); entries with a colon or a star need quotes") from error
-    if not isinstance(values, dict) or root is None:
-        raise ValueError(f"{path}: must have the keys {', '.join(GROUPS)}, each with a list of accents, but is {values!r}")
-    # YAML would silently take the last of two equal keys.
-    keys = [key.value for key, _ in root.value]
-    doubled = [key for key in keys if keys.count(key) > 1]
-    if doubled:
-        raise ValueError(f"{path}: each key must stand once, but {doubled[0]!r} stands {keys.count(doubled[0])} times; join the lists")
+    values = yaml_file.read(
+        path, absent=f"no such table of accents; copy {DEFAULT_NATIVE} and edit it", remedy="entries with a colon or a star need quotes"
+    )
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: must have the keys {', '.join(GROUPS)}, each with a list of accents, but is {excerpt(values)}")
     for key, accents in values.items():
         if key not in GROUPS:
-            raise ValueError(f"{path}: a key must be one of {', '.join(GROUPS)}, but is {key!r}; correct it")
+            raise ValueError(f"{path}: a key must be one of {', '.join(GROUPS)}, but is {excerpt(key)}; correct it")
         if not isinstance(accents, list | None):
-            raise ValueError(f"{path}: {key} must be a list of accents (lines that start with -), but is {accents!r}")
+            raise ValueError(f"{path}: {key} must be a list of accents (lines that start with -), but is {excerpt(accents)}")
         yield key, accents or []

@@ -14,8 +14,10 @@ from omegaconf import II, MISSING
 
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.files import checkpoint_file
+from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.host import configuration
 from speechllm_plugin.tasks import vocabulary_files
+from speechllm_plugin.tasks.failing_batches import FEWEST_UPDATES, FailingBatches, naming_shape
 from speechllm_plugin.tasks.text_codec import TextCodec
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,13 @@ class ManifestTaskConfig(FairseqDataclass):
     # A reused loader would never shuffle again, and its workers never learn of a new epoch; what is not reused must not stay alive.
     reuse_dataloader: bool = False
     persistent_workers: bool = False
+    skip_bad_batches: float = field(
+        default=0.0,
+        metadata={
+            "help": "share of the updates, from 0 to 1, that training may leave out because their loss or gradient is not finite; each is "
+            f"logged with its rows, the first {FEWEST_UPDATES:,} updates count as so many (0: the first such update ends the training)"
+        },
+    )
     rebuild_batches: bool = field(default=True, metadata={"help": "group utterances into new batches in every epoch"})
     length_noise: float = field(
         default=0.0,
@@ -48,6 +57,7 @@ class ManifestTask(FairseqTask):
     """Base of the tasks over manifests; their data sets are RowDatasets, their flags those above and --max-source-positions.
 
     Attributes:
+        failing_batches: what becomes of batches without a finite gradient, or too large for the memory.
         target, transcript: the codecs of tgt_text and src_text; `transcript` is None where the data has no transcripts.
     """
 
@@ -58,6 +68,12 @@ class ManifestTask(FairseqTask):
         command = configuration.whole(cfg)
         if command is not None:
             configuration.correct(command)
+            if command.dataset.num_shards != 1:
+                raise ValueError(
+                    f"--num-shards {command.dataset.num_shards} has no effect in fairseq: leave it out; "
+                    "--distributed-world-size N --distributed-rank R splits a test set"
+                )
+            check_one_path("--save-dir", command.checkpoint.save_dir)
         task = cls(cfg)
         task.starts_from = None if command is None else configuration.starting_checkpoint(command)
         return task
@@ -66,6 +82,7 @@ class ManifestTask(FairseqTask):
         super().__init__(cfg)
         if not 0 <= cfg.length_noise < 1:
             raise ValueError(f"--length-noise must be at least 0 and below 1, but is {cfg.length_noise}")
+        self.failing_batches = FailingBatches(cfg.skip_bad_batches)
         self.data_config_path = Path(cfg.data) / cfg.config_yaml
         self.data_config = config = DataConfig.load(self.data_config_path)
         self.target = TextCodec(self.load_vocabulary(config.vocab_filename), config.pre_tokenizer, config.bpe_tokenizer)
@@ -182,7 +199,8 @@ class ManifestTask(FairseqTask):
         if self.data_config.prepend_tgt_lang_tag:
             tag = sample["tag"] if "tag" in sample else self.interactive_tags(sample)
             prefix_tokens = torch.cat([tag[:, None], *([] if prefix_tokens is None else [prefix_tokens[:, 1:]])], dim=1)
-        return super().inference_step(generator, models, sample, prefix_tokens, constraints)
+        with naming_shape(sample):
+            return super().inference_step(generator, models, sample, prefix_tokens, constraints)
 
     def interactive_tags(self, sample) -> torch.Tensor:
         """The (B,) tags under fairseq-interactive, which has no manifest that names a language: that of the data configuration."""

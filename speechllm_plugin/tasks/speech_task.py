@@ -130,6 +130,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             length_noise=self.cfg.length_noise,
             seed=self.cfg.seed,
         )
+        self.datasets[split].must_be_finite = not (is_training and self.cfg.skip_bad_batches)
 
     def get_batch_iterator(
         self, dataset, max_tokens=None, max_sentences=None, max_positions=None, ignore_invalid_inputs=False, required_batch_size_multiple=1, **options
@@ -224,6 +225,8 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
                 if command.common.bf16 and isinstance(model, SpeechToTextModel):
                     model.to(torch.bfloat16)  # fairseq-generate converts for --fp16 only
         self.check_beam(args.beam)
+        if args.nbest > args.beam:
+            raise ValueError(f"--nbest must be at most --beam ({args.beam}), but is {args.nbest}: raise --beam")
         tags = self.target.tags
         for option in REFUSED_OPTIONS:
             if getattr(args, option, None) not in (None, False, -1):

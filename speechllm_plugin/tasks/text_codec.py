@@ -1,10 +1,9 @@
 """Text to token ids and back, as a data configuration says."""
 
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
-from fairseq.data import Dictionary, encoders
+from fairseq.data import Dictionary
 
 from speechllm_plugin.files.digests import digest
 from speechllm_plugin.tasks import vocabulary_files
@@ -23,7 +22,7 @@ class TextCodec:
 
     def __init__(self, dictionary: Dictionary, pre_tokenizer: dict | None, bpe_tokenizer: dict | None):
         self.dictionary = dictionary
-        self.tokenizer = encoders.build_tokenizer(Namespace(**(pre_tokenizer or {"tokenizer": None})))
+        self.tokenizer = vocabulary_files.build_pre_tokenizer(pre_tokenizer) if pre_tokenizer else None
         self.bpe = vocabulary_files.build_bpe(bpe_tokenizer, dictionary) if bpe_tokenizer else None
         settings = (pre_tokenizer or {}) | (bpe_tokenizer or {})
         self.tokenizer_files = [Path(value) for _, value in sorted(settings.items()) if isinstance(value, str) and Path(value).is_file()]

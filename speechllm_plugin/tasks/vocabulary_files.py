@@ -5,12 +5,14 @@ Where the two are not of one vocabulary, texts become `<unk>`, and a model that 
 
 import re
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from fairseq.data import Dictionary, encoders
 from sentencepiece import SentencePieceProcessor
+
+from speechllm_plugin.text.one_line import excerpt
 
 # What dictionaries may have beside the pieces: tags of languages, masks, and what fairseq fills them up with.
 NO_PIECE = re.compile(r"<.*>|\[.*\]|madeupword\d+")
@@ -41,7 +43,7 @@ def build_bpe(settings: Mapping[str, Any], dictionary: Dictionary) -> Any:
         ValueError: the file of a SentencePiece model cannot be read, or is not that of the dictionary.
     """
     if settings.get("bpe") != "sentencepiece":
-        return encoders.build_bpe(Namespace(**settings))
+        return _built("bpe_tokenizer", encoders.build_bpe, settings)
     path = settings.get("sentencepiece_model")
     if not isinstance(path, str) or not Path(path).is_file():
         raise ValueError(f"sentencepiece_model must be the file of a SentencePiece model, but is {path!r}: correct it, or prepare the data again")
@@ -52,6 +54,26 @@ def build_bpe(settings: Mapping[str, Any], dictionary: Dictionary) -> Any:
         raise ValueError(f"{path}: not readable as a SentencePiece model ({reason}): prepare the data again") from error
     _check_same_vocabulary(dictionary, bpe.sp, path)
     return bpe
+
+
+def build_pre_tokenizer(settings: Mapping[str, Any]) -> Any:
+    """What fairseq does to a text before it is split into types.
+
+    Args:
+        settings: pre_tokenizer of a data configuration.
+
+    Raises:
+        ValueError: there is no such tokenizer, or it needs other settings.
+    """
+    return _built("pre_tokenizer", encoders.build_tokenizer, settings)
+
+
+def _built(key: str, build: Callable[[Namespace], Any], settings: Mapping[str, Any]) -> Any:
+    try:
+        return build(Namespace(**settings))
+    except (KeyError, AttributeError, TypeError, OSError, ImportError) as error:  # of a name that is unknown, a setting or a file that is missing
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ValueError(f"{key} in the data configuration is not one that fairseq can build ({reason}): {excerpt(settings)}; correct it") from error
 
 
 def _check_same_vocabulary(dictionary: Dictionary, model: SentencePieceProcessor, path: str) -> None:

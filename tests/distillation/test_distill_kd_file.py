@@ -114,7 +114,7 @@ def test_a_file_without_its_description_is_refused(tmp_path):
     path = write(tmp_path / "kd.tsv")
     described = kd_file.description_path(path)
     described.write_text(json.dumps({"teacher": "t"}))
-    with pytest.raises(ValueError, match="lacks split"):
+    with pytest.raises(ValueError, match="split must be of type str, but is missing"):
         kd_file.read(path)
     described.unlink()
     with pytest.raises(FileNotFoundError, match="kd.tsv.json: missing"):

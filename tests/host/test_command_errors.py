@@ -4,6 +4,7 @@ import sys
 import traceback
 
 import pytest
+import torch
 
 from speechllm_plugin.data import manifest
 from speechllm_plugin.host import command_errors, stock_command
@@ -43,7 +44,7 @@ def test_an_error_in_a_worker_is_found(tmp_path):
     assert command_errors.message_for_user(anew) == str(error)
 
 
-OTHERS = [raised(int, "x"), raised(open, "/nothing/here"), KeyError("bug"), ValueError("Caught ValueError\nFile 'other.py'")]
+OTHERS = [raised(int, "x"), RuntimeError("of torch"), KeyError("bug"), ValueError("Caught ValueError\nFile 'other.py'")]
 
 
 @pytest.mark.parametrize("error", OTHERS)
@@ -69,3 +70,36 @@ def test_only_fairseqs_commands_are_changed(program, command, monkeypatch):
     monkeypatch.setattr(sys, "excepthook", previous)
     command_errors.install()
     assert stock_command.name() == command and (sys.excepthook is not previous) == bool(command)
+
+
+def test_a_file_that_cannot_be_opened_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["/bin/fairseq-generate"])
+    assert command_errors.report(raised(open, "/nothing/\x1b[31mhere\nat all"))
+    assert capsys.readouterr().err == "fairseq-generate: error: /nothing/\\x1b[31mhere\\nat all: No such file or directory\n"
+
+
+def test_what_fairseq_checks_is_one_line_and_its_defects_are_not():
+    from fairseq import checkpoint_utils
+    from fairseq.data.dictionary import Dictionary
+
+    checked = raised(lambda: checkpoint_utils.load_model_ensemble(["x.pt"], num_shards=2))
+    assert command_errors.message_for_user(checked) == "Cannot load state dict with strict=True and checkpoint shards > 1"
+    assert not command_errors.message_for_user(raised(Dictionary.load, None))
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("Unable to allocate 7.28 TiB for an array"), "memory of this machine is short: unable to allocate 7.28 TiB; lower --max-tokens"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 bytes"),
+            "memory of this machine is short",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has"),
+            "memory of the GPU is short: tried to allocate 2.00 GiB",
+        ),
+    ],
+)
+def test_memory_that_is_short_names_the_flags_that_need_less(error, message):
+    assert command_errors.message_for_user(error).startswith(message) and "--max-tokens" in command_errors.message_for_user(error)

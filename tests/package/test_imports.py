@@ -32,8 +32,8 @@ ORDER = [
     "models",
     "generation",
     "files",
-    "text",
     "host",
+    "text",
 ]
 # What the order would allow, but what keeps two rooms independent of each other.
 NEVER = {"data": {"models", "generation"}, "criterions": {"tasks"}, "models": {"host"}}

@@ -211,7 +211,7 @@ def test_the_default_table_of_native_accents(accent, language, group):
         ("native: us\n", "native must be a list"),
         ("native: [no]\n", "native must list accents as text, but has False"),
         ("native: [us, Wales]\nnon-native: [wales]\n", "'wales' is in native and non-native"),
-        ("native: [us]\nnative: [wales]\n", "'native' stands 2 times"),
+        ("native: [us]\nnative: [wales]\n", "'native' stands twice"),
         ("native: [caf\xe9]\n".encode("latin-1"), "must be UTF-8"),
         ("", "must have the keys"),
     ],

@@ -5,12 +5,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.files import yaml_file
 from speechllm_plugin.preparation.corpus_row import CorpusRow
+from speechllm_plugin.text.one_line import excerpt
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 230,000 segments: seconds in C, minutes in Python
+ABSENT = "no such file; the split must have it"
 
 
 def read(root: str | Path, split: str, source_lang: str, target_lang: str) -> list[CorpusRow]:
@@ -56,10 +56,7 @@ def directions(root: str | Path) -> list[tuple[str, str]]:
 
 
 def _segments(path: Path) -> list[dict[str, Any]]:
-    try:
-        segments = yaml.load(_text(path), Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not readable as YAML ({' '.join(str(error).split())}); correct the file") from error
+    segments = yaml_file.read(path, absent=ABSENT)
     if not isinstance(segments, list) or not segments:
         raise ValueError(f"{path}: must be a list of segments (- {{duration: ..., offset: ..., wav: ...}}), but is {type(segments).__name__}")
     return segments
@@ -74,7 +71,7 @@ def _lines(path: Path, yaml_path: Path, num_segments: int) -> list[str]:
 
 def _text(path: Path) -> str:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; the split must have it")
+        raise FileNotFoundError(f"{path}: {ABSENT}")
     try:
         return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -83,12 +80,12 @@ def _text(path: Path) -> str:
 
 def _field(segment: Any, name: str, place: str) -> Any:
     if not isinstance(segment, dict) or name not in segment:
-        raise ValueError(f"{place}: the segment must have a field {name}, but is {segment!r}")
+        raise ValueError(f"{place}: the segment must have a field {name}, but is {excerpt(segment)}")
     return segment[name]
 
 
 def _seconds(segment: Any, name: str, place: str) -> float:
     value = _field(segment, name, place)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
-        raise ValueError(f"{place}: {name} must be seconds, not negative, but is {value!r}")
+        raise ValueError(f"{place}: {name} must be seconds, not negative, but is {excerpt(value)}")
     return float(value)
