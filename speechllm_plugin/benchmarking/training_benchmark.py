@@ -17,6 +17,7 @@ from speechllm_plugin.benchmarking.training_watch import TrainingWatch
 from speechllm_plugin.benchmarking.update_profile import UpdateProfile
 from speechllm_plugin.host import stock_training
 from speechllm_plugin.models.config import SpeechToTextConfig, flag, relative_positions
+from speechllm_plugin.text.out_of_memory import BatchTooLarge
 from speechllm_plugin.text.progress import DELAY_SECONDS
 
 RECORDINGS = 2000  # of the noise: half a GB; utterances share them, their texts are their own
@@ -125,7 +126,7 @@ def measure(candidate: Candidate, training: Training, data: Path, number: int, r
     with TemporaryDirectory() as folder:
         try:
             stock_training.run(training.command(data, Path(folder), candidate.flags), watch, watch.note_peak)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, BatchTooLarge):
             measured.error = OUT_OF_MEMORY
             progress.update(training.all_updates - len(watch.ends))
     if profile is not None and not measured.error:

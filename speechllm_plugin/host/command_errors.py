@@ -13,7 +13,7 @@ from speechllm_plugin.text.one_line import one_line
 PACKAGE_FOLDER = Path(__file__).parents[1]
 WORKER_PREFIX = "Caught "  # how torch begins what a data loader's worker raised; its own traceback follows, the message last
 PROCESS_PREFIX = "-- Process "  # the same of a process that it spawned, one for each GPU
-FOR_USERS = (ValueError, FileNotFoundError)
+FOR_USERS = (ValueError, FileNotFoundError, FloatingPointError)
 ADVICE_ON_MEMORY = "lower --max-tokens or --batch-size (with a higher --update-freq an update stays as large), --num-workers or --beam"
 
 

@@ -23,7 +23,7 @@ def run(flags: Sequence[str], around: Around, note_peak: Callable[[int], None]) 
         note_peak: gets the most bytes that torch had allocated on the GPU, as often as fairseq's trainer forgets them: in each update.
 
     Raises:
-        torch.OutOfMemoryError: fairseq would leave out the batch, and go on.
+        torch.OutOfMemoryError, BatchTooLarge: fairseq would leave out the batch, and go on.
         SystemExit: the flags contradict each other.
     """
     from fairseq_cli.train import cli_main  # it sets up logging where nothing has

@@ -18,10 +18,10 @@ class GradientNotFinite(Exception):
 class FailingBatches(Protocol):
     """What a task has as `failing_batches`."""
 
-    def before_update(self, trainer: Any) -> None:
-        """Called before every update."""
+    def before_update(self, trainer: Any, samples: list[dict[str, Any]]) -> None:
+        """Called before every update, with its batches."""
 
-    def skip(self, trainer: Any, samples: list[dict[str, Any]]) -> None:
+    def skip(self, trainer: Any) -> None:
         """Undo what an update without a finite gradient has changed. Raises ValueError if training is to end."""
 
     def too_large(self, samples: list[dict[str, Any]], error: BaseException) -> str:
@@ -39,7 +39,7 @@ def name_batches() -> None:
         if not hasattr(trainer.task, "failing_batches") or trainer.cfg.common.amp:  # which looks for a smaller scale of the loss
             return clip_grad_norm(trainer, clip_norm)
         try:
-            norm = clip_grad_norm(trainer, clip_norm).cpu()  # the one wait of an update: fairseq reads it next
+            norm = clip_grad_norm(trainer, clip_norm).cpu()  # the one wait of an update: fairseq reads it next, and finds it here
         except FloatingPointError as error:  # of --fp16, at the smallest scale
             raise GradientNotFinite from error
         if not torch.isfinite(norm).all():
@@ -51,11 +51,11 @@ def name_batches() -> None:
         failing = getattr(trainer.task, "failing_batches", None)
         if failing is None:
             return train_step(trainer, samples, raise_oom)
-        failing.before_update(trainer)
+        failing.before_update(trainer, samples)
         try:
             return train_step(trainer, samples, raise_oom=True)
         except GradientNotFinite:
-            failing.skip(trainer, samples)
+            failing.skip(trainer)
             return None  # as fairseq says of an update that was not made
         except (RuntimeError, MemoryError) as error:
             _name(error, failing, samples)

@@ -1,6 +1,7 @@
 """Batches that a training cannot learn from: which rows they have, and whether it goes on without them."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,26 +36,31 @@ class FailingBatches:
         if not 0 <= share <= 1:
             raise ValueError(f"--skip-bad-batches must be from 0 to 1, but is {share}")
         self.share, self.num_skipped = share, 0
-        self.statistics: list[torch.Tensor] = []
+        # Of the last two updates, the newest last: an optimizer may say of an update in the next one only that its gradient was not finite.
+        self.samples: deque[Sequence[Batch]] = deque(maxlen=2)
+        self.statistics: deque[list[torch.Tensor]] = deque(maxlen=2)
 
-    def before_update(self, trainer: Any) -> None:
-        """Keep what a batch changes before its gradient is known: running statistics, where an update may be left out."""
+    def before_update(self, trainer: Any, samples: Sequence[Batch]) -> None:
+        """Keep the batches, and what they change before their gradient is known: running statistics, where an update may be left out."""
+        self.samples.append(samples)
         if self.share:
             current = _running_statistics(trainer.model)
-            if not self.statistics:
-                self.statistics = [torch.empty_like(each) for each in current]
-            _copy(self.statistics, current)
+            kept = self.statistics.popleft() if len(self.statistics) == 2 else [torch.empty_like(each) for each in current]
+            _copy(kept, current)
+            self.statistics.append(kept)
 
-    def skip(self, trainer: Any, samples: Sequence[Batch]) -> None:
+    def skip(self, trainer: Any) -> None:
         """Undo an update whose gradient is not finite, and count it.
 
         Raises:
             ValueError: more than the share of the updates had to be left out.
         """
+        is_late = getattr(trainer.optimizer, "late_norm", None) is not None and len(self.samples) == 2
+        age = 2 if is_late else 1
         self.num_skipped += 1
         num_updates = trainer.get_num_updates() + self.num_skipped
-        place = f"update {trainer.get_num_updates() + 1}: the loss or its gradient is not finite"
-        rows = described_rows(samples, trainer.task.datasets[trainer.cfg.dataset.train_subset])
+        place = f"update {trainer.get_num_updates() + 2 - age}: the loss or its gradient is not finite"
+        rows = described_rows(self.samples[-age], trainer.task.datasets[trainer.cfg.dataset.train_subset])
         if self.num_skipped > self.share * max(num_updates, FEWEST_UPDATES):
             remedy = (
                 "prepare these rows again, or leave them out; lower --lr if they are sound; --skip-bad-batches SHARE goes on without such batches"
@@ -64,7 +70,7 @@ class FailingBatches:
                     f"{self.num_skipped:,} of {num_updates:,} updates are more than --skip-bad-batches {self.share:g} allows: raise it, or {remedy}"
                 )
             raise ValueError(f"{place}; {rows}; {remedy}")
-        _copy(_running_statistics(trainer.model), self.statistics)
+        _copy(_running_statistics(trainer.model), self.statistics[-age])
         trainer.zero_grad()
         logger.warning(f"{place}; {rows}; left out, as {self.num_skipped - 1:,} before it (--skip-bad-batches {self.share:g})")
 
