@@ -10,15 +10,16 @@ QUANTITIES = {"loss": "Loss", "nll_loss": "NLL", "ctc_loss": "CTC loss"}
 TRAIN = "train"
 
 _JSON_LINE = re.compile(r'\| ([\w.-]+) \| (\{".*\})\s*$', re.MULTILINE)  # fairseq also logs its settings, in Python's notation
-_PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
-_TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.,]+) ?s \(([\d.,]+) sentences/s, ([\d.,]+) tokens/s\)")
-_PEAK_MEMORY = re.compile(r"peak memory: process ([\d,]+) MiB(?:, GPU ([\d,]+) MiB)?")
+_COUNT, _DECIMAL = r"([0-9][0-9,]{0,17})", r"([0-9][0-9,]{0,17}(?:\.[0-9]{1,9})?)"
+_PARAMETERS = re.compile(rf"num\. shared model params: {_COUNT}")
+_TRANSLATED = re.compile(rf"Translated {_COUNT} sentences \({_COUNT} tokens\) in {_DECIMAL} ?s \({_DECIMAL} sentences/s, {_DECIMAL} tokens/s\)")
+_PEAK_MEMORY = re.compile(rf"peak memory: process {_COUNT} MiB(?:, GPU {_COUNT} MiB)?")
 # The commands of the recipes are logged unquoted; what follows the folder is always an option.
 _COMMAND = "$ fairseq-generate "
 _DATA_FOLDER = re.compile(rf"^{re.escape(_COMMAND)}(.+?) --", re.MULTILINE | re.DOTALL)
 _SPEED, _NO_UPDATE = "frames_per_second", -1
 _STEPS = "train_inner"  # what fairseq calls its lines between the ends of epochs
-_TOTAL_MEMORY = re.compile(r"total memory = ([\d.]+) GB")
+_TOTAL_MEMORY = re.compile(rf"total memory = {_DECIMAL} GB")
 VALIDATION = "dev"  # the validation set of the recipes
 _VALIDATED = re.compile(rf'"{VALIDATION}_(\w+)": "([^"]*)')
 
@@ -147,7 +148,7 @@ def read_throughput(path: Path | str) -> Throughput:
             continue
     if not speeds:
         raise ValueError(f"{path}: no update was logged; train longer, or with a smaller --log-interval")
-    gibibytes = float(total[1]) - min(free_gibibytes) if total and free_gibibytes else None
+    gibibytes = float(total[1].replace(",", "")) - min(free_gibibytes) if total and free_gibibytes else None
     return Throughput(statistics.median(speeds[len(speeds) // 2 :]), gibibytes)
 
 

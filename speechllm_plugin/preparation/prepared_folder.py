@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,13 @@ from speechllm_plugin.files import recorded_files
 from speechllm_plugin.files.digests import digest
 from speechllm_plugin.files.remembered_options import FolderRecord
 from speechllm_plugin.preparation.corpus_row import CorpusRow
+from speechllm_plugin.text.one_line import excerpt
 from speechllm_plugin.text.progress import with_progress
 
 logger = logging.getLogger(__name__)
+
+
+TYPES_OF_ENTRIES = {"mark": str, "files": list, "facts": dict}
 
 
 def fingerprint(rows: Sequence[CorpusRow], root: str | Path) -> str:
@@ -26,6 +30,14 @@ def fingerprint(rows: Sequence[CorpusRow], root: str | Path) -> str:
             yield f"{path} {state.st_size} {state.st_mtime_ns}"
 
     return digest(parts())
+
+
+def _check_pieces(path: Path, pieces: Mapping[str, Any]) -> None:
+    for name, entry in pieces.items():
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(key), kind) for key, kind in TYPES_OF_ENTRIES.items()):
+            raise ValueError(
+                f"{path}: {name} must have {', '.join(TYPES_OF_ENTRIES)}, but is {excerpt(entry)}; delete {path.parent}, or choose another --out"
+            )
 
 
 class PreparedFolder:
@@ -47,6 +59,7 @@ class PreparedFolder:
         if remembered is None:
             self._file.check_not_foreign(sorted(self.path.glob("*.tsv")))
         else:
+            _check_pieces(self._file.path, remembered["pieces"])
             self._file.check_options(remembered["options"], options)
         self._record = remembered or {"options": options, "pieces": {}}
 

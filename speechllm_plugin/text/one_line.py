@@ -18,8 +18,8 @@ def harmless(text: str, keep_returns: bool = False) -> str:
 
 
 def one_line(message: str) -> str:
-    r"""A message in one line: its line feeds stand as `\n`, and the middle of one that is too long is left out."""
-    return _without_middle(harmless(message.strip()).replace("\n", "\\n"), MESSAGE_CHARACTERS)
+    r"""A message in one line: line feeds and tabs stand as `\n` and `\t`, and the middle of one that is too long is left out."""
+    return _without_middle(harmless(message.strip()).replace("\n", "\\n").replace("\t", "\\t"), MESSAGE_CHARACTERS)
 
 
 def excerpt(value: object) -> str:

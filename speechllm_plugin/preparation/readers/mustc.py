@@ -10,6 +10,7 @@ from speechllm_plugin.files import yaml_file
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.text.one_line import excerpt
 
+LONGEST_SECONDS = 10**8  # three years; what is computed with more leaves the range of numbers
 ABSENT = "no such file; the split must have it"
 
 
@@ -86,6 +87,6 @@ def _field(segment: Any, name: str, place: str) -> Any:
 
 def _seconds(segment: Any, name: str, place: str) -> float:
     value = _field(segment, name, place)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST_SECONDS:
         raise ValueError(f"{place}: {name} must be seconds, not negative, but is {excerpt(value)}")
     return float(value)
