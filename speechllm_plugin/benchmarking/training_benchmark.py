@@ -15,6 +15,7 @@ from speechllm_plugin.benchmarking.random_model import RandomModel
 from speechllm_plugin.benchmarking.training_measurement import TrainingMeasurement
 from speechllm_plugin.benchmarking.training_watch import TrainingWatch
 from speechllm_plugin.benchmarking.update_profile import UpdateProfile
+from speechllm_plugin.data.features import FRAMES_PER_SECOND
 from speechllm_plugin.host import stock_training
 from speechllm_plugin.models.config import SpeechToTextConfig, flag, relative_positions
 from speechllm_plugin.text.out_of_memory import BatchTooLarge
@@ -22,6 +23,7 @@ from speechllm_plugin.text.progress import DELAY_SECONDS
 
 RECORDINGS = 2000  # of the noise: half a GB; utterances share them, their texts are their own
 PROFILED_UPDATES = 3
+BATCH_MULTIPLE = 8  # fairseq's: batches of more utterances have a multiple of this
 SPARE_UTTERANCES = 1.15  # an epoch has more than all updates read, so that none begins anew among them
 
 # As the recipes train; nothing is validated or stored.
@@ -56,8 +58,12 @@ class Training(NamedTuple):
         return self.warm_up + self.updates + (0 if self.profile_to is None else PROFILED_UPDATES)
 
     def num_utterances(self, seconds: float | None) -> int:
+        """Enough for all updates; of one length they fill their batches."""
         frames = self.all_updates * self.max_tokens * self.update_freq
-        return 1 + round(SPARE_UTTERANCES * frames / (seconds or noise_corpus.MEAN_SECONDS) / noise_corpus.FRAMES_PER_SECOND)
+        number = 1 + round(SPARE_UTTERANCES * frames / (seconds or noise_corpus.MEAN_SECONDS) / FRAMES_PER_SECOND)
+        of_batch = 1 if seconds is None else self.max_tokens // round(seconds * FRAMES_PER_SECOND)
+        of_batch -= of_batch % BATCH_MULTIPLE if of_batch > BATCH_MULTIPLE else 0
+        return -(-number // of_batch) * of_batch
 
     def command(self, data: Path, folder: Path, model_flags: Sequence[str]) -> list[str]:
         """The flags of fairseq-train; the last of equal ones counts."""

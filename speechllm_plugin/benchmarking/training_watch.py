@@ -166,11 +166,16 @@ class TrainingWatch:
             task.optimizer_step(optimizer, model=model, update_num=trainer.get_num_updates())
             trainer.zero_grad()
 
-        return tuple(self.seconds(part, updates) for part in (forward_and_backward, forward, step))
+        trainer.zero_grad()
+        of_model, of_forward = (self.seconds(part, updates) for part in (forward_and_backward, forward))
+        of_optimizer = 0.0
+        for update in updates:
+            forward_and_backward(update)  # fairseq's optimizer skips weights without gradients
+            of_optimizer += self.seconds(step, [update])
+        return of_model, of_forward, of_optimizer
 
     def seconds(self, part: Callable[[list[dict]], None], updates: list[list[dict]]) -> float:
-        """That a part takes for all updates, after a first time that does not count."""
-        part(updates[0])
+        """That a part takes for updates; it has run before."""
         wait_for(self.device)
         start = time.perf_counter()
         for update in updates:
