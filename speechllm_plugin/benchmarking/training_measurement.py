@@ -21,6 +21,7 @@ class TrainingMeasurement:
     frames, sentences    of an update, the mean
     padding_share        of what an update computes
     batch_shapes         different shapes of batches (rows, frames, target tokens) among those measured
+    captured_graphs      with --cuda-graphs: shapes whose graphs are kept at the end; null without
     compression_rate     null, or states before / after CTC compression
     warm_up_seconds      from the beginning of the first update to the end of the last that is not measured
     milliseconds         of an update through fairseq's trainer, the loader, the optimizer and the log included: the mean
@@ -48,6 +49,7 @@ class TrainingMeasurement:
     sentences: float | None = None
     padding_share: float | None = None
     batch_shapes: int | None = None
+    captured_graphs: int | None = None
     compression_rate: float | None = None
     warm_up_seconds: float | None = None
     milliseconds: float | None = None

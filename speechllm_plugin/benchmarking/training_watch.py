@@ -122,6 +122,8 @@ class TrainingWatch:
         measured.median_milliseconds = statistics.median(itertools.starmap(self.milliseconds, zip(each, frames_of)))
         measured.wait_milliseconds = self.milliseconds(sum(waits), total)
         measured.updates_per_second, measured.frames_per_second = self.updates / seconds, total / seconds
+        captured = getattr(trainer.get_model(), "captured_training", None)
+        measured.captured_graphs = None if captured is None else captured.num_graphs
         if self.model is not None:
             measured.teraflops = self.operations(trainer.get_model(), batches) / seconds / 1e12
             measured.matrix_share = measured.teraflops * 1e12 / self.rate
