@@ -1,5 +1,6 @@
 """The largest batch that a GPU's memory holds, found by trying."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from speechllm_plugin.benchmarking import noise_corpus
 from speechllm_plugin.benchmarking.random_model import imitate_compression
 from speechllm_plugin.benchmarking.training_benchmark import Candidate, Training
+from speechllm_plugin.benchmarking.training_measurement import GIBIBYTE
 from speechllm_plugin.host import stock_training
 
 SHARE_OF_MEMORY = 0.9  # the rest is for what a longer training meets
@@ -35,8 +37,10 @@ def find(candidate: Candidate, training: Training, vocabularies: tuple[int, int]
     peaks: dict[int, int | None] = {}
 
     def peak_of(num_frames: int) -> int | None:
-        peaks[num_frames] = peak_of_updates(candidate, training._replace(max_tokens=num_frames, update_freq=1), vocabularies)
-        return peaks[num_frames]
+        peak = peaks[num_frames] = peak_of_updates(candidate, training._replace(max_tokens=num_frames, update_freq=1), vocabularies)
+        needed = "too much" if peak is None else f"{peak / GIBIBYTE:.1f} GiB"
+        print(f"{candidate.name}: batches of {num_frames:,} frames need {needed}", file=sys.stderr)
+        return peak
 
     torch.cuda.set_per_process_memory_fraction(SHARE_OF_MEMORY, training.device)
     try:

@@ -28,14 +28,21 @@ def run(flags: Sequence[str], around: Around, note_peak: Callable[[int], None]) 
     """
     from fairseq_cli.train import cli_main  # it sets up logging where nothing has
 
+    forget_earlier_trainings()
     with arguments("fairseq-train", *flags), updates_within(around), peaks_noted(note_peak), only_fatal("fairseq.trainer"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # fairseq's calls of what hydra and torch are about to change
         try:
             cli_main()
         finally:
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            forget_earlier_trainings()
+
+
+def forget_earlier_trainings() -> None:
+    """Free the memory of models that nobody uses, and begin to count anew; one that ran out of memory lives as long as its error."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 @contextlib.contextmanager
