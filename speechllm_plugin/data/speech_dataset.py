@@ -10,8 +10,8 @@ from fairseq.data import Dictionary
 
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.batch_shapes import BatchShape, batches, shape_of
+from speechllm_plugin.data.features import check_stored, utterance_cmvn
 from speechllm_plugin.data.features import read as read_features
-from speechllm_plugin.data.features import utterance_cmvn
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.row_dataset import RowDataset, padded
 from speechllm_plugin.data.speech_texts import SpeechTexts
@@ -48,6 +48,7 @@ class SpeechTextDataset(RowDataset):
         shuffle, length_noise: whether and how the order differs with the epoch.
 
     Attributes:
+        checked: (rows,) which stored features were compared with their checksum; workers share it, so that each is compared once in a training.
         shapes: of the batches, from batch_shapes.plan_shapes; none: a batch is as wide as its longest utterance and texts.
         must_be_finite: features that are not finite are an error; else the loss shows them.
     """
@@ -74,6 +75,7 @@ class SpeechTextDataset(RowDataset):
         self.ids, self.sources = [row.id for row in rows], [row.audio for row in rows]
         self.num_frames = np.array([row.n_frames for row in rows], dtype=np.int64)
         self.root, self.read, self.texts = root, read, texts
+        self.checked = torch.full([len(rows)], read is not read_features).share_memory_()
         self.num_targets = texts.longest(len(rows))
         self.num_transcripts = np.array([len(text) for text in texts.transcripts or [()] * len(rows)], dtype=np.int64)
         self.pad, self.eos = dictionary.pad(), dictionary.eos()
@@ -105,6 +107,9 @@ class SpeechTextDataset(RowDataset):
         row = index % len(self)
         try:
             features = self.read(self.sources[row], self.root)
+            if not self.checked[row]:
+                check_stored(self.sources[row], self.root)
+                self.checked[row] = True
         except ValueError as error:
             raise ValueError(f"row {row}: {error}") from error
         if len(features) != self.num_frames[row]:

@@ -61,7 +61,7 @@ def average(paths: Sequence[str | Path]) -> dict[str, Any]:
         everything else (counters, configuration, a criterion's own weights) is the last checkpoint's.
 
     Raises:
-        ValueError: a file is no readable checkpoint, or names or shapes of the tensors differ.
+        ValueError: a file is no readable checkpoint, names or shapes of the tensors differ, or a value is not finite.
     """
     first = load(paths[0])["model"]
     totals = {
@@ -72,6 +72,9 @@ def average(paths: Sequence[str | Path]) -> dict[str, Any]:
         _check_same_tensors(first, paths[0], state["model"], path)
         for name, total in totals.items():
             total += state["model"][name]
+    damaged = next((name for name, total in totals.items() if not total.isfinite().all()), None)
+    if damaged is not None:
+        raise ValueError(_not_finite(paths, damaged))
     for name, total in totals.items():
         state["model"][name] = total.div_(len(paths))
     state.pop("last_optimizer_state", None)
@@ -88,6 +91,16 @@ def _numbered(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
 
 def _is_floating(value: object) -> bool:
     return torch.is_tensor(value) and value.is_floating_point()
+
+
+def _not_finite(paths: Sequence[str | Path], name: str) -> str:
+    """The message about a tensor that has NaN or infinity in one of the checkpoints, or in their sum."""
+    for path in paths:
+        value = load(path, whole=False)["model"][name]
+        if not value.isfinite().all():
+            number = (~value.isfinite()).sum()
+            return f"{path}: {name} has NaN or infinity in {number:,} of {value.numel():,} places: the training failed; average earlier checkpoints"
+    return f"{paths[0]}: the sum of {name} over {len(paths)} checkpoints is not finite; average fewer or earlier ones"
 
 
 def _check_same_tensors(first: Mapping[str, Any], first_path: str | Path, other: Mapping[str, Any], other_path: str | Path) -> None:

@@ -9,11 +9,14 @@ import torch
 
 from speechllm_plugin.files import model_folder
 from speechllm_plugin.files.atomic import replacing
-from speechllm_plugin.host import safe_loading
+from speechllm_plugin.host import archive_checksums, safe_loading
 
 
-def load(path: str | Path) -> dict[str, Any]:
+def load(path: str | Path, *, whole: bool = True) -> dict[str, Any]:
     """A checkpoint's dictionary on the CPU, also that of a model folder; tensors stay on disk until they are used.
+
+    Args:
+        whole: compare all of the file with its checksums, which takes too long where only its numbers are asked for.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -24,6 +27,8 @@ def load(path: str | Path) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     safe_loading.allow_namespaces()
+    if whole:
+        archive_checksums.check(path)
     with open(path, "rb") as file:
         zipped = zipfile.is_zipfile(file)  # torch maps only these into memory
     try:

@@ -12,7 +12,7 @@ import torch
 from fairseq.tasks import register_task
 from torch.utils.data import ConcatDataset
 
-from speechllm_plugin.data import manifest
+from speechllm_plugin.data import manifest, prepared_archives
 from speechllm_plugin.data.batch_shapes import described, plan_shapes
 from speechllm_plugin.data.features import read as read_features
 from speechllm_plugin.data.kd_texts import kd_texts
@@ -102,6 +102,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
                 raise ValueError(f"--{option.replace('_', '-')} {getattr(self.cfg, option)} is for decoding, not for training: leave it out")
         for name in split.split(","):
             path = Path(self.cfg.data) / f"{name}.tsv"
+            prepared_archives.check_sizes(self.data_config.audio_root, path.name)
             parts.append((name, manifest.read(path)))
             if is_training:
                 needs_transcript = self.transcript is not None or self.data_config.transcribe_probability > 0

@@ -1,9 +1,12 @@
 """Averages of checkpoints: which ones, their mean, and what fairseq makes of the result."""
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 import torch
+from commands import ROOT
 from fairseq import checkpoint_utils, options, tasks
 from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -11,6 +14,7 @@ from omegaconf import OmegaConf
 
 from speechllm_plugin.commands import cli
 from speechllm_plugin.files.averaging import average
+from speechllm_plugin.files.checkpoint_file import load
 
 
 def save(path, value, dtype=torch.float32, **others):
@@ -154,6 +158,45 @@ def test_unreadable_checkpoints_are_errors_that_name_the_file(run_folder, capsys
     assert run_average(run_folder, 2)[0] == 1
     error = capsys.readouterr().err
     assert str(path) in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_an_error_that_names_them(run_folder, capsys, value):
+    weight = torch.zeros(2, 3)
+    weight[1, 2] = value
+    save(run_folder / "checkpoint_12_1300.pt", 1, model={"layer.weight": weight, "norm.num_batches_tracked": torch.tensor(1)})
+    status, output = run_average(run_folder, 2)
+    assert status == 1 and not output.exists()
+    assert "checkpoint_12_1300.pt: layer.weight has NaN or infinity in 1 of 6 places: the training failed" in capsys.readouterr().err
+
+
+def test_one_flipped_bit_is_noticed(tmp_path):
+    """Here and by fairseq; torch alone reads it."""
+    path = tmp_path / "checkpoint1.pt"
+    save(path, 1)
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.ones(6).numpy().tobytes()) + 5
+    content[place] ^= 1
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)["model"]["layer.weight"][0, 1] != 1
+    for read in (load, checkpoint_utils.load_checkpoint_to_cpu):
+        with pytest.raises(ValueError, match=rf"^{path}: is damaged: \S+/data/0 is not what was written, its checksum is another; copy it again"):
+            read(str(path))
+    assert load(path, whole=False)
+
+
+@pytest.mark.parametrize("num_bytes", [100, 1500])
+def test_a_full_disk_leaves_no_part_of_an_average(run_folder, tmp_path, num_bytes):
+    """A limit to the size of files stands for it, in a process of its own."""
+    code = (
+        "import resource, signal, sys; from speechllm_plugin.commands import cli; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({num_bytes}, {num_bytes})); sys.exit(cli.main(sys.argv[1:]))"
+    )
+    output = tmp_path / "out" / "average.pt"
+    arguments = ["average", "--inputs", run_folder, "--num", "2", "--by", "updates", "--output", output]
+    process = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert process.returncode == 1 and process.stderr.splitlines()[-1] == f"speechllm: error: {output}: File too large"
+    assert not output.parent.exists()
 
 
 def test_options_in_a_namespace_are_kept(tmp_path):
