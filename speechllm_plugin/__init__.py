@@ -30,12 +30,15 @@ def load(folder: "str | Path", device: "str | None" = None) -> "SpeechModel":
 def register() -> None:
     """The plugin in fairseq's registries, and what it changes in fairseq and torch."""
     from speechllm_plugin import criterions, host, models, optim, tasks  # noqa: F401
-    from speechllm_plugin.files import model_folder
-    from speechllm_plugin.host import folders_as_checkpoints
+    from speechllm_plugin.files import atomic, checkpoint_file, interruption, locks, model_folder
+    from speechllm_plugin.host import folders_as_checkpoints, stock_command, stock_files
     from speechllm_plugin.models import speech_to_text  # noqa: F401
 
     host.install()
     folders_as_checkpoints.accept(model_folder.is_model_folder, model_folder.read_checkpoint)
+    stock_files.write_whole(checkpoint_file.save, atomic.replacing, locks.locked_file)
+    if stock_command.name():
+        interruption.end_program(stock_command.name())
 
 
 registration.with_fairseq(register)

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 
+from speechllm_plugin.files import interruption
 from speechllm_plugin.text import out_of_memory
 from speechllm_plugin.text.one_line import one_line
 from speechllm_plugin.text.terminal import harmless_output
@@ -66,8 +67,12 @@ def main(argv: list[str] | None = None) -> int:
         arguments themselves leave through argparse, with status 2.
     """
     argv = sys.argv[1:] if argv is None else argv
-    with harmless_output():
-        return _run(argv)
+    try:
+        with interruption.signals_caught(), harmless_output():
+            return _run(argv)
+    except KeyboardInterrupt as error:
+        interruption.end("speechllm", error)
+        raise
 
 
 def _run(argv: list[str]) -> int:

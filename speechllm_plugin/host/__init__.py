@@ -17,9 +17,11 @@ def install() -> None:
     * `terminal_output`: no text of a corpus commands the terminal of a fairseq command.
     * `command_errors`: in the fairseq commands, an error that a user can cause ends with one line instead of a traceback.
 
-    One more needs a reader of a higher room, so the package asks for it:
+    Three more need readers and writers of a higher room, so the package asks for them:
 
     * `folders_as_checkpoints.accept`: fairseq's commands take a model folder where they take a checkpoint.
+    * `stock_files.write_whole`: checkpoints and hypotheses are complete or not there, and are what was written.
+    * `interruption.end_program`, of `files`: the fairseq commands end at Ctrl-C and SIGTERM in one line, and leave nothing behind.
 
     Three more changes need the configuration of a command, so the tasks ask for them:
 

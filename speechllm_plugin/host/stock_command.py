@@ -10,3 +10,8 @@ def name() -> str:
     if program.name.startswith("fairseq-"):
         return program.name
     return f"fairseq-{program.stem}" if program.parent.name == "fairseq_cli" else ""
+
+
+def trains() -> bool:
+    """Whether it is one that trains."""
+    return name() in ("fairseq-train", "fairseq-hydra-train")

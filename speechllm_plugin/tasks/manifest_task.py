@@ -16,7 +16,7 @@ from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.host import configuration
-from speechllm_plugin.tasks import vocabulary_files
+from speechllm_plugin.tasks import training_folder, vocabulary_files
 from speechllm_plugin.tasks.failing_batches import FEWEST_UPDATES, FailingBatches, naming_shape
 from speechllm_plugin.tasks.text_codec import TextCodec
 
@@ -64,16 +64,14 @@ class ManifestTask(FairseqTask):
     starts_from: Path | None = None  # the checkpoint that training goes on from, until its vocabularies were compared
 
     @classmethod
-    def setup_task(cls, cfg: ManifestTaskConfig, **unused):
+    def setup_task(cls, cfg: ManifestTaskConfig, from_checkpoint=False, **unused):
         command = configuration.whole(cfg)
         if command is not None:
             configuration.correct(command)
-            if command.dataset.num_shards != 1:
-                raise ValueError(
-                    f"--num-shards {command.dataset.num_shards} has no effect in fairseq: leave it out; "
-                    "--distributed-world-size N --distributed-rank R splits a test set"
-                )
             check_one_path("--save-dir", command.checkpoint.save_dir)
+            if not from_checkpoint:
+                configuration.check_shard(command)
+                training_folder.enter(command)
         task = cls(cfg)
         task.starts_from = None if command is None else configuration.starting_checkpoint(command)
         return task
@@ -185,7 +183,7 @@ class ManifestTask(FairseqTask):
     def begin_epoch(self, epoch, model):
         """fairseq's trainer hands a task nothing of the checkpoint that it goes on from, so the task reads its part itself, once."""
         if self.starts_from is not None:
-            self.load_state_dict(checkpoint_file.load(self.starts_from).get("task_state", {}))
+            self.load_state_dict(checkpoint_file.load(self.starts_from, whole=False).get("task_state", {}))
             self.starts_from = None
 
     def build_tokenizer(self, args):

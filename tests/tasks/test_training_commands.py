@@ -1,5 +1,7 @@
 """fairseq-train: what a run may be cut into, or be done with, without another result; and what else trains on our data."""
 
+import os
+import re
 import shutil
 
 import numpy as np
@@ -13,6 +15,7 @@ from commands import (
     at_once,
     generate,
     hypotheses,
+    last_line,
     succeeded,
     train,
     train_in_two_processes,
@@ -20,6 +23,7 @@ from commands import (
 )
 
 from speechllm_plugin.data import features, manifest
+from speechllm_plugin.files.locks import locked_folder
 
 pytestmark = pytest.mark.end_to_end
 
@@ -58,6 +62,19 @@ def test_a_run_in_buckets_goes_on_in_the_same_batches(data, tmp_path):
     shutil.copy(*tmp_path.glob("whole/checkpoint_2_5.pt"), tmp_path / "resumed" / "checkpoint_last.pt")
     assert updates(succeeded(train(data, tmp_path / "resumed", *flags))) == {6: updates(in_one_go)[6]}
     assert_same_weights(tmp_path / "resumed" / "checkpoint_last.pt", tmp_path / "whole" / "checkpoint_last.pt")
+
+
+def test_a_finished_run_stays_as_it_is_and_a_running_one_alone(trained, data, tmp_path):
+    shutil.copy(trained.folder / "checkpoint_last.pt", tmp_path)
+    before = (tmp_path / "checkpoint_last.pt").read_bytes()
+    process = succeeded(train(data, tmp_path, model=COMPRESSED))
+    assert process.stdout.endswith(f"already finished: {tmp_path}/checkpoint_last.pt has 6 updates, and --max-update is 6\n")
+    with locked_folder(tmp_path, "fairseq-train"):
+        process = train(data, tmp_path, model=COMPRESSED, updates=8)
+    assert process.returncode == 1 and re.fullmatch(
+        rf".* {tmp_path}: is being written by fairseq-train, process {os.getpid()} on .*\n", last_line(process) + "\n"
+    )
+    assert (tmp_path / "checkpoint_last.pt").read_bytes() == before and os.listdir(tmp_path) == ["checkpoint_last.pt"]
 
 
 def test_a_run_goes_on_with_its_own_vocabularies_only(trained, data, tmp_path):

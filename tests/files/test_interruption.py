@@ -1,0 +1,50 @@
+"""A command that is told to stop cleans up, says so in one line and dies of the signal; its workers die first."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from commands import ROOT
+
+COMMAND = """
+import multiprocessing, sys, time
+from speechllm_plugin.commands import cli
+from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.files.locks import locked_folder
+
+def run(args):
+    with locked_folder("out", "speechllm x"), replacing("out/file") as part:
+        part.write_text("half")
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=[600], daemon=True)
+        worker.start()
+        print(worker.pid, flush=True)
+        time.sleep(600)
+
+parser = cli.build_parser(None)
+parser.set_defaults(run=run)
+cli.build_parser = lambda command: parser
+sys.exit(cli.main(["prepare"]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_stays_behind(tmp_path, number):
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    # The name keeps the package from importing torch.
+    process = subprocess.Popen([sys.executable, "-c", COMMAND], cwd=tmp_path, **settings)
+    worker = int(process.stdout.readline())
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (-number, f"speechllm: stopped by {number.name}\n")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
+def test_what_somebody_ignores_stays_ignored(tmp_path):
+    code = "import signal\nfrom speechllm_plugin.files import interruption\ninterruption.catch_signals()\nprint(signal.getsignal(signal.SIGHUP).name)"
+    command = f"trap '' HUP; exec {sys.executable} -c '{code}'"
+    process = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert process.stdout == "SIG_IGN\n"
