@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Stages of one experiment; each can be repeated: done with the same options and inputs = skipped, interrupted = resumed or redone.
+# One process at a time makes a product; a second one ends with an error.
 #   source recipes/environment.sh; source recipes/pipeline.sh
 #   source recipes/models/M.sh               MODEL_ARGS=(...)
 #   source recipes/training/T.sh             PREPARE_ARGS=(...) TRAINING_ARGS=(...) GENERATION_ARGS=(...) AVERAGE_LAST=N
@@ -15,6 +16,7 @@
 #   summary SPLIT OUT...                     the table (parameters, scores, speeds) and where every file went
 # With dry_run=1 the stages print the commands that they would run, and how much training is to be expected.
 set -euo pipefail
+held_lock=  # of the stage that runs
 dry_run=${dry_run:-} expected_frames=${expected_frames:-0}  # frames of a training set that a dry run does not find, if they are known
 SCORE_ARGS=() SILENCE_ARGS=() REPORT_ARGS=()
 declare -A VOCAB_SIZE=()  # of training files for recipes/study.sh
@@ -45,12 +47,18 @@ prepare() {
 # show_all COMMAND...: its output goes to run_stage's log and to the console (3); progress bars only to a terminal.
 show_all() {
   [[ -t 3 ]] || local -x TQDM_DISABLE=1
-  "$@" 2>&1 | tee -a "$log" >&3
+  "$@" 2>&1 | tee_until_end
 }
 
 # show_results COMMAND...: as show_all, but what it says on stderr goes to the log only.
 show_results() {
-  "$@" | tee -a "$log" >&3
+  "$@" | tee_until_end
+}
+
+# tee_until_end: what comes in goes to $log and to the console (3), also after Ctrl-C: the last words of a command explain its end.
+tee_until_end() {
+  trap '' INT TERM
+  exec tee -a "$log" >&3
 }
 
 # fairseq-train itself resumes from OUT/checkpoints/checkpoint_last.pt.
@@ -159,15 +167,50 @@ run_stage() {
     [[ $name != train ]] || echo "          # $(experiments expected-work "$2" "$expected_frames" "${TRAINING_ARGS[@]}")"
     return
   fi
+  local lock=${stamp%.done}.lock held
+  hold "$lock" "$product" || return 1
   rm -f "$stamp"
   [[ $1 == show_* ]] && echo "\$ ${*:2}" >>"$log" || echo "\$ $*" >>"$log"
   if ! "$@" 3>&1 >>"$log" 2>&1; then
-    tail -n 15 "$log" >&2
-    stage_error "$name: failed; the end of $log stands above, and the same command goes on from here"
+    [[ $1 == show_all ]] || end_of "$log" >&2  # else it stands on the console
+    stage_error "$name: failed (see above; log: $log); the same command goes on from here"
+    release "$lock"
     return 1
   fi
   echo "$options" >"$stamp"
+  release "$lock"
   echo "          done in $((SECONDS - start)) s"
+}
+
+# hold LOCK PRODUCT: one stage at a time makes PRODUCT. The lock ends with this shell and the commands that it started, however they end.
+# Sets $held to its file descriptor.
+hold() {
+  local lock=$1 product=$2
+  while true; do
+    exec {held}>>"$lock"
+    if ! flock --nonblock "$held"; then
+      stage_error "$product: is being made by $(cat "$lock"), or by what that started; wait until it ends"
+      exec {held}>&-
+      return 1
+    fi
+    [[ ! $lock -ef /dev/fd/$held ]] || break  # else whoever had it has removed it meanwhile
+    exec {held}>&-
+  done
+  echo "process $$ on $(hostname), since $(date '+%F %T')" >"$lock"
+  held_lock=$lock
+}
+
+release() {
+  rm -f "$1"
+  held_lock=
+  exec {held}>&-
+}
+
+# end_of LOG: the error of the command that ran last, where that is the one line of a command of ours or of fairseq's; else what may explain it.
+end_of() {
+  local said
+  said=$(awk '/^\$ / { number = 0; next } { lines[number++] = $0 } END { for (i = (number > 15 ? number - 15 : 0); i < number; i++) print lines[i] }' "$1")
+  grep -E '^[a-z-]+: error: ' <<<"$said" || echo "$said"
 }
 
 is_done() {  # PRODUCT STAMP OPTIONS [INPUT...]

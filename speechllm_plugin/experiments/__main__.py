@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+from speechllm_plugin.files import interruption
 from speechllm_plugin.text.one_line import one_line
 
 # command: module with main(arguments); messages begin with the command
@@ -20,12 +21,13 @@ MODULES = {
 def main(command: str, *arguments: str) -> None:
     module = importlib.import_module(f"speechllm_plugin.experiments.{MODULES[command]}")
     try:
-        module.main(*arguments)
+        with interruption.signals_caught():
+            module.main(*arguments)
     except (ValueError, OSError) as error:
         print(f"{command}: error: {one_line(str(error))}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)  # as a shell that was interrupted
+    except KeyboardInterrupt as error:
+        interruption.end(command, error)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ Experiment = TypeVar("Experiment")
 Result = TypeVar("Result")
 
 
-def run_at_once(run: Callable[[Experiment, str], Result], experiments: Sequence[Experiment], at_once: int, devices: Sequence[str]) -> list[Result]:
-    """What run(experiment, device) returns for each of the experiments, so many of them at once.
+def run_at_once(
+    run: Callable[[Experiment, str], Result], experiments: Sequence[Experiment], at_once: int, devices: Sequence[str], stop: Callable[[], None]
+) -> list[Result]:
+    """What run(experiment, device) returns for each of the experiments, so many of them at once; stop() ends those that run when one raises.
 
     An experiment starts on the device that has been free for longest; with more at once than devices, a device has several.
     """
@@ -30,4 +32,5 @@ def run_at_once(run: Callable[[Experiment, str], Result], experiments: Sequence[
             return list(pool.map(run_on_a_free_device, experiments))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nothing more is started
+            stop()
             raise

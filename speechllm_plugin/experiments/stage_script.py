@@ -1,11 +1,17 @@
 """Stages of recipes/pipeline.sh in the order in which an experiment runs them, as a shell script."""
 
+import contextlib
+import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+# When all its processes are told to stop, the shell waits for the others, which have to clean up.
+TRAP = """trap 'rm -f "${held_lock:-}"; exit 143' TERM"""
+running: set[subprocess.Popen] = set()
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 
@@ -27,9 +33,35 @@ class StageScript:
         return "\n".join(self.lines)
 
     def run(self, **settings: Any) -> subprocess.CompletedProcess:
-        """The ended process; settings as of subprocess.run."""
+        """The ended process; settings as of subprocess.Popen.
+
+        An interruption of this process ends all that the script has started, before it is raised.
+        """
         sys.stdout.flush()
-        return subprocess.run(["bash", "-euo", "pipefail", "-c", str(self)], **settings)
+        command = ["bash", "-euo", "pipefail", "-c", f"{TRAP}\n{self}"]
+        process = subprocess.Popen(command, process_group=0, stdin=subprocess.DEVNULL, **settings)
+        running.add(process)
+        try:
+            output, errors = process.communicate()
+        except BaseException:
+            stop(process)
+            raise
+        finally:
+            running.discard(process)
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a script and what it started: they are a group of processes of their own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+
+
+def stop_all() -> None:
+    """End the scripts that run in other threads."""
+    for process in list(running):
+        stop(process)
 
 
 def visible_gpus() -> int:

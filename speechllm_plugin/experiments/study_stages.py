@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from speechllm_plugin.experiments import command_line, slurm, study_settings, study_table
+from speechllm_plugin.experiments import command_line, slurm, stage_script, study_settings, study_table
 from speechllm_plugin.experiments.expected_work import Work
 from speechllm_plugin.experiments.scheduling import run_at_once
 from speechllm_plugin.experiments.stage_script import StageScript, visible_gpus
@@ -98,7 +98,7 @@ class Trainings:
         """Run the experiments of a wave; one that fails does not stop the others. The names of those that failed."""
         experiments = self.study.plan.experiments(wave)
         if self.study.jobs > 1 and not self.study.dry_run:
-            ended_well = run_at_once(self.run_with_log, experiments, self.study.jobs, self.devices)
+            ended_well = run_at_once(self.run_with_log, experiments, self.study.jobs, self.devices, stage_script.stop_all)
         else:
             ended_well = []
             for experiment in experiments:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 
 from speechllm_plugin.outputs.logs import validation
@@ -10,6 +11,8 @@ SHOWN_QUANTITIES = {"num_updates": "update", "loss": "loss", "accuracy": "accura
 
 
 def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it ends with fairseq-train, whose last words explain why
     for stream in (sys.stdin, sys.stdout):
         assert isinstance(stream, io.TextIOWrapper)
         stream.reconfigure(errors="surrogateescape", line_buffering=True)  # what a program prints need not be UTF-8

@@ -221,10 +221,10 @@ def test_experiments_at_a_time_take_the_devices_that_are_free():
         running.discard(device)
         return experiment, device
 
-    results = run_at_once(run, range(7), at_once=3, devices=["0", "1", "2"])
+    results = run_at_once(run, range(7), at_once=3, devices=["0", "1", "2"], stop=list)
     assert [experiment for experiment, _ in results] == list(range(7))
     assert {device for experiment, device in results if experiment < 3} == {"0", "1", "2"} and max(most) == 3
-    assert {device for _, device in run_at_once(lambda *both: both, range(9), at_once=4, devices=["0", "5"])} <= {"0", "5"}
+    assert {device for _, device in run_at_once(lambda *both: both, range(9), at_once=4, devices=["0", "5"], stop=list)} <= {"0", "5"}
 
 
 def test_nothing_more_starts_after_an_interruption():
@@ -235,8 +235,8 @@ def test_nothing_more_starts_after_an_interruption():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_at_once(run, range(50), at_once=1, devices=["0"])
-    assert len(started) < 50
+        run_at_once(run, range(50), at_once=1, devices=["0"], stop=lambda: started.append("stop"))
+    assert len(started) < 50 and "stop" in started
 
 
 def test_the_console_sees_a_line_per_validation_and_the_log_everything(tmp_path):
