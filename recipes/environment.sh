@@ -114,3 +114,8 @@ if [[ -n $environment_lacks ]]; then
   set_up_environment "$environment_lacks" || return 1
 fi
 export PYTHONPATH=$environment_root${PYTHONPATH:+:$PYTHONPATH}
+
+# The command of this clone, also in an environment where it is not installed.
+speechllm() {
+  python3 -m speechllm_plugin.commands.cli "$@"
+}

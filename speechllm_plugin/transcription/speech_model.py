@@ -18,7 +18,7 @@ from speechllm_plugin.transcription import joining, recordings
 from speechllm_plugin.transcription.transcript import Transcript
 from speechllm_plugin.transcription.voice_activity import VoiceActivity
 from speechllm_plugin.transcription.window_search import TranscriptionOptions, WindowSearch
-from speechllm_plugin.transcription.windows import windows
+from speechllm_plugin.transcription.windows import Span, windows
 
 
 class SpeechModel:
@@ -99,13 +99,17 @@ class SpeechModel:
 
     def transcribe_waveforms(self, waveforms: Sequence[np.ndarray], search: WindowSearch) -> list[Transcript]:
         """A Transcript for each waveform (num_samples,) of 16 kHz, in order."""
-        speech = self.settings["training_speech"]
-        spans = self.voice_activity.spans(waveforms)
-        parts = [windows(waveform, each, speech["window_seconds"], speech["longest_seconds"]) for waveform, each in zip(waveforms, spans)]
+        parts = self.windows(waveforms)
         inputs = [self.features(waveform[start:end]) for waveform, each in zip(waveforms, parts) for start, end in each]
         with self.lock:
             found = iter(search(inputs))
         return [joining.transcript(waveform, each, [next(found) for _ in each], search.options.n_best) for waveform, each in zip(waveforms, parts)]
+
+    def windows(self, waveforms: Sequence[np.ndarray]) -> list[list[Span]]:
+        """Per waveform the first sample and the end of each window, in order; none where nobody speaks."""
+        speech = self.settings["training_speech"]
+        spans = self.voice_activity.spans(waveforms)
+        return [windows(waveform, each, speech["window_seconds"], speech["longest_seconds"]) for waveform, each in zip(waveforms, spans)]
 
     def features(self, waveform: np.ndarray) -> np.ndarray:
         """The (T, 80) features of a window."""
