@@ -1,7 +1,7 @@
 """English sentences of a small grammar with their German translations, which reorder."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # The verb is second or last in German, so hardly any pattern can be translated word by word.
 PATTERNS = (
@@ -22,7 +22,9 @@ PATTERNS = (
     ("this is {subject} that {name} {past}.", "das ist {subject}, {relative} {name} {past}."),
 )
 NAMES = ("Anna", "Peter", "Maria", "David", "Julia")
-UNSEEN_NAMES = ("Thomas", "Martin", "Paula")  # for sentences that nothing is trained on; of letters that the other words have in both languages
+# For sentences that nothing is trained on; of letters that the other words have in both languages.
+UNSEEN_NAMES = ("Thomas", "Martin", "Paula")
+MORE_UNSEEN_NAMES = ("Diana", "Oliver", "Walter")  # to choose settings with, such as the bonus of hot words
 TIMES = (("yesterday", "gestern"), ("on Monday", "am Montag"))
 VERBS = (  # base, past, participle
     (("buy", "bought", "bought"), ("kaufen", "kaufte", "gekauft")),
@@ -60,8 +62,8 @@ def object_phrase(rng: random.Random, article: str, has_adjective: bool) -> tupl
     return f"{article} {adjective} {noun}", f"{german_article} {stem}{ending} {german_noun}"
 
 
-def sentence(rng: random.Random, has_unseen_name: bool) -> tuple[str, str]:
-    """One sentence of a pattern, in English and German."""
+def sentence(rng: random.Random, unseen_names: Sequence[str]) -> tuple[str, str]:
+    """One sentence of a pattern, in English and German; about one of the unseen names if there are any."""
     article = rng.choice(("a", "the"))
     noun, german_noun, gender = rng.choice(NOUNS)
     places = {
@@ -74,8 +76,8 @@ def sentence(rng: random.Random, has_unseen_name: bool) -> tuple[str, str]:
         "time": rng.choice(TIMES),
     }
     names = rng.sample(NAMES, 2)
-    if has_unseen_name:
-        names[0] = rng.choice(UNSEEN_NAMES)
+    if unseen_names:
+        names[0] = rng.choice(unseen_names)
     places |= {place: (name, name) for place, name in zip(("name", "other_name"), names)}
     places |= dict(zip(("base", "past", "participle"), zip(*rng.choice(VERBS))))
     texts = []
@@ -86,15 +88,15 @@ def sentence(rng: random.Random, has_unseen_name: bool) -> tuple[str, str]:
     return english, german
 
 
-def different_sentences(has_unseen_name: Iterable[bool], seed: int) -> list[tuple[str, str]]:
+def different_sentences(unseen_names: Iterable[Sequence[str]], seed: int) -> list[tuple[str, str]]:
     """English sentences, each once, with their German translations: the same ones for the same seed.
 
-    has_unseen_name: whether a sentence is about one of UNSEEN_NAMES, for each of the sentences.
+    unseen_names: those of which each sentence has one; empty where it has none.
     """
     rng, german_of = random.Random(seed), {}
-    for is_unseen in has_unseen_name:
-        english, german = sentence(rng, is_unseen)
+    for names in unseen_names:
+        english, german = sentence(rng, names)
         while english in german_of:
-            english, german = sentence(rng, is_unseen)
+            english, german = sentence(rng, names)
         german_of[english] = german
     return list(german_of.items())

@@ -1,9 +1,10 @@
 """Speak the sentences of the grammar into a folder that is laid out as MuST-C v1.0 (English to German).
 
-    synthesise.py OUT    OUT/en-de/data/{train,dev,tst-COMMON}/{wav/*.wav,txt/SPLIT.{yaml,en,de}}, OUT/speakers.tsv
+    synthesise.py OUT    OUT/en-de/data/{train,dev,tst-COMMON,dev-names}/{wav/*.wav,txt/SPLIT.{yaml,en,de}}, OUT/speakers.tsv
 
 A speaker is an accent and a voice of espeak-ng; each speaker's utterances of a split stand in one long WAV, as in a talk.
-The same samples on every run. No English sentence stands in two splits. tst-COMMON has names and an accent that the others do not have.
+The same samples on every run. No English sentence stands in two splits. tst-COMMON has names and an accent that the others do not have,
+dev-names has other names that training lacks.
 """
 
 import argparse
@@ -21,12 +22,13 @@ import espeakng_loader
 import numpy as np
 import soundfile
 import soxr
-from sentences import different_sentences
+from sentences import MORE_UNSEEN_NAMES, UNSEEN_NAMES, different_sentences
 from tqdm import tqdm
 
-SPLIT_SIZES = {"train": 850, "dev": 50, "tst-COMMON": 150}
+SPLIT_SIZES = {"train": 850, "dev": 50, "tst-COMMON": 150, "dev-names": 60}
 TEST_SPLIT = "tst-COMMON"
-UNSEEN_NAMES_IN_TEN = 3  # sentences of the test split
+# Names that training lacks, and in how many of ten sentences one stands.
+UNSEEN_NAMES_OF_SPLITS = {TEST_SPLIT: (UNSEEN_NAMES, 3), "dev-names": (MORE_UNSEEN_NAMES, 5)}
 ACCENTS = ("en-US", "en-GB-x-rp", "en-GB-scotland", "en-029")
 UNSEEN_ACCENT, FIFTH_TEN = "en-x-german", 4  # in the test split only: ten sentences of fifty, so that they have their share of the names
 VOICE_FOLDER = Path(__file__).resolve().parent / "voices"  # of that accent; espeak-ng has the others
@@ -129,10 +131,12 @@ def record(speech: np.ndarray, seed: int) -> np.ndarray:
 
 
 def utterances(seed: int, split_sizes: dict[str, int]) -> dict[str, list[Utterance]]:
-    """Who says what in each split; only in TEST_SPLIT are there unseen names and the unseen accent."""
-    rng = random.Random(seed)
-    has_unseen_name = [split == TEST_SPLIT and number % 10 < UNSEEN_NAMES_IN_TEN for split, size in split_sizes.items() for number in range(size)]
-    sentences = iter(different_sentences(has_unseen_name, seed))
+    """Who says what in each split; only in TEST_SPLIT is there the unseen accent."""
+    rng, unseen_names = random.Random(seed), []
+    for split, size in split_sizes.items():
+        names, names_in_ten = UNSEEN_NAMES_OF_SPLITS.get(split, ((), 0))
+        unseen_names += [names if number % 10 < names_in_ten else () for number in range(size)]
+    sentences = iter(different_sentences(unseen_names, seed))
     return {
         split: [
             Utterance(

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from speechllm_plugin.generation.ctc_prefix import JointDecoding, JointScores
 from speechllm_plugin.generation.cuda_graph import GraphedStep
+from speechllm_plugin.generation.hot_words import HotWords, HotWordScores
 from speechllm_plugin.generation.hypotheses import Journal, RunningBeams
 from speechllm_plugin.generation.rules import (
     StepBias,
@@ -44,6 +45,7 @@ class BeamSearch:
         max_len: decoder positions; 0 asks the models.
         symbols_to_strip_from_output: read by fairseq-generate; eos is one of them.
         joint: a JointDecoding, whose CTC scores those of the one model are mixed with.
+        hot_words: HotWords, whose bonus is a part of all scores.
         alignment: an Alignment, to ask the one model which frames it reads; it has `decoder.attention_to_speech`.
     """
 
@@ -66,6 +68,7 @@ class BeamSearch:
         no_repeat_ngram_size: int = 0,
         symbols_to_strip_from_output: Iterable[int] | None = None,
         joint: JointDecoding | None = None,
+        hot_words: HotWords | None = None,
         alignment: Alignment | None = None,
     ):
         for flag, value in (("--beam", beam_size), ("--temperature", temperature)):
@@ -81,7 +84,7 @@ class BeamSearch:
         self.normalize_scores, self.len_penalty, self.unk_penalty = normalize_scores, len_penalty, unk_penalty
         self.temperature, self.no_repeat_ngram_size = temperature, no_repeat_ngram_size
         self.symbols_to_strip_from_output = {*(symbols_to_strip_from_output or ()), eos}
-        self.joint, self.alignment = joint, alignment
+        self.joint, self.hot_words, self.alignment = joint, hot_words, alignment
         self.graphed_step: GraphedStep | None = None
 
     @torch.no_grad()
@@ -123,7 +126,8 @@ class BeamSearch:
             of_first, speech = speech[0], None  # what nobody reads any more need not be kept while the texts grow
             if self.alignment is None:
                 del of_first
-            num_steps = self._search(beams, journal, states, joint, max_len)
+            hot_words = None if self.hot_words is None else self.hot_words.start(features.size(0), self.beam_size, device)
+            num_steps = self._search(beams, journal, states, joint, hot_words, max_len)
             n_best = journal.n_best(num_steps, self.eos, self._final_score)  # waits for the device
             if self.graphed_step is not None:
                 self.graphed_step.release()
@@ -142,7 +146,9 @@ class BeamSearch:
             raise ValueError(f"--min-len must be at most the maximum length ({limits}), but is {self.min_len}")
         return max_len
 
-    def _search(self, beams: RunningBeams, journal: Journal, states: list, joint: JointScores | None, max_len: int) -> int:
+    def _search(
+        self, beams: RunningBeams, journal: Journal, states: list, joint: JointScores | None, hot_words: HotWordScores | None, max_len: int
+    ) -> int:
         """Advance until all sentences have finished; the number of steps taken."""
         num_forced = min(beams.prefix.size(1), max_len)
         bias = StepBias(self, max_len, num_forced, beams.step.device)
@@ -155,16 +161,16 @@ class BeamSearch:
                 if graphed is not None:
                     graphed.forget()
             if graphed is None or step == 0 or step < num_forced:
-                self._advance(beams, journal, states, joint, bias, is_first=step == 0, is_forced=step < num_forced)
+                self._advance(beams, journal, states, joint, hot_words, bias, is_first=step == 0, is_forced=step < num_forced)
             else:
-                graphed(lambda: self._advance(beams, journal, states, joint, bias))
+                graphed(lambda: self._advance(beams, journal, states, joint, hot_words, bias))
             if graphed is None or (step + 1) % STEPS_PER_LOOK == 0:
                 running = (beams.num_ended < self.beam_size).nonzero()[:, 0]  # waits for the device
                 if len(running) == 0:
                     break
                 if len(running) < len(beams.sentence) * (1 if graphed is None else SHARE_TO_GO_ON_WITH):
                     beams.select(running)
-                    for state in states + ([joint.scorer] if joint else []):
+                    for state in states + ([joint.scorer] if joint else []) + ([hot_words] if hot_words else []):
                         state.select(running)
                     if graphed is not None:
                         graphed.forget()
@@ -176,6 +182,7 @@ class BeamSearch:
         journal: Journal,
         states: list,
         joint: JointScores | None,
+        hot_words: HotWordScores | None,
         bias: StepBias,
         is_first: bool = False,
         is_forced: bool = False,
@@ -188,9 +195,12 @@ class BeamSearch:
             scores, is_end_forced = self._force_prefix(scores, beams)
         if self.no_repeat_ngram_size > 0:
             scores = block_repeated_ngrams(scores, beams.tokens, beams.step, self.no_repeat_ngram_size, self.pad)
-        if joint is not None:
-            scores = joint.mix(scores)
-            scores = copy_first_beam(scores, is_end_forced) if is_forced else scores
+        favoured = scores
+        if hot_words is not None:
+            favoured = hot_words.add_to(scores if joint is None else scores.clone())
+        scores = favoured if joint is None else joint.mix(scores, favoured)
+        if is_forced and (joint is not None or hot_words is not None):
+            scores = copy_first_beam(scores, is_end_forced)
         # At first all hypotheses are the same: those of the first are enough.
         scores = scores[:, :1] if is_first else scores.add_(beams.total[:, :, None])
         # Twice as many as go on, since at most one continuation of each hypothesis is eos.
@@ -213,6 +223,8 @@ class BeamSearch:
             state.reorder(go_on[0])
         if joint is not None:
             joint.scorer.advance(*go_on[:2])
+        if hot_words is not None:
+            hot_words.advance(*go_on[:2])
 
     def _force_prefix(self, scores: Tensor, beams: RunningBeams) -> tuple[Tensor, Tensor]:
         """Allow only the prefix where there still is one; where it ends with eos (B,), all beams end as the first, which holds the prefix."""

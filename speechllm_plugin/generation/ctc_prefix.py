@@ -128,12 +128,19 @@ class JointScores:
     def __init__(self, scorer: CTCPrefixScorer, weight: float, num_candidates: int):
         self.scorer, self.weight, self.num_candidates = scorer, weight, num_candidates
 
-    def mix(self, log_probs: Tensor) -> Tensor:
-        """(B, K, V) float32 log probabilities of the decoder, after the rules of the search -> (B, K, V)."""
-        best, candidates = log_probs.topk(min(self.num_candidates, log_probs.size(2)))
+    def mix(self, log_probs: Tensor, favoured: Tensor) -> Tensor:
+        """The (B, K, V) scores of both.
+
+        Args:
+            log_probs: (B, K, V) float32 of the decoder, after the rules of the search.
+            favoured: the same with what has a share of its own in the scores, such as a bonus; may be `log_probs` itself.
+        """
+        candidates = favoured.topk(min(self.num_candidates, log_probs.size(2))).indices
         eos = self.scorer.eos
         has_eos = (candidates == eos).any(-1)
         candidates[..., -1] = torch.where(has_eos, candidates[..., -1], eos)
-        best[..., -1] = torch.where(has_eos, best[..., -1], log_probs[..., eos])
-        mixed = (1 - self.weight) * best + self.weight * self.scorer.score(candidates).to(best.dtype)
+        of_decoder = log_probs.gather(2, candidates)
+        mixed = (1 - self.weight) * of_decoder + self.weight * self.scorer.score(candidates).to(of_decoder.dtype)
+        if favoured is not log_probs:
+            mixed += favoured.gather(2, candidates) - of_decoder
         return torch.full_like(log_probs, -math.inf).scatter(2, candidates, mixed.nan_to_num(nan=-math.inf, neginf=-math.inf))

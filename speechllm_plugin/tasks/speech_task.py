@@ -28,6 +28,7 @@ from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 from speechllm_plugin.tasks import captured_steps, impossible_transcripts
 from speechllm_plugin.tasks.captured_steps import TrainedModel
+from speechllm_plugin.tasks.hot_word_decoding import DEFAULT_BONUS, hot_words
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
 from speechllm_plugin.tasks.printed_alignment import alignment
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 # What fairseq offers, but fails at where the source is speech, or would silently not do with these models.
 REFUSED_OPTIONS = ("diverse_beam_groups", "print_step", "retain_dropout")
 
-DECODING_OPTIONS = ("ctc_decoding_weight", "alignment_layer", "alignment_heads")
+DECODING_OPTIONS = ("ctc_decoding_weight", "hot_words", "hot_word_bonus", "alignment_layer", "alignment_heads")
 
 
 @dataclass
@@ -59,6 +60,16 @@ class SpeechToTextTaskConfig(ManifestTaskConfig):
         metadata={
             "help": "in decoding, of the CTC head's log probability of a text; the decoder's has the rest (0 = the decoder alone). "
             "For recognition: the head and the decoder must write the same words"
+        },
+    )
+    hot_words: Optional[str] = field(
+        default=None, metadata={"help": "file of words or phrases that decoding is to favour, one a line, spelled as a text has them (default: none)"}
+    )
+    hot_word_bonus: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "added to the log probability of a text, and to its score, for every character of it that belongs to a hot word; taken back "
+            f"if the word goes on otherwise (default: {DEFAULT_BONUS})"
         },
     )
     alignment_layer: int = field(default=0, metadata={"help": "decoder layer that --print-alignment looks at, from 1; 0 = the last"})
@@ -235,6 +246,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         unserved = unserved_options(args, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn, **(extra_gen_cls_kwargs or {}))
         unserved += [type(model).__name__ for model in models if not isinstance(model, SpeechToTextModel)]
         aligned = alignment(getattr(args, "print_alignment", None), self.cfg.alignment_layer, self.cfg.alignment_heads, models, unserved)
+        favoured = hot_words(self.cfg.hot_words, self.cfg.hot_word_bonus, self.target, unserved)
         joint = joint_decoding(self.cfg.ctc_decoding_weight, models, self.target, self.transcript, unserved)
         if seq_gen_cls is not None or unserved:
             logger.warning(f"the plugin's beam search does not serve {', '.join(unserved) or seq_gen_cls}: fairseq's generator is used")
@@ -258,6 +270,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             no_repeat_ngram_size=args.no_repeat_ngram_size,
             symbols_to_strip_from_output=tags,
             joint=joint,
+            hot_words=favoured,
             alignment=aligned,
         )
 

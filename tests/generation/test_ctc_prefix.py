@@ -118,7 +118,7 @@ def test_the_mixture_is_of_the_best_tokens_and_eos_and_keeps_what_is_forbidden()
     log_probs = torch.randn(3, 2, 5).log_softmax(-1)
     log_probs[:, 0, EOS] = -20.0
     log_probs[1, 1, EOS] = -math.inf
-    mixed = JointScores(scorer, 0.3, 2).mix(log_probs)
+    mixed = JointScores(scorer, 0.3, 2).mix(log_probs, log_probs)
     scores = scorer.score(torch.arange(5).expand(3, 2, 5)).float()
     for row, beam in itertools.product(range(3), range(2)):
         possible = {EOS, log_probs[row, beam].argmax().item()} if not {EOS} & set(log_probs[row, beam].topk(2).indices.tolist()) else None

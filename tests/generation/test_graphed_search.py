@@ -4,15 +4,19 @@ The recording stands for the graph on a CPU: operations run again with the tenso
 where those of the first time lay. Whatever the host would have to decide, look up or place anew in a step shows as another n-best list.
 """
 
+import random
 from contextlib import nullcontext
 
 import pytest
 import torch
+from hot_word_coverage import random_vocabulary, random_words
 from searched_models import GRAPHED_OPTIONS, make_sample, make_searched_model
 from searches import beam_search, random_prefix
-from tiny_model import DECODERS, task
+from tiny_model import DECODERS, NUM_SPECIAL, NUM_TARGET_WORDS, task
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from speechllm_plugin.generation.hot_words import HotWords
 
 WAITS = ("nonzero", "_local_scalar_dense", "masked_select", "_unique2", "equal")
 
@@ -85,6 +89,13 @@ def test_a_recorded_step_decodes_as_the_search(decoder, options):
     step = compare([make_searched_model(decoder, ("conformer", "xl", "avg"))], make_sample(), options)
     if options.get("min_len") == 68:
         assert step.num_recordings == 2 and step.num_replays > 60
+
+
+@pytest.mark.parametrize("decoder", ["xattn", "dfp"])
+def test_hot_words_are_in_the_recording(decoder):
+    texts = [None] * NUM_SPECIAL + random_vocabulary(random.Random(1), "ab▁", NUM_TARGET_WORDS)
+    words = HotWords(random_words(random.Random(2), "ab▁", 12), texts, eos=2, bonus=0.75)
+    compare([make_searched_model(decoder)], make_sample(), {"beam_size": 5, "hot_words": words})
 
 
 @pytest.mark.parametrize("decoder", ["xattn", "dfp"])

@@ -3,27 +3,14 @@
 import pytest
 import torch
 from commands import MODELS, generate, hypotheses, last_line, speechllm, succeeded, train
-from searched_models import LENGTHS, joint_search, make_labels, make_sample, make_searched_model
-from tiny_model import NUM_SPECIAL, NUM_TRANSCRIPT_WORDS, task
+from searched_models import LENGTHS, joint_search, make_sample, make_searched_model, scores_of_its_own
+from tiny_model import task
 
 from speechllm_plugin.generation.ctc_prefix import SILENT
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.text_codec import TextCodec
 
 ENCODERS = [("transformer", "none", "none"), ("conformer", "xl", "avg")]
-
-
-def scores_of_its_own(model, sample, row, tokens):
-    """Log probability of a text by the decoder, and by CTC through torch's loss."""
-    features, lengths = sample["net_input"]["src_tokens"][row : row + 1], sample["net_input"]["src_lengths"][row : row + 1]
-    output = model(features[:, : lengths[0]], lengths, torch.cat([tokens[-1:], tokens[:-1]])[None])
-    decoder = output.logits[0].log_softmax(-1).gather(1, tokens[:, None]).sum()
-    labels = make_labels()[tokens[:-1]]
-    labels = labels[labels != SILENT]
-    log_probs = output.ctc.logits[0].log_softmax(-1)[:, None]
-    blank = NUM_SPECIAL + NUM_TRANSCRIPT_WORDS
-    loss = torch.nn.functional.ctc_loss(log_probs, labels[None], output.ctc.lengths.tolist(), [len(labels)], blank=blank, reduction="sum")
-    return decoder.item(), -loss.item()
 
 
 @pytest.mark.parametrize("encoder", ENCODERS, ids="-".join)

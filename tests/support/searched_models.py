@@ -54,3 +54,16 @@ def joint_search(model, weight, sample=None, prefix=None, labels=None, **options
     joint = JointDecoding(weight, make_labels() if labels is None else labels) if weight else None
     options = {"beam_size": 5, "max_len_b": 8, "normalize_scores": False, "joint": joint, **options}
     return beam_search([model], task().target_dictionary, **options).generate(None, sample or make_sample(), prefix)
+
+
+def scores_of_its_own(model, sample, row, tokens):
+    """Log probability of a text by the decoder, and by CTC through torch's loss."""
+    features, lengths = sample["net_input"]["src_tokens"][row : row + 1], sample["net_input"]["src_lengths"][row : row + 1]
+    output = model(features[:, : lengths[0]], lengths, torch.cat([tokens[-1:], tokens[:-1]])[None])
+    decoder = output.logits[0].log_softmax(-1).gather(1, tokens[:, None]).sum()
+    labels = make_labels()[tokens[:-1]]
+    labels = labels[labels != SILENT]
+    log_probs = output.ctc.logits[0].log_softmax(-1)[:, None]
+    blank = NUM_SPECIAL + NUM_TRANSCRIPT_WORDS
+    loss = torch.nn.functional.ctc_loss(log_probs, labels[None], output.ctc.lengths.tolist(), [len(labels)], blank=blank, reduction="sum")
+    return decoder.item(), -loss.item()
