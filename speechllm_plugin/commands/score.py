@@ -3,7 +3,10 @@
 The references come from the manifest as they were written, never through the tokenizer, and every row is scored exactly once.
 """
 
+import math
+import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 
 from speechllm_plugin.data import manifest
 from speechllm_plugin.files.atomic import check_writable
@@ -13,7 +16,9 @@ from speechllm_plugin.scoring.ceiling import ceiling
 from speechllm_plugin.scoring.group_mean import mean_of_groups
 from speechllm_plugin.scoring.measuring import check_scores, measure, rows_by
 from speechllm_plugin.scoring.metrics import COMET, check_installed, choices, chosen, comet
+from speechllm_plugin.scoring.metrics.hot_word_rates import metrics_of
 from speechllm_plugin.scoring.significance import CONFIDENCE, MOST_RESAMPLES, NUM_RESAMPLES, SEED
+from speechllm_plugin.text import hot_word_list
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -38,6 +43,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     resamples = "number of resamples for the intervals and of trials for the tests (default: %(default)s)"
     add("--resamples", type=int, default=NUM_RESAMPLES, metavar="N", help=resamples)
     add("--seed", type=int, default=SEED, metavar="N", help="seed of the resamples and trials (default: %(default)s)")
+    hot_words = "also score the words or phrases of this list (b_wer), all others (u_wer), how many of the list are found, and written falsely"
+    add("--hot-words", metavar="FILE", help=hot_words)
     comet_model = "name of the COMET model, or path of its .ckpt (default: %(default)s)"
     add("--comet-model", default=comet.DEFAULT_MODEL, metavar="MODEL", help=comet_model)
     add("--json", metavar="FILE", help="write the scores to this file as well")
@@ -48,6 +55,12 @@ def run(args: Namespace) -> None:
     utterances = manifest.read(args.manifest)
     sources, references, languages = zip(*((each.src_text, each.tgt_text, each.tgt_lang) for each in utterances))
     metrics = chosen([name for choice in args.metrics for name in choices()[choice]], sources, args.comet_model)
+    if args.hot_words is not None:
+        listed = hot_word_list.read(args.hot_words)
+        if not listed.words:
+            raise ValueError(f"{listed.summary()}: scoring needs some; add words, or leave out --hot-words")
+        print(listed.summary(), file=sys.stderr)
+        metrics += metrics_of(listed.words)
     if args.check:
         check_installed(args.metrics, languages, args.comet_model)
         print(f"{args.manifest}: {' '.join(args.metrics)} can be computed")
@@ -59,8 +72,8 @@ def run(args: Namespace) -> None:
         outputs = measure(metrics, texts, references, languages)
         groups = {value: outputs.of(rows_of_value) for value, rows_of_value in rows.items()}
         scores_of_groups = {value: group.score_only() for value, group in groups.items()}
-        for value, of_group in scores_of_groups.items():
-            check_scores(of_group, f"references with {args.by} {value!r}")
+        for value, group in groups.items():
+            check_scores(group, f"references with {args.by} {value!r}")
     except ValueError as error:
         raise ValueError(f"{' '.join(args.hypotheses)} against {args.manifest}: {error}") from error
     scores = outputs.scores(args.resamples, args.seed)
@@ -74,7 +87,7 @@ def run(args: Namespace) -> None:
     }
     if groups:
         numbers = {value: len(rows_of_value) for value, rows_of_value in rows.items()}
-        mean = {metric.name: mean_of_groups([each[metric.name] for each in scores_of_groups.values()]) for metric in metrics}
+        mean = {metric.name: mean_of_groups(known([each[metric.name] for each in scores_of_groups.values()])) for metric in metrics}
         lines += ["", *score_table.by_value(args.by, {value: (numbers[value], each) for value, each in scores_of_groups.items()}, mean)]
         values = {
             value: {"num_sentences": numbers[value], "metrics": score_file.of_group(each, groups[value])} for value, each in scores_of_groups.items()
@@ -104,3 +117,8 @@ def check_arguments(args: Namespace) -> None:
         raise ValueError(f"--seed must not be negative, but is {args.seed}")
     if args.json is not None:
         check_writable("--json", args.json)
+
+
+def known(scores: Sequence[float]) -> Sequence[float]:
+    """Those of the scores that there are; one that there is not where there are none."""
+    return [score for score in scores if not math.isnan(score)] or [math.nan]

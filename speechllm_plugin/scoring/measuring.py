@@ -68,13 +68,14 @@ def measure(metrics: Sequence[Metric], hypotheses: Sequence[str], references: Se
     if not any(reference.strip() for reference in references):
         raise ValueError(f"scoring needs reference text, but all {len(references)} references (tgt_text) are empty")
     outputs = MeasuredOutputs(metrics, {metric.name: metric.statistics(hypotheses, references, languages) for metric in metrics}, languages)
-    check_scores(outputs.score_only(), f"{len(references)} references")
+    check_scores(outputs, f"{len(references)} references")
     return outputs
 
 
-def check_scores(scores: Mapping[str, float], where: str) -> None:
-    """Raise ValueError where a metric has no score; `where` names the references for the message."""
-    missing = [name for name, score in scores.items() if math.isnan(score)]
+def check_scores(outputs: MeasuredOutputs, where: str) -> None:
+    """Raise ValueError where a metric has no score that must have one; `where` names the references for the message."""
+    scores = outputs.score_only()
+    missing = [metric.name for metric in outputs.metrics if math.isnan(scores[metric.name]) and not metric.may_count_nothing]
     if missing:
         raise ValueError(f"{' '.join(missing)} cannot be computed: the {where} (tgt_text) have no text that counts; score other metrics or rows")
 

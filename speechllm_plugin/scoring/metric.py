@@ -24,6 +24,7 @@ class Metric:
         ValueError: not as many of one as of the others, or a library for one of the languages is not installed.
     formula: (..., K) sums of statistics -> (...) scores in percent, nan where there is no reference text.
     signature: languages -> what a reader needs to compute the same, in the manner of sacreBLEU.
+    may_count_nothing: whether texts may rightly have nothing that it counts: a slice without hot words has no score and is no error.
     choice: name on the command line of `speechllm score` if it is that of several metrics, which are computed together.
     """
 
@@ -34,6 +35,7 @@ class Metric:
     formula: Callable[[np.ndarray], np.ndarray]
     signature: Callable[[Sequence[str]], str]
     choice: str = ""
+    may_count_nothing: bool = False
 
     def score(self, hypotheses: Sequence[str], references: Sequence[str], languages: Sequence[str]) -> float:
         """The score of a corpus in percent; nan where the references have no text."""

@@ -18,7 +18,7 @@ def of_scores(scores: Sequence[Score]) -> dict[str, Any]:
 
 def of_group(scores: Mapping[str, float], outputs: MeasuredOutputs) -> dict[str, Any]:
     """Metric -> score and signature of some sentences."""
-    return {metric.name: {"score": scores[metric.name], "signature": metric.signature(outputs.languages)} for metric in outputs.metrics}
+    return {metric.name: _known(score=scores[metric.name], signature=metric.signature(outputs.languages)) for metric in outputs.metrics}
 
 
 def of_comparisons(others: Mapping[str, float], found: Mapping[str, Comparison]) -> dict[str, Any]:

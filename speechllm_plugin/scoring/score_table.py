@@ -9,7 +9,7 @@ from speechllm_plugin.scoring.measuring import Score
 from speechllm_plugin.scoring.significance import CONFIDENCE, Comparison
 
 EMPTY_REFERENCES = "References without text: {}. Whatever a system says there counts as words too many."
-UNDETERMINED = "-"  # too few sentences to say
+UNDETERMINED = "-"  # too few sentences to say, or none with what a metric counts
 INTERVAL = f"{CONFIDENCE:.0%} interval"
 NAME_WIDTH, INTERVAL_WIDTH = -14, -16  # aligned to the left
 LETTERS_OF_TEXT = 60
@@ -19,7 +19,7 @@ FIRST_WIDTHS = (NAME_WIDTH, 6)
 def scores(each: Sequence[Score], num_sentences: int, num_empty: int = 0) -> list[str]:
     """A line per `Score`: metric, score, interval, number of sentences, signature; and what empty references do to them."""
     rows = [["metric", "score", INTERVAL, "sentences", "signature"]]
-    rows += [[one.metric, f"{one.score:.2f}", _interval(one), str(num_sentences), one.signature] for one in each]
+    rows += [[one.metric, _number(one.score), _interval(one), str(num_sentences), one.signature] for one in each]
     lines = [aligned_row(row, (*FIRST_WIDTHS, INTERVAL_WIDTH, 9)) for row in rows]
     if num_empty:
         lines.append(EMPTY_REFERENCES.format(num_empty))
@@ -49,7 +49,7 @@ def by_value(column: str, values: Mapping[str, tuple[int, Mapping[str, float]]],
     names = [*(f"{value or '(empty)'} ({number})" for value, (number, _) in values.items()), "mean"]
     rows = [[f"by {column}", *names]]
     for metric, average in mean.items():
-        rows.append([metric, *(f"{number:.2f}" for number in [*(of_value[metric] for _, of_value in values.values()), average])])
+        rows.append([metric, *(_number(number) for number in [*(of_value[metric] for _, of_value in values.values()), average])])
     return [aligned_row(row, [NAME_WIDTH, *(max(7, len(name)) for name in names)]) for row in rows]
 
 
@@ -60,7 +60,7 @@ def comparisons(
     rows = [["against", "score", "other", "difference", INTERVAL, "p bootstrap", "p randomisation"]]
     for one in each:
         comparison = found[one.metric]
-        numbers = [f"{one.score:.2f}", f"{others[one.metric]:.2f}", f"{comparison.difference:+.2f}", _interval(comparison)]
+        numbers = [_number(one.score), _number(others[one.metric]), _number(comparison.difference, "+"), _interval(comparison)]
         rows.append([one.metric, *numbers, _p(comparison.p_bootstrap), _p(comparison.p_randomisation)])
     lines = [aligned_row(row, (*FIRST_WIDTHS, 6, 10, INTERVAL_WIDTH, 11, 15)) for row in rows]
     exchanges = f"all {2**num_sentences}" if 2**num_sentences <= num_trials else f"{num_trials:,} random"
@@ -79,6 +79,10 @@ def _shown(text: str) -> str:
 
 def _interval(found: Score | Comparison) -> str:
     return UNDETERMINED if math.isnan(found.low) else f"[{found.low:.2f}, {found.high:.2f}]"
+
+
+def _number(value: float, sign: str = "") -> str:
+    return UNDETERMINED if math.isnan(value) else f"{value:{sign}.2f}"
 
 
 def _p(value: float) -> str:
