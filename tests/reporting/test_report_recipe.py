@@ -1,5 +1,6 @@
 """The stages `report` and `silence` of recipes/pipeline.sh: made once, made again when what they depend on changes."""
 
+import shutil
 import time
 
 import pytest
@@ -79,6 +80,13 @@ def test_seeds_of_a_system_are_inputs_too(folder):
     time.sleep(CLOCK_SECONDS)
     (folder / "second2/.generate-test.done").write_text("")
     assert "(done before)" not in report(folder, systems, dry_run="1").stdout
+
+
+def test_a_line_feed_and_a_blank_in_a_name_stay_in_one_input(folder):
+    run = folder / "two\nlines and a blank"
+    shutil.copytree(folder / "first", run)
+    process = stage(folder, 'report_inputs dfp="$folder/two"$\'\\n\'"lines and a blank,$folder/second"')
+    assert process.stdout.removesuffix("\0").split("\0") == [f"{run}/.generate-test.done", f"{folder}/second/.generate-test.done"]
 
 
 def test_a_report_that_fails_says_why_and_leaves_no_page(folder):
