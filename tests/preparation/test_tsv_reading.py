@@ -61,7 +61,7 @@ FILES = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(content=FILES)
 def test_any_file_is_rows_or_one_line_of_error(tmp_path_factory, content):
     folder = tmp_path_factory.getbasetemp()

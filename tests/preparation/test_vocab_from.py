@@ -56,8 +56,7 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("folder", ["de", "de+fr"])
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(("reader", "folder"), [*((reader, "de") for reader in READERS), ("tsv", "de+fr")])
 def test_every_reader_takes_the_vocabularies_of_a_folder(made, tmp_path, capsys, reader, folder):
     make, split = READERS[reader]
     for _ in range(2):
