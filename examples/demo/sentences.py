@@ -62,7 +62,7 @@ def object_phrase(rng: random.Random, article: str, has_adjective: bool) -> tupl
     return f"{article} {adjective} {noun}", f"{german_article} {stem}{ending} {german_noun}"
 
 
-def sentence(rng: random.Random, unseen_names: Sequence[str]) -> tuple[str, str]:
+def sentence(rng: random.Random, unseen_names: Sequence[str], seen_names: Sequence[str]) -> tuple[str, str]:
     """One sentence of a pattern, in English and German; about one of the unseen names if there are any."""
     article = rng.choice(("a", "the"))
     noun, german_noun, gender = rng.choice(NOUNS)
@@ -75,7 +75,7 @@ def sentence(rng: random.Random, unseen_names: Sequence[str]) -> tuple[str, str]
         "adjective": rng.choice(ADJECTIVES),
         "time": rng.choice(TIMES),
     }
-    names = rng.sample(NAMES, 2)
+    names = rng.sample(seen_names, 2)
     if unseen_names:
         names[0] = rng.choice(unseen_names)
     places |= {place: (name, name) for place, name in zip(("name", "other_name"), names)}
@@ -88,15 +88,16 @@ def sentence(rng: random.Random, unseen_names: Sequence[str]) -> tuple[str, str]
     return english, german
 
 
-def different_sentences(unseen_names: Iterable[Sequence[str]], seed: int) -> list[tuple[str, str]]:
+def different_sentences(unseen_names: Iterable[Sequence[str]], seed: int, seen_names: Sequence[str] = NAMES) -> list[tuple[str, str]]:
     """English sentences, each once, with their German translations: the same ones for the same seed.
 
     unseen_names: those of which each sentence has one; empty where it has none.
+    seen_names: all others.
     """
     rng, german_of = random.Random(seed), {}
     for names in unseen_names:
-        english, german = sentence(rng, names)
+        english, german = sentence(rng, names, seen_names)
         while english in german_of:
-            english, german = sentence(rng, names)
+            english, german = sentence(rng, names, seen_names)
         german_of[english] = german
     return list(german_of.items())

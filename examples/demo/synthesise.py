@@ -15,6 +15,7 @@ import random
 import shutil
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ import espeakng_loader
 import numpy as np
 import soundfile
 import soxr
-from sentences import MORE_UNSEEN_NAMES, UNSEEN_NAMES, different_sentences
+from sentences import MORE_UNSEEN_NAMES, NAMES, UNSEEN_NAMES, different_sentences
 from tqdm import tqdm
 
 SPLIT_SIZES = {"train": 850, "dev": 50, "tst-COMMON": 150, "dev-names": 60}
@@ -130,13 +131,13 @@ def record(speech: np.ndarray, seed: int) -> np.ndarray:
     return waveform + np.random.default_rng(seed).normal(0, NOISE_LEVEL, len(waveform)).astype(np.float32)
 
 
-def utterances(seed: int, split_sizes: dict[str, int]) -> dict[str, list[Utterance]]:
+def utterances(seed: int, split_sizes: dict[str, int], seen_names: Sequence[str] = NAMES) -> dict[str, list[Utterance]]:
     """Who says what in each split; only in TEST_SPLIT is there the unseen accent."""
     rng, unseen_names = random.Random(seed), []
     for split, size in split_sizes.items():
         names, names_in_ten = UNSEEN_NAMES_OF_SPLITS.get(split, ((), 0))
         unseen_names += [names if number % 10 < names_in_ten else () for number in range(size)]
-    sentences = iter(different_sentences(unseen_names, seed))
+    sentences = iter(different_sentences(unseen_names, seed, seen_names))
     return {
         split: [
             Utterance(
@@ -187,11 +188,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder that is written; it must not exist yet")
     parser.add_argument("--seed", type=int, default=1, help="of sentences, speakers and noise")
+    parser.add_argument(
+        "--names", type=Path, metavar="FILE", help="speak of the names in its lines, as in names.txt, instead of the five of training"
+    )
     args = parser.parse_args()
     if args.out.exists():
         parser.error(f"{args.out} exists already: delete it or name another folder")
 
-    splits = utterances(args.seed, SPLIT_SIZES)
+    names = NAMES if args.names is None else tuple(args.names.read_text(encoding="utf-8").split())
+    splits = utterances(args.seed, SPLIT_SIZES, names)
     partial = args.out.with_name(f"{args.out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     speech = iter(speak_all([utterance for members in splits.values() for utterance in members]))
