@@ -10,16 +10,18 @@ from speechllm_plugin.text.one_line import excerpt
 
 # The loader makes plain values only; in C, as the segments of MuST-C take seconds there, and minutes in Python.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TextLoader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 MOST_DEEP = 50  # collections in each other; the loader itself kills the process at some 10,000
 MOST_BY_ALIASES = 10_000  # values that aliases (*name) stand for
 
 
-def read(path: str | Path, *, absent: str, remedy: str = "correct the file") -> Any:
+def read(path: str | Path, *, absent: str, remedy: str = "correct the file", as_text: bool = False) -> Any:
     """The value that a file holds; None if it is empty.
 
     Args:
         absent: the message where there is no such file, without its path: what is missing, and what to do.
         remedy: what to do about a file that is not YAML.
+        as_text: every value that is no list or mapping is the text that stands there: 007 is not 7, and no is not False.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -34,7 +36,7 @@ def read(path: str | Path, *, absent: str, remedy: str = "correct the file") -> 
         raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
     try:
         problem = _problem(yaml.parse(text, Loader=_Loader))
-        value = None if problem else yaml.load(text, Loader=_Loader)
+        value = None if problem else yaml.load(text, Loader=_TextLoader if as_text else _Loader)
     except Exception as error:  # not only YAMLError: a constructor raises what Python raises for its text, as of a date in month 13
         problem = " ".join(str(error).split()) or type(error).__name__
     if problem:

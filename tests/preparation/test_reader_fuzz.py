@@ -2,6 +2,7 @@
 
 import contextlib
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -54,16 +55,20 @@ def table(columns):
     return st.one_of(st.binary(max_size=60), headers.flatmap(rows_under).map(content))
 
 
+def check_one_line(error, *names):
+    """An error must be of these two types and name a file of these, in one line of a bounded length."""
+    message = str(error)
+    assert type(error) in (ValueError, FileNotFoundError), repr(error)
+    assert message.strip() and "\n" not in message and len(message) < 3000, message
+    assert any(name in message for name in names), message
+
+
 @contextlib.contextmanager
 def rows_or_one_line(*names):
-    """ValueError and FileNotFoundError must name a file of these, in one line of a bounded length."""
     try:
         yield
     except (ValueError, FileNotFoundError) as error:
-        message = str(error)
-        assert type(error) in (ValueError, FileNotFoundError), repr(error)
-        assert message.strip() and "\n" not in message and len(message) < 3000, message
-        assert any(name in message for name in names), message
+        check_one_line(error, *names)
 
 
 def read_and_check(corpus, root, split, pair):
@@ -97,3 +102,53 @@ def test_tables_of_common_voice(tmp_path, translations, recordings):
     (tmp_path / "de/validated.tsv").write_bytes(recordings)
     with rows_or_one_line("covost_v2.de_en.tsv", "validated.tsv", "train: ", str(tmp_path)):
         read_and_check("covost2", tmp_path, "train", ("de", "en"))
+
+
+segments = st.dictionaries(st.sampled_from(["duration", "offset", "wav", "speaker_id", "rW"]), fields, max_size=5)
+flow = segments.map(lambda pairs: "- {" + ", ".join(f"{name}: {value}" for name, value in pairs.items()) + "}")
+whole_segments = st.tuples(st.sampled_from(NUMBERS), st.sampled_from(NUMBERS), fields, fields).map(
+    lambda values: "- {{duration: {}, offset: {}, wav: {}, speaker_id: {}}}".format(*values)
+)
+yamls = st.one_of(
+    st.binary(max_size=60),
+    st.text(max_size=40).map(str.encode),
+    st.tuples(st.sampled_from(MARKS), st.lists(st.one_of(flow, whole_segments), max_size=3)).map(
+        lambda parts: parts[0] + "\n".join(parts[1]).encode()
+    ),
+)
+lines = st.one_of(st.binary(max_size=30), st.lists(fields, max_size=4).map(lambda texts: "\n".join(texts).encode()))
+
+
+@FEW
+@given(yamls, lines, lines)
+def test_files_of_mustc(tmp_path, segments, sources, targets):
+    folder = tmp_path / "en-de/data/train/txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (("yaml", segments), ("en", sources), ("de", targets)):
+        (folder / f"train.{name}").write_bytes(content)
+    with rows_or_one_line("train.yaml", "train.en", "train.de", "train: ", str(tmp_path)):
+        read_and_check("mustc", tmp_path, "train", ("en", "de"))
+
+
+DEADLY = [
+    "- " * 100_000,
+    "[" * 100_000,
+    "- {a: " * 5000,
+    "- &a [x]\n- [*a, *a]",
+    "- &a [x]\n" + "\n".join(f"- &{chr(98 + n)} [{f'*{chr(97 + n)}, ' * 9}]" for n in range(20)),
+    "\0",
+    "- {duration: 1, wav: !!python/object:os.x y}",
+    "- {offset: 1, duration: 1, wav: a, wav: b}",
+]
+
+
+@pytest.mark.parametrize("text", DEADLY, ids=range(len(DEADLY)))
+def test_yaml_that_would_kill_its_reader(tmp_path, text):
+    folder = tmp_path / "en-de/data/train/txt"
+    folder.mkdir(parents=True)
+    (folder / "train.yaml").write_text(text)
+    for language in ("en", "de"):
+        (folder / f"train.{language}").write_text("a\n" * (text.count("\n") + 1))
+    with pytest.raises(ValueError) as error:
+        corpora.read("mustc", tmp_path, ["train"], [("en", "de")])
+    check_one_line(error.value, "train.yaml")

@@ -7,15 +7,16 @@ from typing import Any
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.files import yaml_file
+from speechllm_plugin.files.tsv_rows import WITH_OR_WITHOUT_MARK
 from speechllm_plugin.preparation.corpus_row import CorpusRow
+from speechllm_plugin.preparation.readers.seconds import seconds
 from speechllm_plugin.text.one_line import excerpt
 
-LONGEST_SECONDS = 10**8  # three years; what is computed with more leaves the range of numbers
 ABSENT = "no such file; the split must have it"
 
 
 def read(root: str | Path, split: str, source_lang: str, target_lang: str) -> list[CorpusRow]:
-    """The rows of a split in the order of its files; src_text is the transcript, tgt_text the translation.
+    """The rows of a split in the order of its files; src_text is the transcript, tgt_text the translation. Segments without duration are left out.
 
     Raises:
         FileNotFoundError: the split or one of its files is missing.
@@ -33,20 +34,20 @@ def read(root: str | Path, split: str, source_lang: str, target_lang: str) -> li
     rows = []
     for index, (segment, source, target) in enumerate(zip(segments, sources, targets), 1):
         place = f"{yaml_path}: segment {index}"
-        talk, extension = os.path.splitext(str(_field(segment, "wav", place)))
+        talk, extension = os.path.splitext(_field(segment, "wav", place))
         utterance = Utterance(
             id=f"{split}_{talk}_{num_in_talk[talk]}",
             audio=f"{pair}/data/{split}/wav/{talk}{extension}",
             n_frames=0,
             tgt_text=target,
-            speaker=str(segment.get("speaker_id", "")),
+            speaker=_field(segment, "speaker_id", place) if "speaker_id" in segment else "",
             src_text=source,
             src_lang=source_lang,
             tgt_lang=target_lang,
         )
         num_in_talk[talk] += 1
-        offset, duration = (_seconds(segment, name, place) for name in ("offset", "duration"))
-        rows.append(CorpusRow(utterance, place, offset, duration))
+        offset, duration = (seconds(_field(segment, name, place), name, place) for name in ("offset", "duration"))
+        rows.append(CorpusRow(utterance, place, offset, duration, left_out="" if duration else "that are empty (duration 0)"))
     return rows
 
 
@@ -57,7 +58,7 @@ def directions(root: str | Path) -> list[tuple[str, str]]:
 
 
 def _segments(path: Path) -> list[dict[str, Any]]:
-    segments = yaml_file.read(path, absent=ABSENT)
+    segments = yaml_file.read(path, absent=ABSENT, as_text=True)
     if not isinstance(segments, list) or not segments:
         raise ValueError(f"{path}: must be a list of segments (- {{duration: ..., offset: ..., wav: ...}}), but is {type(segments).__name__}")
     return segments
@@ -74,19 +75,14 @@ def _text(path: Path) -> str:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: {ABSENT}")
     try:
-        return path.read_bytes().decode("utf-8").replace("\r\n", "\n")
+        return path.read_bytes().decode(WITH_OR_WITHOUT_MARK).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: must be UTF-8, but is not ({error}); convert it, e.g. with iconv") from error
 
 
-def _field(segment: Any, name: str, place: str) -> Any:
+def _field(segment: Any, name: str, place: str) -> str:
     if not isinstance(segment, dict) or name not in segment:
-        raise ValueError(f"{place}: the segment must have a field {name}, but is {excerpt(segment)}")
+        raise ValueError(f"{place}: the segment must have a field {name}, but is {excerpt(segment)}; correct it")
+    if not isinstance(segment[name], str):
+        raise ValueError(f"{place}: {name} must be one value, but is {excerpt(segment[name])}; correct it")
     return segment[name]
-
-
-def _seconds(segment: Any, name: str, place: str) -> float:
-    value = _field(segment, name, place)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST_SECONDS:
-        raise ValueError(f"{place}: {name} must be seconds, not negative, but is {excerpt(value)}")
-    return float(value)

@@ -19,9 +19,6 @@ logger = logging.getLogger(__name__)
 TIMES = ("offset", "duration")
 LANGUAGE_FLAGS = {"src_lang": "--source-lang", "tgt_lang": "--target-lang"}
 
-# A field with quotes in it as spreadsheets store it: in quotes, with those in it doubled.
-QUOTED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
-
 
 def read(root: str | Path, split: str, source_lang: str | None, target_lang: str | None) -> list[CorpusRow]:
     """The rows of a split in the order of its file; a language fills an absent column.
@@ -34,7 +31,7 @@ def read(root: str | Path, split: str, source_lang: str | None, target_lang: str
     for number, (place, row) in enumerate(tsv_rows.rows(path, ["audio"], absent="no such file; correct --root or --splits"), 1):
         if number == 1:
             _warn_of_similar_columns(path, row)
-        quoted += [(place, column, value) for column, value in row.items() if QUOTED.fullmatch(value)]
+        quoted += [(place, column, value) for column, value in row.items() if _is_quoted(value)]
         for column in ("id", "audio"):
             if not row.get(column, number):
                 raise ValueError(f"{place}: {column} must not be empty; fill it in or remove the row")
@@ -58,6 +55,12 @@ def read(root: str | Path, split: str, source_lang: str | None, target_lang: str
         more = f", and {len(quoted) - 1} more fields" if len(quoted) > 1 else ""
         logger.warning(f"{place}: {column} is quoted as spreadsheets do ({value}){more}: quotes are text here; save the table without quoting")
     return rows
+
+
+def _is_quoted(value: str) -> bool:
+    """Whether a field stands as spreadsheets store one that has quotes in it: in quotes, with those in it doubled."""
+    inner = value[1:-1]
+    return len(value) > 3 and value[0] == value[-1] == '"' and '""' in inner and '"' not in inner.replace('""', "")
 
 
 def _warn_of_similar_columns(path: Path, header: Iterable[str]) -> None:
