@@ -1,6 +1,7 @@
 """What training and decoding read of a data folder. What makes the folder is in preparation/.
 
     manifest.py            the rows of SPLIT.tsv: Utterance
+    manifest_blocks.py     its columns in blocks, for millions of rows; packed.py: such rows in flat arrays
     data_config.py         config.yaml: vocabularies, transforms, languages
     audio.py features.py   sound files and archives -> filterbanks (T, 80); augmentation.py masks them
     sound_file.py          whole sound files, or errors; containers/ examines what each promises of its length

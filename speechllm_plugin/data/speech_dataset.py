@@ -1,6 +1,7 @@
 """Utterances as fairseq batches: features after normalisation and SpecAugment, token ids made once."""
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,25 @@ from speechllm_plugin.data.batch_shapes import BatchShape, batches, shape_of
 from speechllm_plugin.data.features import check_stored, utterance_cmvn
 from speechllm_plugin.data.features import read as read_features
 from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.data.packed import PackedStrings, lengths_of
 from speechllm_plugin.data.row_dataset import RowDataset, padded
 from speechllm_plugin.data.speech_texts import SpeechTexts
+
+
+class SpeechRows:
+    """What a data set needs of utterances beside their texts: id, `audio` and number of frames of each."""
+
+    def __init__(self, utterances: Sequence[Utterance] = ()):
+        self.ids, self.sources, self.frames = PackedStrings(), PackedStrings(), array("q")
+        self.extend(*([getattr(row, name) for row in utterances] for name in ("id", "audio", "n_frames")))
+
+    def extend(self, ids: Sequence[str], sources: Sequence[str], num_frames: Iterable[int]) -> None:
+        self.ids.extend(ids)
+        self.sources.extend(sources)
+        self.frames.extend(num_frames)
+
+    def __len__(self):
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -37,7 +55,7 @@ class SpeechTextDataset(RowDataset):
     """Speech and texts of a manifest's rows.
 
     Args:
-        rows: utterances, in the order of the texts.
+        rows: in the order of the texts.
         root: folder that relative `audio` values start from.
         dictionary: of the targets.
         texts: token ids of every row.
@@ -59,7 +77,7 @@ class SpeechTextDataset(RowDataset):
 
     def __init__(
         self,
-        rows: Sequence[Utterance],
+        rows: SpeechRows,
         root: str | Path | None,
         dictionary: Dictionary,
         texts: SpeechTexts,
@@ -71,13 +89,11 @@ class SpeechTextDataset(RowDataset):
         length_noise: float = 0.0,
         seed: int = 1,
     ):
-        # The rows themselves are not kept: workers would copy their texts, which are there as token ids already.
-        self.ids, self.sources = [row.id for row in rows], [row.audio for row in rows]
-        self.num_frames = np.array([row.n_frames for row in rows], dtype=np.int64)
+        self.ids, self.sources, self.num_frames = rows.ids, rows.sources, np.array(rows.frames)
         self.root, self.read, self.texts = root, read, texts
         self.checked = torch.full([len(rows)], read is not read_features).share_memory_()
         self.num_targets = texts.longest(len(rows))
-        self.num_transcripts = np.array([len(text) for text in texts.transcripts or [()] * len(rows)], dtype=np.int64)
+        self.num_transcripts = np.zeros(len(rows), np.int64) if texts.transcripts is None else lengths_of(texts.transcripts)
         self.pad, self.eos = dictionary.pad(), dictionary.eos()
         self.has_tags, self.repeats = texts.has_tags, repeats
         self.use_cmvn, self.augment, self.seed, self.epoch = use_cmvn, augment, seed, 1

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speechllm_plugin.data.packed import lengths_of
+
 DrawKey = tuple[Hashable, ...]
 
 
@@ -34,8 +36,8 @@ class SpeechTexts:
     def longest(self, num_rows: int) -> np.ndarray:
         """(rows,) tokens of the longest text that a row can have the decoder write; 0 where there is none."""
         longest_kd_targets = [max(texts, key=len) for texts in self.kd_targets] if self.kd_targets is not None else None
-        possible = [texts for texts in (self.targets, self.asr_targets, longest_kd_targets) if texts is not None] or [[()] * num_rows]
-        return np.array([[len(text) for text in texts] for texts in possible], dtype=np.int64).max(axis=0)
+        possible = [lengths_of(texts) for texts in (self.targets, self.asr_targets, longest_kd_targets) if texts is not None]
+        return np.max(possible, axis=0) if possible else np.zeros(num_rows, dtype=np.int64)
 
     def is_transcribed(self, key: DrawKey) -> bool:
         """Whether the target of a row is its transcript."""

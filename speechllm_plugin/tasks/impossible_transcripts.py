@@ -7,23 +7,27 @@ import numpy as np
 import torch
 
 from speechllm_plugin.data.ctc_length import states_of_transcripts
-from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.data.speech_dataset import SpeechRows
 from speechllm_plugin.text.listing import first_few
 
 logger = logging.getLogger(__name__)
 
+ROWS_AT_ONCE = 10_000  # as whole numbers of 64 bits, the ids of millions of transcripts take gigabytes
 
-def warn(split: str, rows: Sequence[Utterance], transcripts: Sequence[np.ndarray], num_states: Callable[[torch.Tensor], torch.Tensor]) -> None:
+
+def warn(split: str, rows: SpeechRows, transcripts: Sequence[np.ndarray], num_states: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """Name utterances with too few states for their transcripts.
 
     Args:
         transcripts: (W,) token ids of each row.
         num_states: frames -> states of the CTC head.
     """
-    states = num_states(torch.tensor([row.n_frames for row in rows])).numpy()
-    short = np.flatnonzero(states_of_transcripts(transcripts) > states)
+    states = num_states(torch.tensor(rows.frames)).numpy()
+    blocks = (range(start, min(start + ROWS_AT_ONCE, len(rows))) for start in range(0, len(rows), ROWS_AT_ONCE))
+    needed = [states_of_transcripts([transcripts[row] for row in block]) for block in blocks]
+    short = np.flatnonzero(np.concatenate(needed) > states)
     if len(short):
         logger.warning(
             f"{split}: {len(short):,} of {len(rows):,} transcripts need more labels and blanks than CTC has states, so that it learns nothing from "
-            f"them (ctc_impossible in the log): {first_few([rows[row].id for row in short.tolist()])}"
+            f"them (ctc_impossible in the log): {first_few([rows.ids[row] for row in short.tolist()])}"
         )

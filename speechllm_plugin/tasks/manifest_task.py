@@ -1,7 +1,7 @@
 """What the tasks share: flags, vocabularies, targets with tags, and which rows may be left out."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING
 
 from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.data.packed import lengths_of, number_of
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.host import configuration
@@ -121,16 +122,17 @@ class ManifestTask(FairseqTask):
             )
         return super().filter_indices_by_size(indices, dataset, max_positions, ignore_invalid_inputs)
 
-    def check_training_texts(self, path, rows, needs_transcript: bool):
-        for line, row in enumerate(rows, 2):
-            for column, text in (("tgt_text", row.tgt_text), ("src_text", row.src_text if needs_transcript else "-")):
-                if not text.strip():
-                    raise ValueError(f"{path}:{line}: {column} must not be empty in training (utterance {row.id}): fill it in or drop the row")
+    def check_training_texts(self, path, columns: Mapping[str, Sequence[str]], needs_transcript: bool, first_line: int = 2):
+        for column in ("tgt_text", "src_text") if needs_transcript else ("tgt_text",):
+            if not all(map(str.strip, columns[column])):
+                row = next(row for row, text in enumerate(columns[column]) if not text.strip())
+                raise ValueError(
+                    f"{path}:{first_line + row}: {column} must not be empty in training (utterance {columns['id'][row]}): fill it in or drop the row"
+                )
 
     def check_known(self, path, column: str, codec: TextCodec, texts: Sequence[np.ndarray]):
         """Say how many tokens of training texts are <unk>; raise ValueError where they are too many."""
-        ids = np.concatenate(texts)
-        unknown, total = int((ids == codec.dictionary.unk()).sum()), len(ids)
+        unknown, total = number_of(codec.dictionary.unk(), texts), int(lengths_of(texts).sum())
         if unknown > MAX_SHARE_UNKNOWN * total:
             raise ValueError(
                 f"{path}: {unknown:,} of {total:,} tokens of {column} are <unk>, as the vocabulary has no such characters or words: give the "
@@ -150,6 +152,14 @@ class ManifestTask(FairseqTask):
         if not self.data_config.prepend_tgt_lang_tag:
             return ids
         return np.concatenate([[self.language_tag(language or self.data_config.tgt_lang, f"utterance {utterance_id}")], ids])
+
+    def encode_targets(self, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """What `encode_target` makes of each text: the ids of all, one text behind the other, and (texts,) lengths."""
+        values, lengths = self.target.encode_all(texts, end=[self.target_dictionary.eos()])
+        if not self.data_config.prepend_tgt_lang_tag:
+            return values, lengths
+        tags = [self.language_tag(language or self.data_config.tgt_lang, f"utterance {id}") for id, language in zip(ids, languages)]
+        return np.insert(values, lengths.cumsum() - lengths, tags), lengths + 1
 
     def language_tag(self, language: str | None, place: str) -> int:
         if not language:

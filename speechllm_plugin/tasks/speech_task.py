@@ -1,5 +1,6 @@
 """The speech task: data sets, model and generator, as the fairseq commands ask for them."""
 
+import functools
 import logging
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -10,29 +11,29 @@ from typing import Optional
 import numpy as np
 import torch
 from fairseq.tasks import register_task
-from torch.utils.data import ConcatDataset
 
-from speechllm_plugin.data import manifest, prepared_archives
+from speechllm_plugin.data import prepared_archives
 from speechllm_plugin.data.batch_shapes import described, plan_shapes
 from speechllm_plugin.data.features import read as read_features
-from speechllm_plugin.data.kd_texts import kd_texts
 from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.data.manifest_blocks import LINES_PER_BLOCK
+from speechllm_plugin.data.packed import PackedArrays
 from speechllm_plugin.data.row_dataset import temperature_repeats
-from speechllm_plugin.data.speech_dataset import SpeechTextDataset
+from speechllm_plugin.data.speech_dataset import SpeechRows, SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
-from speechllm_plugin.data.teacher_cache import TopKCache
 from speechllm_plugin.generation.beam_search import BeamSearch
 from speechllm_plugin.generation.unserved import unserved_options
 from speechllm_plugin.host import configuration, peak_memory
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
-from speechllm_plugin.tasks import captured_steps, impossible_transcripts
+from speechllm_plugin.tasks import captured_steps, impossible_transcripts, teachers_texts
 from speechllm_plugin.tasks.captured_steps import TrainedModel
 from speechllm_plugin.tasks.hot_word_decoding import DEFAULT_BONUS, hot_words
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.manifest_task import ManifestTask, ManifestTaskConfig
 from speechllm_plugin.tasks.printed_alignment import alignment
 from speechllm_plugin.tasks.speech_hub import SpeechHub
+from speechllm_plugin.tasks.split_reading import read_split
 
 logger = logging.getLogger(__name__)
 
@@ -111,22 +112,28 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         for option in DECODING_OPTIONS:
             if is_training and getattr(self.cfg, option):
                 raise ValueError(f"--{option.replace('_', '-')} {getattr(self.cfg, option)} is for decoding, not for training: leave it out")
+        rows, texts, directions = SpeechRows(), self.no_texts(), []
         for name in split.split(","):
-            path = Path(self.cfg.data) / f"{name}.tsv"
+            path, start = Path(self.cfg.data) / f"{name}.tsv", len(rows)
             prepared_archives.check_sizes(self.data_config.audio_root, path.name)
-            parts.append((name, manifest.read(path)))
-            if is_training:
-                needs_transcript = self.transcript is not None or self.data_config.transcribe_probability > 0
-                self.check_training_texts(path, parts[-1][1], needs_transcript)
-        rows = [row for _, rows_of_split in parts for row in rows_of_split]
-        repeats = None
-        if is_training and self.data_config.sampling_alpha != 1:
-            repeats = temperature_repeats([f"{row.src_lang}-{row.tgt_lang}" for row in rows], self.data_config.sampling_alpha)
-        texts = self.training_texts(parts) if is_training else self.texts(rows)
+            for columns, ids in read_split(path, functools.partial(self.read_block, path, is_training)):
+                rows.extend(columns["id"], columns["audio"], map(int, columns["n_frames"]))
+                if is_training and self.data_config.sampling_alpha != 1:
+                    directions += map("-".join, zip(columns["src_lang"], columns["tgt_lang"]))
+                for name_of_texts, ids_and_lengths in ids.items():
+                    getattr(texts, name_of_texts).extend(*ids_and_lengths)
+            parts.append((name, range(start, len(rows))))
+        repeats = temperature_repeats(directions, self.data_config.sampling_alpha) if directions else None
         if is_training:
+            if self.needs_kd_text:
+                texts = replace(texts, kd_targets=[row for name, _ in parts for row in teachers_texts.kd_targets(self, name)])
+            if self.word_kd_cache:
+                texts = replace(texts, teacher=teachers_texts.probabilities(self, parts, rows.ids, texts.targets))
             self.check_known(path, "tgt_text", self.target, texts.targets)
             if self.transcript is not None:
                 self.check_known(path, "src_text", self.transcript, texts.transcripts)
+        else:
+            texts = replace(texts, asr_targets=None)
         if self.num_ctc_states is not None and texts.transcripts is not None:
             impossible_transcripts.warn(split, rows, texts.transcripts, self.num_ctc_states)
         use_cmvn, augment = self.data_config.transforms(is_training, split)
@@ -160,40 +167,28 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             dataset, max_tokens, max_sentences, max_positions, ignore_invalid_inputs, required_batch_size_multiple, **options
         )
 
-    def texts(self, rows: Sequence[Utterance]) -> SpeechTexts:
-        """The token ids of rows: targets, and transcripts where the data has them."""
+    def no_texts(self) -> SpeechTexts:
+        """Room for the token ids of rows: targets, and what else the data has."""
+        largest = len(self.target_dictionary)
         return SpeechTexts(
-            targets=[self.encode_target(row.id, row.tgt_text, row.tgt_lang) for row in rows],
-            transcripts=None if self.transcript is None else [self.transcript.encode(row.src_text, end=[]) for row in rows],
+            targets=PackedArrays(largest),
+            transcripts=None if self.transcript is None else PackedArrays(len(self.transcript_dictionary)),
+            asr_targets=PackedArrays(largest) if self.data_config.transcribe_probability else None,
+            transcribe_probability=self.data_config.transcribe_probability,
             has_tags=self.data_config.prepend_tgt_lang_tag,
         )
 
-    def training_texts(self, parts: Sequence[tuple[str, Sequence[Utterance]]]) -> SpeechTexts:
-        """The token ids of splits and their rows: also what the data configuration and the criterion want beside the targets."""
-        rows = [row for _, rows_of_split in parts for row in rows_of_split]
-        texts = self.texts(rows)
-        if self.data_config.transcribe_probability:
-            asr_targets = [self.encode_target(row.id, row.src_text, row.src_lang) for row in rows]
-            texts = replace(texts, asr_targets=asr_targets, transcribe_probability=self.data_config.transcribe_probability)
-        if self.needs_kd_text:
-            texts = replace(texts, kd_targets=sum((self.kd_targets(split, rows_of_split) for split, rows_of_split in parts), []))
-        if self.word_kd_cache:
-            texts = replace(texts, teacher=self.teacher_probabilities(parts, texts.targets))
-        return texts
-
-    def kd_targets(self, split: str, rows: Sequence[Utterance]) -> list[list[np.ndarray]]:
-        """The token ids of the teacher's texts of every row."""
-        path = Path(self.cfg.data) / f"{split}.tsv"
-        texts_of_rows = kd_texts(path, rows, several=self.data_config.sample_kd_texts)
-        return [[self.encode_target(row.id, text, row.tgt_lang) for text in texts] for row, texts in zip(rows, texts_of_rows)]
-
-    def teacher_probabilities(self, parts: Sequence[tuple[str, Sequence[Utterance]]], targets: Sequence[np.ndarray]) -> ConcatDataset:
-        """What the teacher's cache has for the target of every row, split after split."""
-        caches, start = [], 0
-        for split, rows in parts:
-            own_targets, start = targets[start : start + len(rows)], start + len(rows)
-            caches.append(TopKCache(Path(self.word_kd_cache) / split, self.target.digest(), [row.id for row in rows], own_targets))
-        return ConcatDataset(caches)
+    def read_block(self, path: Path, is_training: bool, columns: Mapping[str, Sequence[str]], number: int):
+        """The columns of a block that the rows need, and field of SpeechTexts -> token ids of its texts behind one another, and their lengths."""
+        if is_training:
+            needs_transcript = self.transcript is not None or self.data_config.transcribe_probability > 0
+            self.check_training_texts(path, columns, needs_transcript, first_line=2 + number * LINES_PER_BLOCK)
+        ids = {"targets": self.encode_targets(columns["id"], columns["tgt_text"], columns["tgt_lang"])}
+        if self.transcript is not None:
+            ids["transcripts"] = self.transcript.encode_all(columns["src_text"], end=[])
+        if self.data_config.transcribe_probability and is_training:
+            ids["asr_targets"] = self.encode_targets(columns["id"], columns["src_text"], columns["src_lang"])
+        return {name: columns[name] for name in ("id", "audio", "n_frames", "src_lang", "tgt_lang")}, ids
 
     def build_criterion(self, cfg, from_checkpoint=False):
         """As fairseq's; what is loaded from now on has the teacher's part that this criterion learns from."""
@@ -292,4 +287,6 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         """Speech in memory, (T, C) features a line, as rows whose `audio` is the number of the line."""
         rows = [Utterance(str(line), str(line), int(num_frames), "") for line, num_frames in enumerate(src_lengths)]
         use_cmvn, _ = self.data_config.transforms(is_train=False)
-        return SpeechTextDataset(rows, None, self.target_dictionary, SpeechTexts(), read=lambda line, root: src_tokens[int(line)], use_cmvn=use_cmvn)
+        return SpeechTextDataset(
+            SpeechRows(rows), None, self.target_dictionary, SpeechTexts(), read=lambda line, root: src_tokens[int(line)], use_cmvn=use_cmvn
+        )

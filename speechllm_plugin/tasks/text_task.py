@@ -43,7 +43,8 @@ class SpeechLLMTextToTextTask(ManifestTask):
             path = Path(self.cfg.data) / f"{name}.tsv"
             rows_of_split = manifest.read(path)
             if is_training:
-                self.check_training_texts(path, rows_of_split, needs_transcript=True)
+                columns = {name: [getattr(row, name) for row in rows_of_split] for name in ("id", "tgt_text", "src_text")}
+                self.check_training_texts(path, columns, needs_transcript=True)
             rows += rows_of_split
         repeats = None
         if is_training and self.data_config.sampling_alpha != 1:

@@ -7,7 +7,7 @@ from tiny_model import FEATURE_DIM, batch_of, make_data, task
 
 from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.data.speech_dataset import SpeechTextDataset
+from speechllm_plugin.data.speech_dataset import SpeechRows, SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
@@ -27,7 +27,7 @@ def augmented(lengths=LENGTHS, **options):
 def without_texts(num_frames, names=None):
     """A data set of rows with as many frames; their speech is nowhere."""
     rows = [Utterance(f"u{row}", names[row] if names else "", int(length), "") for row, length in enumerate(num_frames)]
-    return SpeechTextDataset(rows, None, task().target_dictionary, SpeechTexts())
+    return SpeechTextDataset(SpeechRows(rows), None, task().target_dictionary, SpeechTexts())
 
 
 def read_all(data, rows=None):
@@ -124,7 +124,7 @@ def test_batches_for_inference_need_no_text():
 
 def test_another_number_of_frames_than_the_manifests_is_an_error():
     data = make_data([13])
-    data.num_frames[0], data.sources[0] = 14, "speech.wav"
+    data.num_frames[0], data.sources = 14, ["speech.wav"]
     data.read = lambda source, root: np.zeros((13, FEATURE_DIM), np.float32)
     with pytest.raises(ValueError, match=r"row 0 \(speech.wav\): the manifest says 14 frames .* but there are 13: prepare the data again"):
         data[0]
@@ -134,7 +134,7 @@ def test_another_number_of_frames_than_the_manifests_is_an_error():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_features_that_are_not_finite_are_an_error_with_the_row(use_cmvn, value):
     data = make_data([13, 57])
-    data.sources[1], data.use_cmvn = "fbank80.zip:10:20", use_cmvn
+    data.sources, data.use_cmvn = ["0", "fbank80.zip:10:20"], use_cmvn
     features = np.random.default_rng(0).standard_normal((57, FEATURE_DIM)).astype(np.float32)
     features[40, 3] = value
     data.read = lambda source, root: features
@@ -167,7 +167,7 @@ def test_masks_depend_on_seed_epoch_and_row_only():
 
 def test_equal_utterances_get_masks_of_their_own():
     data = augmented([57, 57])
-    data.sources[1] = data.sources[0]
+    data.sources = [data.sources[0]] * 2
     assert not data[0].features.equal(data[1].features)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.data.speech_dataset import SpeechTextDataset
+from speechllm_plugin.data.speech_dataset import SpeechRows, SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.models.compressions import COMPRESSIONS as STRATEGIES
 from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
@@ -140,7 +140,7 @@ def make_data(lengths):
     )
     speech = {str(row): features[row, :length].numpy() for row, length in enumerate(lengths)}
     rows = [Utterance(f"u{row}", str(row), length, "") for row, length in enumerate(lengths)]
-    return SpeechTextDataset(rows, None, task().target_dictionary, texts, read=lambda row, root: speech[row], use_cmvn=False)
+    return SpeechTextDataset(SpeechRows(rows), None, task().target_dictionary, texts, read=lambda row, root: speech[row], use_cmvn=False)
 
 
 def batch_of(data, rows=None):
