@@ -8,7 +8,7 @@ from tiny_model import task
 
 from speechllm_plugin.data import features, speech_dataset
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.data.speech_dataset import SpeechTextDataset
+from speechllm_plugin.data.speech_dataset import SpeechRows, SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.preparation.feature_archive import FeatureArchive
 
@@ -65,7 +65,7 @@ def test_every_utterance_is_compared_once(archive, monkeypatch):
     compared = []
     check = features.check_stored
     monkeypatch.setattr(speech_dataset, "check_stored", lambda *arguments: [compared.append(arguments[0]), check(*arguments)])
-    data = SpeechTextDataset(rows, path.parent, task().target_dictionary, SpeechTexts())
+    data = SpeechTextDataset(SpeechRows(rows), path.parent, task().target_dictionary, SpeechTexts())
     for _ in range(3):
         for row in range(len(rows)):
             data[row]
@@ -76,7 +76,7 @@ def test_every_utterance_is_compared_once(archive, monkeypatch):
 def test_a_damaged_row_is_named(archive):
     path, rows = archive
     flip(path, int(rows[1].audio.split(":")[1]) + 500)
-    data = SpeechTextDataset(rows, path.parent, task().target_dictionary, SpeechTexts())
+    data = SpeechTextDataset(SpeechRows(rows), path.parent, task().target_dictionary, SpeechTexts())
     data[0]
     for _ in range(2):
         with pytest.raises(ValueError, match="^row 1: a.zip:.*: is not what was stored"):
