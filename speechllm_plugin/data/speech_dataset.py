@@ -1,5 +1,6 @@
 """Utterances as fairseq batches: features after normalisation and SpecAugment, token ids made once."""
 
+import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -162,7 +163,7 @@ class SpeechTextDataset(RowDataset):
         samples = sorted(samples, key=lambda example: -len(example.features))
         lengths = [len(example.features) for example in samples]
         _, num_frames, target_width, transcript_width = self.shape(samples)
-        features = torch.zeros(len(samples), num_frames, samples[0].features.size(1))
+        features = sendable_zeros(len(samples), num_frames, samples[0].features.size(1))
         for row, example in zip(features, samples):
             row[: len(example.features)] = example.features
         net_input = {"src_tokens": features, "src_lengths": torch.tensor(lengths)}
@@ -212,3 +213,11 @@ class SpeechTextDataset(RowDataset):
 
     def source_lengths(self, indices):
         return self.num_frames[indices % len(self)]
+
+
+def sendable_zeros(*shape: int) -> torch.Tensor:
+    """Zeros of float32, in a loader's worker in memory that the main process can map: torch would copy the whole batch there."""
+    if torch.utils.data.get_worker_info() is None:
+        return torch.zeros(shape)
+    memory = torch.UntypedStorage._new_shared(math.prod(shape) * torch.float32.itemsize)  # as torch's own collation makes it; new, so it is zero
+    return torch.empty(0).set_(memory, 0, shape)
