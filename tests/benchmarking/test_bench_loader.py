@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 
+import numpy as np
 import pytest
 
 from speechllm_plugin.benchmarking import loader_benchmark, noise_corpus
@@ -15,7 +16,7 @@ NUM_ROWS = 64
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("noise") / "data"
-    noise_corpus.write(folder, NUM_ROWS, 50, 30, longest=300)
+    noise_corpus.write(folder, np.random.default_rng(1).integers(20, 300, NUM_ROWS), 50, 30)
     return folder
 
 
