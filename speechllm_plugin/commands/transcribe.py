@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from speechllm_plugin.data.audio import SAMPLE_RATE
+from speechllm_plugin.tasks.hot_word_decoding import DEFAULT_BONUS, listed_words
 from speechllm_plugin.text.progress import DELAY_SECONDS
 from speechllm_plugin.transcription import recordings
 from speechllm_plugin.transcription.output_folder import OutputFolder
@@ -38,11 +39,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--ctc-decoding-weight", type=float, default=0.0, metavar="W", help="of the CTC head in the search, below 1; for recognition (default: 0)"
     )
+    parser.add_argument("--hot-words", metavar="FILE", help="words or phrases that the search is to favour, one a line, spelled as a text has them")
+    parser.add_argument(
+        "--hot-word-bonus", type=float, metavar="B", help=f"of each of their characters, to the log probability (default: {DEFAULT_BONUS})"
+    )
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
 
 
 def run(args: Namespace) -> None:
-    options = TranscriptionOptions(args.language, args.beam, args.n_best, args.ctc_decoding_weight, args.word_timestamps)
+    if args.hot_words is None and args.hot_word_bonus is not None:
+        raise ValueError(f"--hot-word-bonus {args.hot_word_bonus} has an effect only with --hot-words: leave it out")
+    hot_words = [] if args.hot_words is None else [*listed_words(args.hot_words)]
+    options = TranscriptionOptions(
+        args.language, args.beam, args.n_best, args.ctc_decoding_weight, args.word_timestamps, hot_words, args.hot_word_bonus
+    )
     named = recordings.named(args.files)
     if args.output is None and args.format in SUBTITLES and len(named) > 1:
         raise ValueError(f"--format {args.format} of {len(named)} recordings needs files of its own: give --output DIR")

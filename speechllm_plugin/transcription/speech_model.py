@@ -59,7 +59,8 @@ class SpeechModel:
         Args:
             sources: files that libsndfile or ffmpeg can read, and waveforms (num_samples,) or (num_samples, channels).
             sample_rate: of the waveforms, in Hz.
-            options: those of TranscriptionOptions: language, beam, n_best, ctc_decoding_weight, word_timestamps.
+            options: those of TranscriptionOptions: language, beam, n_best, ctc_decoding_weight, word_timestamps, hot_words,
+                hot_word_bonus.
 
         Raises:
             ValueError: a recording cannot be read, or an option does not go with the model.

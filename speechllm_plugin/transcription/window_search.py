@@ -12,6 +12,7 @@ from speechllm_plugin.generation.beam_search import BeamSearch
 from speechllm_plugin.models.ctc import greedy_labels
 from speechllm_plugin.models.speech_encoder import SpeechStates
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
+from speechllm_plugin.tasks.hot_word_decoding import favour
 from speechllm_plugin.tasks.joint_decoding import joint_decoding
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
 from speechllm_plugin.transcription import word_times
@@ -31,6 +32,8 @@ class TranscriptionOptions:
     n_best: texts of each n-best list, at most `beam`.
     ctc_decoding_weight: of the CTC head's opinion of a text, below 1; for recognition.
     word_timestamps: whether words get their times.
+    hot_words: words or phrases that the search favours.
+    hot_word_bonus: of each of their characters, to the log probability; None is the default of fairseq-generate.
     """
 
     language: str | None = None
@@ -38,12 +41,16 @@ class TranscriptionOptions:
     n_best: int = 1
     ctc_decoding_weight: float = 0.0
     word_timestamps: bool = False
+    hot_words: Sequence[str] = ()
+    hot_word_bonus: float | None = None
 
     def __post_init__(self) -> None:
         if self.beam < 1:
             raise ValueError(f"--beam must be positive, but is {self.beam}")
         if not 1 <= self.n_best <= self.beam:
             raise ValueError(f"--n-best must be between 1 and --beam ({self.beam}), but is {self.n_best}")
+        if isinstance(self.hot_words, str):
+            raise ValueError(f"hot_words must be a list of words, but is {self.hot_words!r}: put the one that you have in brackets")
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class WindowSearch:
             no_repeat_ngram_size=NO_REPEAT_NGRAM_SIZE,
             symbols_to_strip_from_output=task.target.tags,
             joint=joint_decoding(options.ctc_decoding_weight, [model], task.target, task.transcript, []),
+            hot_words=favour(options.hot_words, options.hot_word_bonus, task.target),
         )
 
     def __call__(self, features: Sequence[np.ndarray]) -> list[WindowText | None]:

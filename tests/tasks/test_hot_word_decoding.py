@@ -28,7 +28,7 @@ def test_a_vocabulary_of_words_writes_words_and_phrases(tmp_path, word_codec, ca
     assert found.coverage.max() >= len("anna") * DEFAULT_BONUS
     messages = [record.getMessage() for record in caplog.records]
     assert messages[-2].endswith("words.txt: 4 hot words; lines left out: 1 blank, 1 doubled")
-    assert messages[-1].endswith("1 of 4 words cannot be written with the pieces of the vocabulary and have no effect: Bob")
+    assert messages[-1].endswith("1 of 4 hot words cannot be written with the pieces of the vocabulary and have no effect: Bob")
 
 
 def test_an_empty_list_is_said_and_has_no_effect(tmp_path, word_codec, caplog):

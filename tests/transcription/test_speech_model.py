@@ -89,6 +89,14 @@ def test_joint_decoding_serves_recognition(xattn):
     assert [each.text for each in xattn.transcribe(RECORDINGS, ctc_decoding_weight=0.3)] == REFERENCES
 
 
+def test_hot_words_change_the_text_and_its_score(xattn):
+    plain, none, favoured = (
+        xattn.transcribe(RECORDINGS[:2], **options) for options in ({}, {"hot_words": []}, {"hot_words": ["nine"], "hot_word_bonus": 9})
+    )
+    assert [each.score for each in none] == [each.score for each in plain]
+    assert all("nine" in spoken(each.text) and each.score > other.score for each, other in zip(favoured, plain))
+
+
 def test_threads_share_a_model(xattn):
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda path: xattn.transcribe([path])[0].text, RECORDINGS * 2))
