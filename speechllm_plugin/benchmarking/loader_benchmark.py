@@ -10,7 +10,6 @@ from typing import Any
 
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
-MIB = 2**20
 SECONDS_BETWEEN_LOOKS = 1.0  # at memory: a look at a large process takes milliseconds
 
 
@@ -142,16 +141,16 @@ def memory_of(process: int | str | None) -> tuple[float, float | None]:
     status = values_of(folder / "status")
     rollup = folder / "smaps_rollup"
     share = values_of(rollup).get("Pss") if rollup.exists() else None
-    return kib(status["VmRSS"]), share if share is None else kib(share)
+    return mebibytes(status["VmRSS"]), share if share is None else mebibytes(share)
 
 
 def values_of(path: Path) -> dict[str, str]:
     return dict(line.split(":", 1) for line in path.read_text(encoding="utf-8").splitlines() if ":" in line)
 
 
-def kib(text: str) -> float:
+def mebibytes(text: str) -> float:
     """MiB of `1234 kB`."""
-    return int(text.removesuffix("kB")) * 1024 / MIB
+    return int(text.removesuffix("kB")) / 1024
 
 
 def computing_seconds(num_workers: int) -> float:
