@@ -81,6 +81,14 @@ def test_the_report_counts_and_lists(tmp_path):
     assert "| mode | kbest |" in markdown.read_text(encoding="utf-8")
 
 
+def test_markup_in_listed_texts_stays_text():
+    text = "<script>alert(1)</script> [link](https://example.org) `code`"
+    markdown = summary.as_markdown(summary.make([row("<b>", text, "etwas anderes")], [[(-1.0, text)]], mode="kbest"))
+    assert "alert(1)" in markdown  # as it is listed for being a copy
+    for active in ("<script>", "</script>", "<b>", "[link]", "`code`"):
+        assert active not in markdown
+
+
 def test_words_are_those_of_the_scores_in_every_script(tmp_path):
     """Of languages without blanks every letter is a word; marks and apostrophes belong to theirs."""
     texts = {"th": "ที่นี่", "lo": "ຂອບໃຈ", "km": "ភាសា", "my": "မြန်မာ", "ja": "3人です", "hi": "हिन्दी भाषा", "en": "don't stop", "fr": "l'homme"}
