@@ -23,4 +23,4 @@ def check_sizes(folder: str | Path | None, manifest_name: str) -> None:
             path = Path(folder or "", name)
             change = recorded_files.size_change(path, contents[name]) if path.is_file() else ""
             if change:
-                raise ValueError(f"{path}: {change}: run the same speechllm prepare again, which makes it again")
+                raise ValueError(f"{path}: {change}: prepare the data again, by the same command")

@@ -24,9 +24,7 @@ def test_an_archive_of_another_size_is_an_error_for_its_own_manifests(folder, si
     (folder / "fbank80.test.zip").write_bytes(bytes(size))
     check_sizes(folder, "train.tsv")
     for name in ("test.tsv", "test_asr.tsv"):
-        with pytest.raises(
-            ValueError, match=rf"test.zip: has {size:,} bytes, but had 1,000 when it was finished: run the same speechllm prepare again"
-        ):
+        with pytest.raises(ValueError, match=rf"test.zip: has {size:,} bytes, but had 1,000 when it was finished: prepare the data again"):
             check_sizes(folder, name)
 
 
