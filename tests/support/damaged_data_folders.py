@@ -130,7 +130,7 @@ CASES += [
     Case("empty archive", write("data/fbank80.train.zip", ""), "TRAIN", "has 0 bytes, but had"),
     Case("archive cut in half", cut("data/fbank80.train.zip", 0.5), "TRAIN", "prepare the data again"),
     Case("archive of noise", changed("data/fbank80.train.zip", lambda old: b"\x55" * len(old)), "TRAIN", "fbank80.train.zip"),
-    Case("no such split", nothing, "GENERATE --path run/last.pt --gen-subset none", "data/none.tsv: no such manifest"),
+    Case("no such split to generate", nothing, "GENERATE --path run/last.pt --gen-subset none", "data/none.tsv: no such manifest"),
     Case("no such validation set", nothing, "VALIDATE --path run/last.pt --valid-subset none", "data/none.tsv: no such manifest"),
     Case("no data folder", removed("data"), "TRAIN", "data/config.yaml: no such data config"),
     Case("a file for the data folder", both(removed("data"), write("data", "x")), "TRAIN", "data/config.yaml: no such data config"),

@@ -93,7 +93,7 @@ CASES += [
     Case("a run with infinite updates", append(f"{RUN}/train.log", '| train | {"train_loss": "1", "train_num_updates": 1e999, "a": "b"}\n'),
          "REPORT --data runs/data", accepted=lambda done, world: (world / "report.html").stat().st_size > 10_000),
     Case("no such data folder", nothing, "REPORT --data none", "none"),
-    Case("no such split", nothing, "REPORT --split none", "none"),
+    Case("no such split to report", nothing, "REPORT --split none", "none"),
     Case("no such table of accents", nothing, NATIVE, "native.yaml: no such table of accents"),
     Case("accents nested", write("native.yaml", "native: " + "[" * 10**6), NATIVE, "native.yaml: not readable as YAML (line 1: more than 50"),
     Case("accents with a bomb of aliases", write("native.yaml", BOMB), NATIVE, "native.yaml: not readable as YAML (line 5: aliases (*a3) stand for"),
