@@ -12,7 +12,7 @@ from speechllm_plugin.transcription import joining, recordings
 from speechllm_plugin.transcription.speech_model import SpeechModel
 from speechllm_plugin.transcription.window_search import TranscriptionOptions
 
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 STAGES = ("reading", "voice activity", "features", "search", "joining")
 
 
@@ -37,7 +37,7 @@ def measure(model: SpeechModel, files: Sequence[str], options: TranscriptionOpti
     for _ in range(repeats + 1):
         times: dict[str, float] = {}
 
-        def timed(stage: str, function: Callable[..., Result], *arguments: Any, times: dict[str, float] = times) -> Result:
+        def timed(stage: str, function: Callable[..., Returned], *arguments: Any, times: dict[str, float] = times) -> Returned:
             start = time.perf_counter()
             result = function(*arguments)
             if model.device.type == "cuda":

@@ -228,6 +228,6 @@ def test_checkpoints_of_something_else_are_refused(part, kind, tmp_path):
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 def test_files_that_are_missing_or_damaged_are_refused(part, tmp_path):
     refused(tmp_path / "absent.pt", part, "no such file")
-    refused(tmp_path, part, "no such file")
+    refused(tmp_path, part, "no model folder, as it has no checksums.sha256")
     (tmp_path / "text.pt").write_text("no checkpoint")
     refused(tmp_path / "text.pt", part, "not a checkpoint that can be read safely")

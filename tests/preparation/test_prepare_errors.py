@@ -130,7 +130,7 @@ def test_a_segment_may_pass_the_end_by_rounding_only(corpus, tmp_path):
         ),
         (
             lambda txt: (txt / "dev.yaml").write_text("- {offset: -1, duration: 2, wav: a.wav}\n" * 3),
-            "dev.yaml: segment 1: offset must be seconds, not negative, but is -1",
+            "dev.yaml: segment 1: offset must be seconds, not negative, but is '-1'",
         ),
         (lambda txt: (txt / "dev.de").write_bytes("größer\n".encode("latin-1") * 3), "dev.de: must be UTF-8"),
         (lambda txt: shutil.rmtree(txt.parent), "dev: no such split"),

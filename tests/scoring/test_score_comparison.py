@@ -100,7 +100,7 @@ def test_another_test_sets_hypotheses_are_an_error_that_names_their_file(folder,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--resamples", 0], "--resamples must be positive, but is 0"),
+        (["--resamples", 0], "--resamples must be from 1 to 1,000,000, but is 0"),
         (["--seed", -1], "--seed must not be negative, but is -1"),
         (["--metrics", "comet"], "COMET needs the source of every row, but src_text is empty in 20 of 20 rows"),
     ],
