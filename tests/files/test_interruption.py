@@ -26,14 +26,14 @@ def run(args):
 parser = cli.build_parser(None)
 parser.set_defaults(run=run)
 cli.build_parser = lambda command: parser
-sys.exit(cli.main(["prepare"]))
+sys.exit(cli.main(["prepare"]))  # a name for which torch is not imported
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_nothing_stays_behind(tmp_path, number):
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
-    # The name of the command keeps the package from importing torch. What runs the tests may ignore the signal, as a shell does for SIGINT of what it starts in the background; its children would, too.
+    # Whoever runs the tests may ignore the signal, as a shell does for SIGINT of what it starts in the background; children inherit that.
     settings["preexec_fn"] = functools.partial(signal.signal, number, signal.SIG_DFL)
     process = subprocess.Popen([sys.executable, "-c", COMMAND], cwd=tmp_path, **settings)
     worker = int(process.stdout.readline())
