@@ -127,12 +127,13 @@ def test_what_is_no_teacher_is_refused(data, trained, teacher, tmp_path):
     """A speech model; and a teacher that was trained with other vocabularies."""
     other = tmp_path / "data"
     shutil.copytree(data, other)
-    (other / "spm_transcript.txt").write_text((data / "spm_transcript.txt").read_text() + "new 1\n")
-    common = ["distill", "--data", data, "--split", "train", "--mode", "replace", "--out", tmp_path / "out", "--cpu"]
+    first, second, *lines = (data / "spm_transcript.txt").read_text().splitlines(keepends=True)
+    (other / "spm_transcript.txt").write_text("".join([second, first, *lines]))
+    common = ["distill", "--data", data, "--split", "train", "--mode", "replace", "--cpu", "--out"]
     speech, changed = at_once(
-        lambda: speechllm(*common, "--teacher", trained.checkpoint, cwd=tmp_path),
-        lambda: speechllm(*common, "--teacher", teacher, "--teacher-data", other, cwd=tmp_path),
+        lambda: speechllm(*common, tmp_path / "out", "--teacher", trained.checkpoint, cwd=tmp_path),
+        lambda: speechllm(*common, tmp_path / "changed", "--teacher", teacher, "--teacher-data", other, cwd=tmp_path),
     )
     assert "must be trained with --task speechllm_text_to_text, but is with speechllm_speech_to_text" in last_line(speech)
     assert "its transcript vocabulary is not the one that the checkpoint was trained with" in last_line(changed)
-    assert not (tmp_path / "out").exists() and {speech.returncode, changed.returncode} == {1}
+    assert not (tmp_path / "out").exists() and not (tmp_path / "changed").exists() and {speech.returncode, changed.returncode} == {1}
