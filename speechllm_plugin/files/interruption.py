@@ -17,6 +17,8 @@ from types import FrameType, TracebackType
 # What ends a process without a chance to clean up, unless it is caught. SIGINT is Python's KeyboardInterrupt already.
 CAUGHT = (signal.SIGTERM, signal.SIGHUP)
 
+SECONDS_TO_END = 5  # that a worker process has
+
 # What is undone when this process ends, also when it dies of a signal, where Python calls nothing.
 until_the_end = contextlib.ExitStack()
 atexit.register(until_the_end.close)
@@ -78,6 +80,8 @@ def end(program: str, interruption: KeyboardInterrupt) -> None:
     try:
         for worker in multiprocessing.active_children():
             worker.terminate()
+            worker.join(SECONDS_TO_END)
+            worker.kill()  # one that is being forked can lose the first signal
             worker.join()
         until_the_end.close()
         print(f"{program}: stopped by {signal.Signals(number).name}", file=sys.stderr)

@@ -50,3 +50,26 @@ def test_what_somebody_ignores_stays_ignored(tmp_path):
     command = f"trap '' HUP; exec {sys.executable} -c '{code}'"
     process = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert process.stdout == "SIG_IGN\n"
+
+
+def test_a_worker_that_does_not_hear_is_killed(tmp_path):
+    deaf = COMMAND.replace("target=time.sleep, args=[600]", "target=deaf").replace(
+        "def run(args):",
+        "def deaf():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print('deaf', flush=True)\n    time.sleep(600)\n\ndef run(args):",
+    )
+    deaf = deaf.replace("import multiprocessing,", "import multiprocessing, signal,")
+    process = subprocess.Popen(
+        [sys.executable, "-c", deaf],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    lines = {process.stdout.readline().strip() for _ in range(2)}
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM and errors == "speechllm: stopped by SIGTERM\n"
+    (worker,) = map(int, lines - {"deaf"})
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
