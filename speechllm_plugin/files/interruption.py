@@ -81,7 +81,7 @@ def end(program: str, interruption: KeyboardInterrupt) -> None:
         for worker in multiprocessing.active_children():
             worker.terminate()
             worker.join(SECONDS_TO_END)
-            worker.kill()  # one that is being forked can lose the first signal
+            worker.kill()  # of one that does not hear
             worker.join()
         until_the_end.close()
         print(f"{program}: stopped by {signal.Signals(number).name}", file=sys.stderr)
@@ -98,11 +98,19 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 @functools.cache
 def _leave_forked_processes_alone() -> None:
-    """They die of the signals: a worker has nothing to clean up, and nobody reads its traceback."""
+    """They die of the signals: a worker has nothing to clean up, and nobody reads its traceback.
+
+    While a process is forked the signals wait, as its first steps are not to be interrupted.
+    """
 
     def reset() -> None:
         for number in CAUGHT:
             if signal.getsignal(number) is _raise:
                 signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT)
 
-    os.register_at_fork(after_in_child=reset)
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, CAUGHT),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, CAUGHT),
+        after_in_child=reset,
+    )

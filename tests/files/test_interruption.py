@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from commands import ROOT
@@ -53,23 +54,17 @@ def test_what_somebody_ignores_stays_ignored(tmp_path):
 
 
 def test_a_worker_that_does_not_hear_is_killed(tmp_path):
-    deaf = COMMAND.replace("target=time.sleep, args=[600]", "target=deaf").replace(
-        "def run(args):",
-        "def deaf():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    print('deaf', flush=True)\n    time.sleep(600)\n\ndef run(args):",
-    )
-    deaf = deaf.replace("import multiprocessing,", "import multiprocessing, signal,")
-    process = subprocess.Popen(
-        [sys.executable, "-c", deaf],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    lines = {process.stdout.readline().strip() for _ in range(2)}
+    worker_code = "def deaf():\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n    open('deaf', 'w').close()\n    time.sleep(600)\n\n"
+    code = COMMAND.replace("target=time.sleep, args=[600]", "target=deaf").replace("def run(args):", worker_code + "def run(args):")
+    code = code.replace("import multiprocessing,", "import multiprocessing, signal,")
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **settings)
+    worker, deadline = int(process.stdout.readline()), time.monotonic() + 60
+    while not (tmp_path / "deaf").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGTERM and errors == "speechllm: stopped by SIGTERM\n"
-    (worker,) = map(int, lines - {"deaf"})
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
