@@ -8,7 +8,7 @@ share of sentences whose best hypothesis is the same).
 import functools
 import json
 import shlex
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace, _ArgumentGroup
 from pathlib import Path
 
 import torch
@@ -29,7 +29,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 BATCH, SECONDS = 40, 10.0
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_model_arguments(parser: ArgumentParser) -> _ArgumentGroup:
+    """The arguments that name the models of a benchmark; returns their group, for more of them."""
     files = parser.add_argument_group("models")
     files.add_argument(
         "model_files",
@@ -42,6 +43,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     files.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="types of the target vocabulary (default: %(default)s)")
     files.add_argument("--transcript-vocab-size", type=int, default=5000, metavar="N", help="the same of CTC's vocabulary (default: %(default)s)")
     files.add_argument("--compression-rate", type=float, metavar="R", help="states before / after CTC compression (default: as `describe` assumes)")
+    return files
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    files = add_model_arguments(parser)
     files.add_argument("--dtype", choices=DTYPES, default="float32", help="of the weights (default: %(default)s)")
     work = parser.add_argument_group("work")
     work.add_argument("--manifest", type=Path, metavar="TSV", help="decode these utterances, not noise; config.yaml is beside it")

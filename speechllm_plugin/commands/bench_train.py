@@ -21,7 +21,7 @@ from speechllm_plugin.benchmarking.matrix_rate import matrix_rate
 from speechllm_plugin.benchmarking.random_model import RandomModel
 from speechllm_plugin.benchmarking.training_benchmark import Candidate, Training
 from speechllm_plugin.benchmarking.training_measurement import GIBIBYTE
-from speechllm_plugin.commands.bench_decode import name_with_threads
+from speechllm_plugin.commands.bench_decode import add_model_arguments, name_with_threads
 from speechllm_plugin.data.features import FRAMES_PER_SECOND
 from speechllm_plugin.describing.setting import Setting
 from speechllm_plugin.files.atomic import check_writable, replacing
@@ -32,18 +32,7 @@ MOST_WORKERS = 6
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    files = parser.add_argument_group("models")
-    files.add_argument(
-        "model_files",
-        nargs="+",
-        metavar="MODEL_FILE",
-        type=Path,
-        help="files that set MODEL_ARGS=(...), as those in recipes/models; they are read, not run",
-    )
-    files.add_argument("--model-flags", default="", metavar="'FLAGS'", help="flags appended to every MODEL_ARGS, as in '--decoder-layers 3'")
-    files.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="types of the target vocabulary (default: %(default)s)")
-    files.add_argument("--transcript-vocab-size", type=int, default=5000, metavar="N", help="the same of CTC's vocabulary (default: %(default)s)")
-    files.add_argument("--compression-rate", type=float, metavar="R", help="states before / after CTC compression (default: as `describe` assumes)")
+    files = add_model_arguments(parser)
     files.add_argument("--against", choices=["s2t_conformer"], help="train fairseq's Conformer of the same sizes too, without CTC, with its own Adam")
     work = parser.add_argument_group("training")
     work.add_argument("--frames", type=int, default=320_000, metavar="N", help="frames (10 ms) of an update (default: %(default)s)")
