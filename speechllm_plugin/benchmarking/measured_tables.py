@@ -27,6 +27,7 @@ MEASURED_COLUMNS = [
     ("beam", 4, lambda it: f"{it.beam}"),
     ("seconds", 8, lambda it: f"{it.seconds:.4f}"),
     ("encoder", 8, lambda it: f"{it.encoder_seconds:.4f}"),
+    ("GPU busy", 8, lambda it: NOT_MEASURED if it.gpu_busy_share is None else f"{100 * it.gpu_busy_share:.0f} %"),
     ("sentences/s", 11, lambda it: f"{it.sentences_per_second:.4g}"),
     ("ms/step", 7, lambda it: f"{it.step_milliseconds:.3f}"),
     ("real time", 9, lambda it: f"{it.real_time_factor:.6f}"),

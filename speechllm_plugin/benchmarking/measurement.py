@@ -11,6 +11,7 @@ import torch
 from speechllm_plugin.benchmarking.searches import SEARCHES, options_of
 from speechllm_plugin.benchmarking.workload import Batch, Workload
 from speechllm_plugin.data.features import FRAMES_PER_SECOND
+from speechllm_plugin.generation.beam_search import BeamSearch
 
 OUT_OF_MEMORY = "out of memory"
 os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # the profiler's notes on stderr when it starts and stops
@@ -33,6 +34,7 @@ class Measurement:
     sentences_per_second
     step_milliseconds    (seconds - encoder_seconds) / steps
     real_time_factor     seconds / seconds of audio
+    gpu_busy_share       of the time of the first batch, in which the GPU computed or copied, by its profiler; null on a CPU
     weight_bytes
     peak_bytes           most that was allocated at once beside the weights and the features, over all batches; on a GPU without cuBLAS' workspace
     cache_bytes          keys and values, with their masks and tables, at the end of the largest batch
@@ -56,6 +58,7 @@ class Measurement:
     sentences_per_second: float | None = None
     step_milliseconds: float | None = None
     real_time_factor: float | None = None
+    gpu_busy_share: float | None = None
     peak_bytes: int | None = None
     cache_bytes: int | None = None
 
@@ -107,6 +110,9 @@ def fill_in(result: Measurement, model, dictionary, workload: Workload, batches:
 
     if device.type == "cuda":
         search(batches[0])  # cuBLAS keeps a workspace for every stream, 32 MiB on Hopper: the first search on a stream would be charged for it
+        for _, generator in searches.values():
+            if isinstance(generator, BeamSearch):
+                generator.drop_kept()  # that is charged, to the next search
     with PeakMemory(device) as memory:
         for batch in batches:
             with CacheWatch(searches[batch.num_tokens][0].decoder) as cache:
@@ -120,6 +126,9 @@ def fill_in(result: Measurement, model, dictionary, workload: Workload, batches:
     result.sentences_per_second = result.sentences / result.seconds
     result.step_milliseconds = 1000 * (result.seconds - result.encoder_seconds) / result.steps
     result.real_time_factor = result.seconds / audio_seconds
+    if device.type == "cuda":
+        seconds = statistics.median(timed(device, search, batches[:1]) for _ in range(repeats))
+        result.gpu_busy_share = busy_seconds(device, search, batches[:1]) / seconds
     result.peak_bytes, result.cache_bytes = memory.peak_bytes, max(cache_bytes)
     return texts
 
@@ -132,6 +141,14 @@ def timed(device, function, batches) -> float:
         function(batch)
     wait_for(device)
     return time.perf_counter() - start
+
+
+def busy_seconds(device, function, batches) -> float:
+    """Seconds in which the GPU computes or copies for these batches, without the pauses between; nothing of it overlaps."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profiler:
+        timed(device, function, batches)
+    on_gpu = [event for event in profiler.events() if event.device_type == torch.autograd.DeviceType.CUDA and not event.is_user_annotation]
+    return sum(event.time_range.elapsed_us() for event in on_gpu) / 1e6
 
 
 def wait_for(device) -> None:

@@ -6,11 +6,13 @@ from fairseq.sequence_generator import SequenceGenerator
 from speechllm_plugin.benchmarking.stock_decoder import StockModel
 from speechllm_plugin.generation.beam_search import BeamSearch
 from speechllm_plugin.generation.rules import block_repeated_ngrams
+from speechllm_plugin.models.captured_encoder import capture_encoder
 
 WITH_CTC = "plugin+ctc"  # the plugin's search with the option `joint`
 
 
 def plugin(model, dictionary, **options):
+    capture_encoder(model)
     return model, BeamSearch([model], dictionary.pad(), dictionary.eos(), dictionary.unk(), len(dictionary), **options)
 
 

@@ -77,6 +77,7 @@ class BeamSearch:
         self.models = list(models)
         for model in self.models:
             model.eval()
+        self.weights = [weight for model in self.models for weight in model.parameters()]
         self.pad, self.eos, self.unk, self.vocab_size = pad, eos, unk, vocab_size
         self.beam_size = min(beam_size, vocab_size - 1)  # pad is never chosen
         self.max_len_a, self.max_len_b, self.min_len = max_len_a, max_len_b, min_len
@@ -138,6 +139,11 @@ class BeamSearch:
             self.alignment.add(n_best, self.models[0], of_first, lengths, start_token, self.pad)
         return n_best
 
+    def drop_kept(self) -> None:
+        """Give back the memory that is kept for batches of the shape of the last one."""
+        if self.graphed_step is not None:
+            self.graphed_step.kept = None
+
     def _max_len(self, num_frames: int) -> int:
         # num_frames is the padded length, so that with --max-len-a the limit depends on the batch: fairseq's rule, and its n-best lists.
         max_len = min(int(self.max_len_a * num_frames + self.max_len_b), self.max_len - 1)
@@ -152,7 +158,7 @@ class BeamSearch:
         """Advance until all sentences have finished; the number of steps taken."""
         num_forced = min(beams.prefix.size(1), max_len)
         bias = StepBias(self, max_len, num_forced, beams.step.device)
-        graphed, reserved = self.graphed_step, 0
+        graphed, reserved, repeats_from = self.graphed_step, 0, max(1, num_forced)  # the step after which steps are alike
         for step in range(max_len + 1):  # the last step can only end
             if step >= reserved:
                 reserved = step + 1 if graphed is None else min(max(FIRST_ROOM, 2 * reserved), max_len + 1)
@@ -160,7 +166,15 @@ class BeamSearch:
                     state.reserve(reserved)
                 if graphed is not None:
                     graphed.forget()
-            if graphed is None or step == 0 or step < num_forced:
+            if (
+                graphed is not None
+                and step == 0
+                and num_forced == 0
+                and graphed.resume([beams, journal, states, joint, hot_words, bias, self._captured()])
+            ):
+                beams.total[:, 1:] = -math.inf  # so that the first step is as the others, and the first hypothesis is enough
+                repeats_from = 0
+            if graphed is None or step < repeats_from:
                 self._advance(beams, journal, states, joint, hot_words, bias, is_first=step == 0, is_forced=step < num_forced)
             else:
                 graphed(lambda: self._advance(beams, journal, states, joint, hot_words, bias))
@@ -175,6 +189,10 @@ class BeamSearch:
                     if graphed is not None:
                         graphed.forget()
         return step + 1
+
+    def _captured(self) -> list:
+        """What a captured step reads beside the objects of a search: where the weights lie, and what they are told."""
+        return [self.temperature, self.no_repeat_ngram_size, *(weight.data_ptr() for weight in self.weights)]
 
     def _advance(
         self,

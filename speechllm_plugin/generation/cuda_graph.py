@@ -2,8 +2,20 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 import torch
+
+from speechllm_plugin.generation.held_tensors import HeldTensors
+
+KEPT_SHARE = 1 / 64  # of a GPU's memory, for what one search leaves to the next
+
+
+class KeptStep(NamedTuple):
+    """A captured step and the tensors that it works on."""
+
+    graph: Any
+    held: HeldTensors
 
 
 class GraphedStep:
@@ -17,8 +29,11 @@ class GraphedStep:
 
     def __init__(self, device: torch.device):
         self.stream = torch.cuda.Stream(device)
-        self.graphs: list[torch.cuda.CUDAGraph] = []
+        self.graphs: list[Any] = []
         self.is_current = False
+        self.kept: KeptStep | None = None
+        self.to_keep: HeldTensors | None = None
+        self.max_kept_bytes = KEPT_SHARE * torch.cuda.get_device_properties(device).total_memory
         with torch.cuda.device(device):
             self.pool = torch.cuda.graph_pool_handle()
             with self.on_stream():
@@ -30,13 +45,31 @@ class GraphedStep:
         self.stream.wait_stream(torch.cuda.current_stream(self.stream.device))
         return torch.cuda.stream(self.stream)
 
+    def resume(self, objects: list) -> bool:
+        """Whether the next calls repeat what an earlier search captured, with tensors of the same shapes and all else equal.
+
+        The objects hold all that the function works on. Their tensors are replaced by those of the graph, with the same content.
+        Otherwise what is captured next is kept for a later search, if its tensors are small enough.
+        """
+        held = HeldTensors(objects)
+        if self.kept is not None and self.kept.held.description == held.description:
+            self.kept.held.move_into(objects)
+            self.graphs.append(self.kept.graph)
+            self.is_current = True
+            return True
+        self.kept = None
+        self.to_keep = held if held.num_bytes <= self.max_kept_bytes else None
+        return False
+
     def __call__(self, function: Callable[[], object]) -> None:
         if not self.is_current:
             self.graphs.append(self.capture(function))
             self.is_current = True
+            if self.to_keep is not None:
+                self.kept, self.to_keep = KeptStep(self.graphs[-1], self.to_keep), None
         self.graphs[-1].replay()
 
-    def capture(self, function: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    def capture(self, function: Callable[[], object]) -> Any:
         # torch.cuda.graph would empty the allocator's cache each time, which costs more than the graph saves.
         graph = torch.cuda.CUDAGraph()
         graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
@@ -47,9 +80,10 @@ class GraphedStep:
         return graph
 
     def forget(self) -> None:
-        self.is_current = False
+        """What is captured does not fit any more; nor do tensors that were to be kept with it."""
+        self.is_current, self.to_keep = False, None
 
     def release(self) -> None:
-        """Drop the graphs, when the device has run them."""
+        """Drop the graphs but the one that is kept, when the device has run them."""
         self.forget()
         self.graphs.clear()

@@ -5,6 +5,7 @@ Shapes: B sentences   K hypotheses per sentence   U longest text without eos   E
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,13 +81,14 @@ class Journal:
         step, rank = place // beam_size, place % beam_size
 
         # From the end of each to its start: which row of (B * K) it was after each step.
-        row = sentence * beam_size + ended_beam[step, sentence, rank]
-        source_row = (source_beam + torch.arange(num_sentences)[:, None] * beam_size).flatten(1)
-        rows = row.repeat(num_steps, 1)
+        row = (sentence * beam_size + ended_beam[step, sentence, rank]).numpy()
+        source_row = (source_beam + torch.arange(num_sentences)[:, None] * beam_size).flatten(1).numpy()
+        rows, last_step = np.tile(row, (num_steps, 1)), step.numpy()
         for position in range(num_steps - 2, -1, -1):
             rows[position] = row
-            row = torch.where(position < step, source_row[position].index_select(0, row), row)
-        tokens, totals = token.flatten(1).gather(1, rows), total.flatten(1).gather(1, rows)  # (U + 1, E)
+            row = np.where(position < last_step, source_row[position, row], row)
+        index = torch.from_numpy(rows)
+        tokens, totals = token.flatten(1).gather(1, index), total.flatten(1).gather(1, index)  # (U + 1, E)
         ended = torch.arange(len(step))
         tokens[step, ended], totals[step, ended] = eos, ended_total[step, sentence, rank]
         token_scores = totals.diff(dim=0, prepend=torch.zeros_like(totals[:1]))
@@ -95,10 +97,10 @@ class Journal:
         lengths = (step + 1).tolist()
         texts = [tensor.t().flatten()[is_text].split(lengths) for tensor in (tokens, token_scores)]
         scores = score(totals[step, ended], step + 1)
+        nothing = torch.empty(0)
         fields = zip(texts[0], scores, texts[1])
         hypotheses = [
-            {"tokens": text, "score": one, "attention": torch.empty(0), "alignment": torch.empty(0), "positional_scores": each}
-            for text, one, each in fields
+            {"tokens": text, "score": one, "attention": nothing, "alignment": nothing, "positional_scores": each} for text, one, each in fields
         ]
         first, n_best = 0, []
         for number in is_kept.sum(1).tolist():

@@ -17,16 +17,17 @@ class StepBias:
     """
 
     def __init__(self, rules: Any, max_len: int, num_forced: int, device: torch.device):
-        bias = torch.zeros(3, rules.vocab_size)
+        # Built where it is used: the host would wait for a copy to the device, behind all work that it has submitted.
+        bias = torch.zeros(3, rules.vocab_size, device=device)
         bias[:, rules.unk] = -rules.unk_penalty
         too_short, free, longest = 0, 1, 2
         bias[too_short, rules.eos] = -math.inf
-        bias[longest] = bias[longest].where(torch.arange(rules.vocab_size) == rules.eos, -math.inf)
+        bias[longest] = bias[longest].where(torch.arange(rules.vocab_size, device=device) == rules.eos, -math.inf)
         bias[:, rules.pad] = -math.inf
-        steps = torch.arange(max_len + 1)
+        steps = torch.arange(max_len + 1, device=device)
         kind = torch.where((steps < rules.min_len) & (steps >= num_forced), too_short, free)
         kind[max_len] = longest
-        self.bias, self.kind = bias.to(device), kind.to(device)
+        self.bias, self.kind = bias, kind
 
     def at(self, step: Tensor) -> Tensor:
         """The (1, V) numbers to add in a step (1,)."""

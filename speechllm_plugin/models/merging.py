@@ -3,7 +3,7 @@
 Source: Gaido et al. 2021, CTC-based Compression for Direct Speech Translation (arXiv:2102.01578).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -35,15 +35,25 @@ def compress(states: Tensor, logits: Iterable[Tensor], padding: Tensor, cfg: Any
     Returns:
         (B, N, C) merged states, their (B, N) padding, and the Segments.
     """
+    return merge(states, *find_segments(logits, padding, cfg), padding)
+
+
+@torch.no_grad()
+def find_segments(logits: Iterable[Tensor], padding: Tensor, cfg: Any) -> tuple[Tensor, Tensor]:
+    """The (B, S) segment of every state and its (B, S) weight in it, as `merge` takes them. The arguments are those of `compress`."""
     strategy = COMPRESSIONS[cfg.ctc_compression]
-    with torch.no_grad():
-        first, parts = 0, []
-        for part in logits:
-            parts.append(strategy.segments(part, padding[first : first + len(part)], cfg))
-            first += len(part)
-        segment, weight = (torch.cat(each) for each in zip(*parts))
-        if cfg.ctc_compression_max_length:
-            segment = merge_evenly(segment, padding, cfg.ctc_compression_max_length)
+    first, parts = 0, []
+    for part in logits:
+        parts.append(strategy.segments(part, padding[first : first + len(part)], cfg))
+        first += len(part)
+    segment, weight = (torch.cat(each) for each in zip(*parts))
+    if cfg.ctc_compression_max_length:
+        segment = merge_evenly(segment, padding, cfg.ctc_compression_max_length)
+    return segment, weight
+
+
+def merge(states: Tensor, segment: Tensor, weight: Tensor, padding: Tensor) -> tuple[Tensor, Tensor, Segments]:
+    """What `compress` returns, of segments that are known; the host waits for their number."""
     pooled, lengths, share = pool_segments(states, segment, weight, padding)
     return pooled, torch.arange(pooled.size(1), device=lengths.device) >= lengths[:, None], Segments(segment, share)
 
@@ -83,10 +93,9 @@ def pool_segments(states: Tensor, segment: Tensor, weight: Tensor, padding: Tens
     return pooled.to(states.dtype).unflatten(0, (num_sentences, num_segments)), lengths, share.view_as(segment)
 
 
-def slow_segments(labels: list[int], blank: int, cfg: Any, blank_probabilities: Sequence[float]) -> list[list[int]]:
-    """The states of each segment, after --ctc-compression-max-length, of an utterance with these best labels and probabilities of the blank."""
-    strategy, max_length = COMPRESSIONS[cfg.ctc_compression], cfg.ctc_compression_max_length
-    segments = strategy.slow_segments(labels, blank, cfg, *([blank_probabilities] if strategy.asks_blank_probabilities else []))
+def slow_segments(labels: list[int], blank: int, cfg: Any) -> list[list[int]]:
+    """The states of each segment, after --ctc-compression-max-length, of an utterance with these best labels."""
+    segments, max_length = COMPRESSIONS[cfg.ctc_compression].slow_segments(labels, blank, cfg), cfg.ctc_compression_max_length
     if not max_length or len(segments) <= max_length:
         return segments
     merged: list[list[int]] = [[] for _ in range(max_length)]
@@ -100,7 +109,6 @@ def slow_compress(states: Tensor, logits: Tensor, lengths: list[int], cfg: Any) 
     merged, slow_weights = [], COMPRESSIONS[cfg.ctc_compression].slow_weights
     for row, length in enumerate(lengths):
         labels, best = logits[row, :length].argmax(-1), logits[row, :length].softmax(-1).amax(-1)
-        of_blank = logits[row, :length].double().softmax(-1)[:, -1]
-        segments = slow_segments(labels.tolist(), logits.size(-1) - 1, cfg, of_blank.tolist())
+        segments = slow_segments(labels.tolist(), logits.size(-1) - 1, cfg)
         merged.append(torch.stack([slow_weights(best[segment]) @ states[row, segment] for segment in segments]))
     return merged

@@ -2,9 +2,10 @@
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
+import torch
 from fairseq.models import FairseqEncoder
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from speechllm_plugin.models.cost import Lengths, matmul
 from speechllm_plugin.models.ctc import CTCHead, CTCOutput
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.encoders.parts import EncoderLayer, SpeechContext
-from speechllm_plugin.models.merging import Segments, compress
+from speechllm_plugin.models.merging import Segments, find_segments, merge
 
 LOGITS_AT_ONCE = 2**24  # of the CTC head, where compression alone needs them: they would be the largest tensor of an encoder
 
@@ -43,6 +44,8 @@ class SpeechEncoder(FairseqEncoder):
         max_frames: the longest utterance that fairseq may send here.
     """
 
+    captured: Callable[..., SpeechStates] | None = None  # forward in decoding on a GPU; see captured_encoder.py
+
     def __init__(self, cfg: SpeechToTextConfig, feature_dim: int, num_transcript_types: int, max_frames: int):
         super().__init__(None)
         self.cfg, self.max_frames, self.dim = cfg, max_frames, cfg.encoder_embed_dim
@@ -61,17 +64,30 @@ class SpeechEncoder(FairseqEncoder):
 
         Without `with_ctc` the CTC logits are computed only where compression needs them, and not returned.
         """
+        if self.captured is not None and not (self.training or torch.is_grad_enabled()):
+            return self.captured(src_tokens, src_lengths, with_ctc)
+        return self.forward_by_operations(src_tokens, src_lengths, with_ctc)
+
+    def forward_by_operations(self, src_tokens: Tensor, src_lengths: Tensor, with_ctc: bool) -> SpeechStates:
+        """As forward, without graphs."""
         x, context = self.below_exit(src_tokens, src_lengths)
-        ctc, segments = None, None
-        if self.ctc_head is not None and (with_ctc or self.compresses):
-            ctc = CTCOutput(self.ctc_head(x), context.lengths) if with_ctc else None
-            if self.compresses:
-                num_sentences = max(1, LOGITS_AT_ONCE // (x.size(1) * self.num_labels))
-                logits = map(self.ctc_head, x.split(num_sentences)) if ctc is None else [ctc.logits]
-                x, padding, segments = compress(x, logits, context.padding, self.cfg)
-                context = self.context(padding)
-                ctc = ctc and ctc._replace(compressed_lengths=context.lengths)
+        logits, found = self.at_exit(x, context.padding, with_ctc)
+        ctc, segments = None if logits is None else CTCOutput(logits, context.lengths), None
+        if found is not None:
+            x, padding, segments = merge(x, *found, context.padding)
+            context = self.context(padding)
+            ctc = ctc and ctc._replace(compressed_lengths=context.lengths)
         return SpeechStates(self.above_exit(x, context), context.padding, ctc, segments)
+
+    def at_exit(self, x: Tensor, padding: Tensor, with_ctc: bool) -> tuple[Tensor | None, tuple[Tensor, Tensor] | None]:
+        """The CTC logits (B, S, V + 1) if they are asked for, and with compression the segments that it finds, as `merge` takes them."""
+        if self.ctc_head is None or not (with_ctc or self.compresses):
+            return None, None
+        logits = self.ctc_head(x) if with_ctc else None
+        if not self.compresses:
+            return logits, None
+        num_sentences = max(1, LOGITS_AT_ONCE // (x.size(1) * self.num_labels))
+        return logits, find_segments(map(self.ctc_head, x.split(num_sentences)) if logits is None else [logits], padding, self.cfg)
 
     def below_exit(self, src_tokens: Tensor, src_lengths: Tensor) -> tuple[Tensor, SpeechContext]:
         """The states of the CTC layer, or without CTC those that the first layer reads, and their context."""
@@ -105,6 +121,7 @@ class SpeechEncoder(FairseqEncoder):
         """The same encoder, with the same weights, without the layers above compression, which change no length."""
         shorter = copy.copy(self)
         shorter._modules = {**self._modules, "layers": self.layers[: self.cfg.ctc_layer]}
+        shorter.captured = None
         return shorter
 
     def flops(self, lengths: Lengths) -> dict[str, int]:

@@ -24,6 +24,7 @@ from speechllm_plugin.data.speech_texts import SpeechTexts
 from speechllm_plugin.generation.beam_search import BeamSearch
 from speechllm_plugin.generation.unserved import unserved_options
 from speechllm_plugin.host import configuration, peak_memory
+from speechllm_plugin.models.captured_encoder import capture_encoder
 from speechllm_plugin.models.initialisation import initialise
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 from speechllm_plugin.tasks import captured_steps, impossible_transcripts, teachers_texts
@@ -247,6 +248,8 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             logger.warning(f"the plugin's beam search does not serve {', '.join(unserved) or seq_gen_cls}: fairseq's generator is used")
             kwargs = {"symbols_to_strip_from_output": tags, **(extra_gen_cls_kwargs or {})}
             return super().build_generator(models, args, seq_gen_cls, kwargs, prefix_allowed_tokens_fn)
+        for model in models:
+            capture_encoder(model)
         dictionary = self.target_dictionary
         return BeamSearch(
             models,

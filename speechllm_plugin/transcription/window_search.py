@@ -9,6 +9,7 @@ from torch import Tensor
 
 from speechllm_plugin.data.features import FRAME_SHIFT_SECONDS
 from speechllm_plugin.generation.beam_search import BeamSearch
+from speechllm_plugin.models.captured_encoder import capture_encoder
 from speechllm_plugin.models.ctc import greedy_labels
 from speechllm_plugin.models.speech_encoder import SpeechStates
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
@@ -77,6 +78,7 @@ class WindowSearch:
         self.model, self.task, self.options, self.tag, self.align_by_ctc = model, task, options, tag, align_by_ctc
         self.device = next(model.parameters()).device
         self.blank = model.encoder.num_labels - 1
+        capture_encoder(model)
         dictionary = task.target_dictionary
         self.search = BeamSearch(
             [model],

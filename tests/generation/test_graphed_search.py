@@ -1,7 +1,7 @@
 """What a CUDA graph repeats: a recording of a step's operations, played again on the same memory, decodes as the search itself.
 
-The recording stands for the graph on a CPU: operations run again with the tensors and numbers of the first time, and their results go
-where those of the first time lay. Whatever the host would have to decide, look up or place anew in a step shows as another n-best list.
+The recording stands for the graph on a CPU. Whatever the host would have to decide, look up or place anew in a step shows as another
+n-best list.
 """
 
 import random
@@ -10,77 +10,70 @@ from contextlib import nullcontext
 import pytest
 import torch
 from hot_word_coverage import random_vocabulary, random_words
-from searched_models import GRAPHED_OPTIONS, make_sample, make_searched_model
+from recording import Recording
+from searched_models import GRAPHED_OPTIONS, make_labels, make_sample, make_searched_model
 from searches import beam_search, random_prefix
 from tiny_model import DECODERS, NUM_SPECIAL, NUM_TARGET_WORDS, task
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from speechllm_plugin.generation.ctc_prefix import JointDecoding
+from speechllm_plugin.generation.cuda_graph import GraphedStep
+from speechllm_plugin.generation.held_tensors import HeldTensors
 from speechllm_plugin.generation.hot_words import HotWords
 
-WAITS = ("nonzero", "_local_scalar_dense", "masked_select", "_unique2", "equal")
 
+class Played:
+    """A recording; while it was made it computed already."""
 
-class Recording(TorchDispatchMode):
-    """The operations of a function, for another time."""
-
-    def __init__(self):
-        super().__init__()
-        self.operations = []
-
-    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        assert operation._opname not in WAITS, f"{operation} waits for the device"
-        results = operation(*args, **(kwargs or {}))
-        aliases = [result.alias_info for result in operation._schema.returns]
-        if not all(alias is not None and not alias.is_write for alias in aliases):  # else a view, which needs no repetition
-            self.operations.append((operation, args, kwargs or {}, results, all(alias is None for alias in aliases)))
-        return results
+    def __init__(self, recording):
+        self.recording, self.is_new = recording, True
 
     def replay(self):
-        for operation, args, kwargs, results, is_new in self.operations:
-            again = operation(*args, **kwargs)
-            if is_new:
-                for result, new in zip(tree_leaves(results), tree_leaves(again)):
-                    result.copy_(new)
+        if not self.is_new:
+            self.recording.replay()
+        self.is_new = False
 
 
-class RecordedStep:
-    """In the place of a GraphedStep; the first call of a recording computes while it records."""
+class RecordedStep(GraphedStep):
+    """A GraphedStep with recordings in the place of graphs."""
 
     def __init__(self):
-        self.num_recordings = self.num_replays = 0
-        self.recording = None
+        self.graphs, self.is_current, self.kept, self.to_keep, self.max_kept_bytes = [], False, None, None, 2**20
+        self.num_recordings = self.num_calls = 0
 
     def on_stream(self):
         return nullcontext()
 
     def __call__(self, function):
-        if self.recording is None:
-            self.num_recordings += 1
-            with Recording() as self.recording:
-                function()
-        else:
-            self.num_replays += 1
-            self.recording.replay()
+        self.num_calls += 1
+        super().__call__(function)
 
-    def forget(self):
-        self.recording = None
+    def capture(self, function):
+        self.num_recordings += 1
+        with Recording() as recording:
+            function()
+        return Played(recording)
 
-    def release(self):
-        self.forget()
+
+def searches_of(models, options):
+    """The same search without and with recordings."""
+    plain, graphed = (beam_search(models, task().target_dictionary, **{"max_len_b": 15, **options}) for _ in range(2))
+    graphed.graphed_step = RecordedStep()
+    return plain, graphed
 
 
 def compare(models, sample, options, **generate_options):
     """The recording's n-best lists, which are those of the search without one; and how often it recorded and played."""
-    options = {"max_len_b": 15, **options}
-    plain, graphed = (beam_search(models, task().target_dictionary, **options) for _ in range(2))
-    graphed.graphed_step = RecordedStep()
+    plain, graphed = searches_of(models, options)
+    assert_same(plain, graphed, sample, **generate_options)
+    return graphed.graphed_step
+
+
+def assert_same(plain, graphed, sample, **generate_options):
     expected, actual = (search.generate(None, sample, **generate_options) for search in (plain, graphed))
     for ours, theirs in zip(actual, expected, strict=True):
         assert [hypothesis["tokens"].tolist() for hypothesis in ours] == [hypothesis["tokens"].tolist() for hypothesis in theirs]
         for one, other in zip(ours, theirs):
             torch.testing.assert_close(one["positional_scores"], other["positional_scores"], atol=1e-4, rtol=1e-4)
-    return graphed.graphed_step
 
 
 @pytest.mark.parametrize("options", GRAPHED_OPTIONS.values(), ids=GRAPHED_OPTIONS)
@@ -88,7 +81,7 @@ def compare(models, sample, options, **generate_options):
 def test_a_recorded_step_decodes_as_the_search(decoder, options):
     step = compare([make_searched_model(decoder, ("conformer", "xl", "avg"))], make_sample(), options)
     if options.get("min_len") == 68:
-        assert step.num_recordings == 2 and step.num_replays > 60
+        assert step.num_recordings == 2 and step.num_calls > 60
 
 
 @pytest.mark.parametrize("decoder", ["xattn", "dfp"])
@@ -117,3 +110,51 @@ def test_a_smaller_batch_is_recorded_anew(decoder):
         step = compare([make_searched_model(decoder)], make_sample(lengths), {"beam_size": 3, "max_len_b": 30})
         num_recordings.append(step.num_recordings)
     assert max(num_recordings) > 1
+
+
+@pytest.mark.parametrize("options", GRAPHED_OPTIONS.values(), ids=GRAPHED_OPTIONS)
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_batch_of_the_same_shape_is_not_recorded_anew(decoder, options):
+    plain, graphed = searches_of([make_searched_model(decoder)], options)
+    for lengths in ([57, 40, 22, 1], [57, 3, 9, 57], [30, 57, 57, 57]):
+        assert_same(plain, graphed, make_sample(lengths))
+    assert graphed.graphed_step.kept is not None or options.get("max_len_b") == 0
+    first = graphed.graphed_step.kept
+    assert_same(plain, graphed, make_sample([57, 1, 57, 57]))
+    assert graphed.graphed_step.kept is first
+
+
+def test_joint_scores_and_hot_words_are_kept_too():
+    model = make_searched_model("dfp", ("conformer", "xl", "none"))
+    texts = [None] * NUM_SPECIAL + random_vocabulary(random.Random(1), "ab▁", NUM_TARGET_WORDS)
+    words = HotWords(random_words(random.Random(2), "ab▁", 12), texts, eos=2, bonus=0.75)
+    joint = JointDecoding(0.3, make_labels())
+    plain, graphed = searches_of([model], {"beam_size": 4, "hot_words": words, "joint": joint, "min_len": 5})
+    for lengths in ([57, 40, 22, 1], [57, 3, 9, 57]):
+        assert_same(plain, graphed, make_sample(lengths))
+    assert graphed.graphed_step.num_recordings == 1
+
+
+def test_another_shape_other_settings_and_moved_weights_are_recorded_anew():
+    model = make_searched_model("xattn")
+    plain, graphed = searches_of([model], {"beam_size": 4, "min_len": 5})
+    step, samples = graphed.graphed_step, [make_sample([57, 40, 22, 1]), make_sample([56, 40, 22, 1])]
+    for number, sample in enumerate([samples[0], samples[0], samples[1], samples[0], samples[0]]):
+        assert_same(plain, graphed, sample)
+        assert step.num_recordings == [1, 1, 2, 3, 3][number]
+    plain.temperature = graphed.temperature = 1.5
+    assert_same(plain, graphed, samples[0])
+    model.decoder.output_projection.weight.data = model.decoder.output_projection.weight.data.clone()
+    assert_same(plain, graphed, samples[0])
+    assert step.num_recordings == 5
+    step.max_kept_bytes = 100
+    assert_same(plain, graphed, samples[1])
+    assert step.kept is None
+
+
+def test_what_is_left_to_a_later_search_is_described():
+    one, other = HeldTensors([{"a": torch.ones(2)}, [3, None]]), HeldTensors([{"a": torch.zeros(2)}, [3, None]])
+    assert one.description == other.description and one.num_bytes == 8
+    for different in ([{"a": torch.ones(3)}, [3, None]], [{"a": torch.ones(2)}, [4, None]], [{"a": torch.ones(2)}, [3, ()]]):
+        assert HeldTensors(different).description != one.description
+    assert HeldTensors([(torch.ones(2),)]).description != HeldTensors([(torch.ones(2),)]).description  # a tuple keeps its tensors

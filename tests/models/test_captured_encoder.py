@@ -1,0 +1,106 @@
+"""The encoder from graphs gives what its operations give, bit by bit; on a CPU with a recording of them in the place of the graph."""
+
+import copy
+
+import pytest
+import torch
+from recording import RecordedFunction
+from tiny_model import ENCODERS, FEW_ENCODERS, make_model, make_speech
+
+from speechllm_plugin.models import captured_encoder
+from speechllm_plugin.models.captured_encoder import CapturedEncoder, capture_encoder
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+LENGTHS = [[57, 40, 22, 1], [30, 57, 57, 9], [57, 31, 8, 44]]  # of one shape
+
+
+@pytest.fixture(autouse=True)
+def same_sums():
+    """Compression on a GPU adds states up in any order."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def parts_of(speech):
+    """All tensors of SpeechStates."""
+    ctc = [] if speech.ctc is None else [each for each in speech.ctc if each is not None]
+    return [speech.states, speech.padding, *ctc, *(speech.segments or [])]
+
+
+@torch.no_grad()
+def assert_same(encoder, with_ctc, device="cpu"):
+    """Batches of two shapes in turn, each without a graph at first; results are looked at after all calls."""
+    results = []
+    for number, lengths in enumerate([*LENGTHS, [12, 5], *LENGTHS, [8, 12]]):
+        features, lengths = (tensor.to(device) for tensor in make_speech(lengths))
+        features += 0.1 * number
+        results.append((encoder(features, lengths, with_ctc), encoder.forward_by_operations(features, lengths, with_ctc)))
+    for captured, plain in results:
+        for one, other in zip(parts_of(captured), parts_of(plain), strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("with_ctc", [True, False])
+@pytest.mark.parametrize("encoder", FEW_ENCODERS, ids="-".join)
+def test_a_recorded_encoder_gives_what_its_operations_give(encoder, with_ctc):
+    own = make_model("xattn", encoder).eval().encoder
+    own.captured = CapturedEncoder(own, RecordedFunction)
+    assert_same(own, with_ctc)
+    lower = [part for (name, *_), part in own.captured.parts.items() if name in ("whole", "below")]
+    assert [part.num_replays for part in lower] == [6]
+
+
+def recorded_encoder():
+    model = make_model("dfp", ("conformer", "xl", "none")).eval()
+    model.encoder.captured = CapturedEncoder(model.encoder, RecordedFunction)
+    return model
+
+
+def encode(model, lengths=LENGTHS[0]):
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return model.encoder(*make_speech(lengths), with_ctc=False).states
+
+
+def test_weights_in_another_place_are_captured_anew():
+    model = recorded_encoder()
+    for _ in range(3):
+        states = encode(model)
+    model.double()
+    assert encode(model).dtype == torch.float64 and states.dtype == torch.float32
+    torch.testing.assert_close(encode(model).float(), states)
+
+
+def test_training_gradients_and_copies_run_without_graphs():
+    model = recorded_encoder()
+    encode(model)
+    assert model.encoder(*make_speech(LENGTHS[0])).states.requires_grad
+    model.train()
+    encode(model)
+    assert [part.num_replays for part in model.encoder.captured.parts.values()] == [0]
+    assert copy.deepcopy(model).encoder.captured is None and model.encoder.up_to_compression().captured is None
+
+
+def test_a_large_batch_runs_without_graphs(monkeypatch):
+    monkeypatch.setattr(captured_encoder, "FRAMES_IN_GRAPHS", 4 * 57 - 1)
+    model = recorded_encoder()
+    encode(model)
+    assert not model.encoder.captured.parts
+
+
+def test_a_model_on_a_cpu_stays_as_it_is():
+    model = make_model("dfp")
+    capture_encoder(model)
+    assert model.encoder.captured is None
+
+
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("with_ctc", [True, False])
+@pytest.mark.parametrize("encoder", ENCODERS, ids="-".join)
+def test_graphs_give_what_operations_give(encoder, with_ctc, dtype):
+    model = make_model("xattn", encoder).eval().to("cuda", dtype)
+    capture_encoder(model)
+    assert_same(model.encoder, with_ctc, "cuda")
+    assert sum(len(part.graphs) for part in model.encoder.captured.parts.values()) >= 2
