@@ -146,6 +146,18 @@ def test_batch_norm_and_silu(shape):
     assert number == keep.sum() and has_states
 
 
+def test_batch_norm_over_two_equal_processes_leaves_each_its_own_gradients():
+    """The sum over processes is made in place, as all_reduce does it; whoever adds up gradients over processes adds them a second time."""
+    keep, running = ~lengths_and_padding((3, 7, 24)), (torch.zeros(24, device=DEVICE), torch.ones(24, device=DEVICE))
+    alone = drawn(3, 7, 24), drawn(24), drawn(24)
+    both = [tensor.detach().clone().requires_grad_() for tensor in alone]
+    for inputs, total in ((alone, lambda sums: sums), (both, lambda sums: sums.mul_(2))):
+        out, *_ = kernels.batch_norm_silu(inputs[0], keep, *inputs[1:], *running, 1e-5, total)
+        out.square().sum().backward()
+    for own, other in zip(both, alone):
+        torch.testing.assert_close(own.grad, other.grad)
+
+
 def test_batch_norm_of_nothing_uses_the_running_statistics():
     x, weight, bias = drawn(1, 4, 8), drawn(8), drawn(8)
     running = torch.randn(8, device=DEVICE), torch.rand(8, device=DEVICE) + 0.5

@@ -130,7 +130,7 @@ class _BatchNormSilu(Function):
         known = x, gradient, mean, inverse, weight, bias
         _gradient_sums[(triton.cdiv(dim, NORMED_CHANNELS), NORMED_CHUNKS)](*known, sums[0], sums[1], num_rows, dim, NORMED_ROWS, NORMED_CHANNELS)
         own = sums.sum(1)
-        averages = ctx.total(own.flatten()).view_as(own) * share
+        averages = ctx.total(own.clone()) * share  # the weights keep their own part: whoever trains adds those up
         out = torch.empty_like(x)
         if num_rows:
             grid = triton.cdiv(dim, NORMED_CHANNELS), triton.cdiv(num_rows, NORMED_ROWS)
@@ -148,7 +148,7 @@ def batch_norm_silu(
 
     Args:
         fallback_mean, fallback_variance: (C,) taken where no state is kept.
-        total: sums a tensor over all processes; of its gradient nothing is asked.
+        total: sums a tensor over all processes, if it likes in place; of its gradient nothing is asked.
 
     Returns:
         (B, S, C); the (C,) mean and variance; the number of kept states, at least 1, and whether there is one.
