@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from fairseq.dataclass import FairseqDataclass
+from fairseq.distributed.legacy_distributed_data_parallel import LegacyDistributedDataParallel
 from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II
 
@@ -120,9 +121,19 @@ class FlatAdam(FairseqOptimizer):
             own.copy_(part.detach().view_as(own))
         return flat
 
+    def all_reduce_grads(self, module: torch.nn.Module) -> None:
+        """Make the gradients the mean of those of all ranks; with --ddp-backend legacy_ddp, which would copy each one twice, in one operation."""
+        ranks = getattr(module, "module", None)
+        own = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
+        if not isinstance(ranks, LegacyDistributedDataParallel) or own != sum(weight.numel() for weight in self.weights):
+            super().all_reduce_grads(module)
+            return
+        self.gradient /= ranks.world_size
+        torch.distributed.all_reduce(self.gradient, group=ranks.process_group)
+
     def multiply_grads(self, c) -> None:
-        """Scale the gradients by c, when the next step reads them."""
-        self.factor = self.factor * c
+        """Scale the gradients by c, when the next step reads them; the trainer of several ranks has c as a tensor of 64 bits."""
+        self.factor = self.factor * (c.float() if torch.is_tensor(c) else c)
 
     def clip_grad_norm(self, max_norm: float, aggregate_norm_fn=None) -> torch.Tensor:
         """The norm of the scaled gradients, on the CPU: the one wait of an update. The next step clips them to max_norm, 0 for not.

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from fairseq.distributed import ModuleProxyWrapper
+from fairseq.distributed.legacy_distributed_data_parallel import LegacyDistributedDataParallel
 from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
-from torch import nn
+from torch import distributed, multiprocessing, nn
 
 from speechllm_plugin.optim.flat_adam import FlatAdam, FlatAdamConfig
 
@@ -35,7 +37,7 @@ def update(model, optimizer, number, clip_norm, factor=1.0):
     return norm
 
 
-@pytest.mark.parametrize(("clip_norm", "factor"), [(0, 1.0), (0.1, 0.25), (1000, torch.tensor(0.5))])
+@pytest.mark.parametrize(("clip_norm", "factor"), [(0, 1.0), (0.1, 0.25), (1000, torch.tensor(0.5)), (0.1, torch.tensor(0.5, dtype=torch.double))])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_updates_are_those_of_fairseqs_adam(clip_norm, factor, weight_decay):
     models = [make_model() for _ in range(2)]
@@ -132,6 +134,53 @@ def test_with_weights_of_16_bits_the_steps_are_those_of_float32_weights():
     trained_on = make_optimizer(FlatAdam, again)
     trained_on.load_state_dict(optimizers[1].state_dict())
     torch.testing.assert_close(trained_on.parts(trained_on.flat)[0], again.weight.float())
+
+
+WRAPPERS = {
+    "legacy_ddp": lambda model: ModuleProxyWrapper(LegacyDistributedDataParallel(model, distributed.group.WORLD)),
+    "pytorch_ddp": lambda model: ModuleProxyWrapper(nn.parallel.DistributedDataParallel(model)),
+}
+
+
+def updates_of(model, optimizer, batches):
+    """Norms and weights after three updates of two batches each; the shares of the ranks are theirs of the last dimension."""
+    norms = []
+    for number in range(3):
+        optimizer.zero_grad()
+        generator = torch.Generator().manual_seed(number)
+        for inputs in torch.randn(2, 4, 3, generator=generator):
+            optimizer.backward(model(inputs[batches]).square().sum())
+        optimizer.all_reduce_grads(model)
+        norms.append(optimizer.clip_grad_norm(1.0))
+        optimizer.step()
+    return norms, optimizer.flat.detach()
+
+
+def train_on_a_rank(rank, folder):
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    results = {}
+    for name, wrap in WRAPPERS.items():
+        model = make_model()
+        wrapped, optimizer = wrap(model), make_optimizer(FlatAdam, model)
+        results[name] = updates_of(wrapped, optimizer, slice(rank, None, 2))
+        assert all(weight.grad.data_ptr() == part.data_ptr() for weight, part in zip(optimizer.weights, optimizer.parts(optimizer.gradient)))
+    torch.save(results, f"{folder}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_ranks_make_the_updates_of_one_with_the_mean_of_their_gradients(tmp_path):
+    start_method = "spawn" if torch.cuda.is_available() else "fork"
+    multiprocessing.start_processes(train_on_a_rank, (tmp_path,), nprocs=2, start_method=start_method)
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    model = make_model()
+    alone = make_optimizer(FlatAdam, model)
+    alone.all_reduce_grads = lambda module: alone.multiply_grads(0.5)
+    norms, weights = updates_of(model, alone, slice(None))
+    for name in WRAPPERS:
+        assert torch.equal(first[name][1], second[name][1]) and first[name][0] == second[name][0]
+        torch.testing.assert_close(first[name][0], norms)
+        torch.testing.assert_close(first[name][1], weights, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
