@@ -13,6 +13,8 @@ def install() -> None:
     * `loader_workers`: the workers of a data loader end with their epoch; the main process would wait for each of them for 5 s.
     * `short_weights`: with --bf16 the optimizer `speechllm_adam` is not wrapped in fairseq's, which copies weights one by one.
     * `checkpoint_loading`: a damaged, foreign or malicious checkpoint is an error that names the file.
+    * `rank_processes`: fairseq-train runs in several processes on CPUs, too, under torchrun, too, and a rank that dies ends the others.
+    * `idle_ranks`: a rank that has no batch left counts its other batches of the update.
     * `training_failures`: a loss that is not finite, or a batch that does not fit into memory, ends in one line that names the batch.
     * `terminal_output`: no text of a corpus commands the terminal of a fairseq command.
     * `command_errors`: in the fairseq commands, an error that a user can cause ends with one line instead of a traceback.
@@ -34,7 +36,9 @@ def install() -> None:
         checkpoint_loading,
         command_errors,
         forked_processes,
+        idle_ranks,
         loader_workers,
+        rank_processes,
         safe_loading,
         short_weights,
         terminal_output,
@@ -47,6 +51,8 @@ def install() -> None:
     loader_workers.end_with_their_epoch()
     short_weights.leave_bf16_to_the_optimizer()
     checkpoint_loading.explain_errors()
+    rank_processes.start_and_watch()
+    idle_ranks.leave_out_single_batches()
     training_failures.name_batches()
     terminal_output.keep_harmless()
     command_errors.install()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from speechllm_plugin.host import stock_command
+from speechllm_plugin.host import rank_processes, stock_command
 from speechllm_plugin.text import out_of_memory
 from speechllm_plugin.text.one_line import one_line
 
@@ -50,6 +50,10 @@ def message_for_user(error: BaseException) -> str:
         return message.strip().splitlines()[-1].partition(": ")[2] if f'File "{PACKAGE_FOLDER}' in message else ""
     if isinstance(error, out_of_memory.BatchTooLarge):
         return message
+    if isinstance(error, RuntimeError) and rank_processes.lost_connection(error):
+        return (
+            "another rank has ended, so that this one ends too: the reason is in that one's output; the same command goes on from the last checkpoint"
+        )
     if out_of_memory.is_meant(error):
         return f"{out_of_memory.reason(error)}; {ADVICE_ON_MEMORY}"
     if isinstance(error, OSError) and error.filename is not None and error.strerror is not None:

@@ -17,8 +17,10 @@ from speechllm_plugin.data.packed import lengths_of, number_of
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.host import configuration
+from speechllm_plugin.host.idle_ranks import LEAVE_OUT
 from speechllm_plugin.tasks import training_folder, vocabulary_files
 from speechllm_plugin.tasks.failing_batches import FEWEST_UPDATES, FailingBatches, naming_shape
+from speechllm_plugin.tasks.rank_batches import RankBatches
 from speechllm_plugin.tasks.text_codec import TextCodec
 
 logger = logging.getLogger(__name__)
@@ -122,6 +124,11 @@ class ManifestTask(FairseqTask):
             )
         return super().filter_indices_by_size(indices, dataset, max_positions, ignore_invalid_inputs)
 
+    def get_batch_iterator(self, dataset, *arguments, num_shards=1, **options):
+        """As fairseq's; in training, all ranks have as many batches."""
+        iterator = super().get_batch_iterator(dataset, *arguments, num_shards=num_shards, **options)
+        return RankBatches.of(iterator, num_shards, depends_on_ranks=False) if dataset.shuffle else iterator
+
     def check_training_texts(self, path, columns: Mapping[str, Sequence[str]], needs_transcript: bool, first_line: int = 2):
         for column in ("tgt_text", "src_text") if needs_transcript else ("tgt_text",):
             if not all(map(str.strip, columns[column])):
@@ -189,6 +196,19 @@ class ManifestTask(FairseqTask):
                     raise ValueError(
                         f"{self.data_config_path}: its {name} {what} that the checkpoint was trained with: give the data folder of that training"
                     )
+
+    # Of a batch that the trainer hands over to be left out, see host.idle_ranks.
+    leaves_out_batches = True
+
+    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
+        """As fairseq's; a batch that a rank only repeats, as it has none left, counts nowhere."""
+        is_left_out = sample.get(LEAVE_OUT, False)
+        self.prepare_step(model, criterion, optimizer, update_num, ignore_grad or is_left_out)
+        loss, sample_size, log = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad or is_left_out)
+        return (loss, 0 * sample_size, {name: 0 * value for name, value in log.items()}) if is_left_out else (loss, sample_size, log)
+
+    def prepare_step(self, model, criterion, optimizer, update_num, ignore_grad):
+        """What is to be set before forward and backward pass of a batch, which counts unless ignore_grad is True."""
 
     def begin_epoch(self, epoch, model):
         """fairseq's trainer hands a task nothing of the checkpoint that it goes on from, so the task reads its part itself, once."""

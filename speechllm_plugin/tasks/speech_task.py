@@ -214,14 +214,13 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             initialise(model, cfg, self.state_dict()["vocabularies"])
         return model
 
-    def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
-        """As fairseq's; a criterion whose weights depend on the update learns which it is."""
+    def prepare_step(self, model, criterion, optimizer, update_num, ignore_grad):
+        """A criterion whose weights depend on the update learns which it is."""
         if self.trained is None or self.trained.model is not model:
             self.trained = TrainedModel(model, optimizer, self.cfg.cuda_graphs)
         self.trained.prepare_step(ignore_grad)
         if hasattr(criterion, "set_num_updates"):
             criterion.set_num_updates(update_num)
-        return super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad)
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """BeamSearch, or fairseq's generator where an option needs it."""

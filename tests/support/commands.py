@@ -100,8 +100,22 @@ def succeeded(process):
 
 
 def train(data, out, *arguments, model=MODELS["xattn_transformer"], updates=NUM_UPDATES, plugin=OURS, run=run_warm):
+    return fairseq("train", *training(data, out, *arguments, model=model, updates=updates, plugin=plugin), cwd=Path(data).parent, run=run)
+
+
+def training(data, out, *arguments, model=MODELS["xattn_transformer"], updates=NUM_UPDATES, plugin=OURS):
+    """The arguments of a training."""
     saving = ["--save-dir", out] if out else ["--no-save"]
-    return fairseq("train", data, *plugin, *model, *TRAINING, *saving, "--max-update", updates, *arguments, cwd=Path(data).parent, run=run)
+    return [data, *plugin, *model, *TRAINING, *saving, "--max-update", updates, *arguments]
+
+
+def train_on_two_nodes(data, *arguments, **settings):
+    """torchrun twice, as on two nodes with addresses of their own; returns both processes."""
+    torchrun = [Path(sys.executable).with_name("torchrun"), "--nnodes", 2, "--nproc-per-node", 1, "--master-addr", "127.0.0.1"]
+    torchrun += ["--master-port", free_port(), "--no-python"]
+    command = [Path(sys.executable).with_name("fairseq-train"), *training(data, *arguments, **settings), "--cpu"]
+    nodes = ([*torchrun, "--node-rank", node, "--local-addr", f"127.0.0.{node + 1}", *command] for node in range(2))
+    return at_once(*(lambda node=node: succeeded(run(*node, cwd=Path(data).parent)) for node in nodes))
 
 
 def generate(data, checkpoint, split, *arguments, plugin=TASK, run=run_warm):
@@ -114,13 +128,16 @@ def at_once(*calls):
         return list(pool.map(lambda call: call(), calls))
 
 
-def train_in_two_processes(data, out, *arguments, **settings):
-    """gloo on one machine, as recipes for several CPUs start it; returns both processes."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def train_in_two_processes(data, out, *arguments, **settings):
+    """gloo on one machine, as recipes for several CPUs start it; returns both processes."""
     processes = ["--ddp-backend", "legacy_ddp", "--distributed-backend", "gloo", "--distributed-no-spawn", "--distributed-world-size", 2]
-    processes += ["--distributed-init-method", f"tcp://127.0.0.1:{port}"]
+    processes += ["--distributed-init-method", f"tcp://127.0.0.1:{free_port()}"]
     return at_once(
         *(lambda rank=rank: succeeded(train(data, out, *arguments, *processes, "--distributed-rank", rank, **settings)) for rank in (0, 1))
     )

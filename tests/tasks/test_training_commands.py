@@ -18,7 +18,6 @@ from commands import (
     last_line,
     succeeded,
     train,
-    train_in_two_processes,
     updates,
 )
 
@@ -108,24 +107,6 @@ def test_finetuning_begins_with_the_weights_and_counts_from_one(trained, data, t
     for name in begin:
         if "running_" not in name and "num_batches" not in name:
             torch.testing.assert_close(end[name], begin[name], rtol=0, atol=0)
-
-
-def test_two_processes_are_one_with_twice_the_batches(data, tmp_path):
-    """The model is without what differs by process: dropout."""
-    plain = ["--dropout", 0, "--attention-dropout", 0, "--activation-dropout", 0]
-    first, _ = train_in_two_processes(data, tmp_path / "two", *plain, updates=2)
-    alone = succeeded(train(data, tmp_path / "one", *plain, "--update-freq", 2, updates=2))
-    assert updates(first) == updates(alone) and set(updates(alone)) == {1, 2}
-    torch.testing.assert_close(weights(tmp_path / "two/checkpoint_last.pt"), weights(tmp_path / "one/checkpoint_last.pt"))
-
-
-def test_batch_norm_of_two_processes_ends_an_epoch_in_which_one_has_a_batch_more(data, tmp_path):
-    """The process without data takes part in the sums of the other's batch norm and counts nothing in them."""
-    batches = ["--max-tokens", 6000, "--batch-size", 5, "--required-batch-size-multiple", 1]  # 22 utterances: 5 batches
-    train_in_two_processes(data, tmp_path, *batches, "--max-epoch", 2, model=COMPRESSED, updates=100)
-    state = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)
-    assert state["optimizer_history"][-1]["num_updates"] == 2 * 3
-    assert all(value.isfinite().all() for value in state["model"].values())
 
 
 @pytest.mark.parametrize("model", ["dfp_conformer_compressed", "xattn_transformer"])

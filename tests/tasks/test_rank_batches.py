@@ -1,0 +1,70 @@
+"""How the batches of an epoch are shared among ranks."""
+
+import logging
+
+import numpy as np
+import pytest
+from fairseq.data.iterators import GroupedIterator
+from tiny_model import make_data, task
+
+from speechllm_plugin.tasks.rank_batches import divided
+
+LENGTHS = [13, 57, 9, 40, 13, 22, 57, 31, 9, 44, 18, 52, 36, 27]
+
+
+def iterator_of(num_ranks=1, rank=0, epoch=1, **options):
+    data = make_data(LENGTHS)
+    data.shuffle = True
+    sizes = {"max_tokens": 120, "required_batch_size_multiple": 1}
+    return task().get_batch_iterator(data, **sizes, num_shards=num_ranks, shard_id=rank, epoch=epoch, **options)
+
+
+def rows_of(iterator, update_freq=1):
+    """Of each update the rows of its batches, sorted."""
+    grouped = GroupedIterator(iterator.next_epoch_itr(), update_freq)
+    return [sorted(row for batch in update if batch for row in batch["id"].tolist()) for update in grouped]
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+@pytest.mark.parametrize("num_ranks", [2, 3, 4])
+def test_an_update_of_several_ranks_has_the_rows_of_one_rank_with_as_many_batches(num_ranks, epoch):
+    ranks = [rows_of(iterator_of(num_ranks, rank, epoch)) for rank in range(num_ranks)]
+    assert len({len(updates) for updates in ranks}) == 1
+    together = [sorted(sum(update, [])) for update in zip(*ranks)]
+    assert all(sum(map(bool, update)) == min(num_ranks, len(rows)) for update, rows in zip(zip(*ranks), together))  # nobody idles if it can be
+    assert together == rows_of(iterator_of(epoch=epoch), update_freq=num_ranks)
+    assert len(iterator_of(num_ranks)) == len(together)
+
+
+def test_batches_that_are_divided_have_all_rows_and_grow_nowhere():
+    batches = [np.arange(5), np.array([7])]
+    parts = divided(batches, 4)
+    assert sorted(map(len, parts)) == [1, 1, 2, 2] and sorted(np.concatenate(parts)) == [0, 1, 2, 3, 4, 7]
+    assert [len(part) for part in divided([np.array([3])], 3)] == [1, 0, 0]
+
+
+@pytest.mark.parametrize(("before", "now", "done", "again"), [(1, 2, 2, 0), (2, 1, 1, 0), (1, 2, 3, 1), (4, 3, 1, 1), (2, 2, 1, 0)])
+def test_another_number_of_ranks_goes_on_behind_what_was_done(before, now, done, again, caplog):
+    caplog.set_level(logging.WARNING)
+    first = [iterator_of(before, rank) for rank in range(before)]
+    read = [iterator.next_epoch_itr() for iterator in first]
+    seen = [row for batches in read for _ in range(done) for row in next(batches)["id"].tolist()]
+    state = first[0].state_dict()
+    assert state["num_ranks"] == before
+    rest = [iterator_of(now, rank) for rank in range(now)]
+    for iterator in rest:
+        iterator.load_state_dict(state)
+    rows = [row for iterator in rest for update in rows_of(iterator) for row in update]
+    assert set(seen) | set(rows) == set(range(len(LENGTHS)))
+    repeated = sorted(set(seen) & set(rows))
+    assert len(seen) + len(rows) == len(LENGTHS) + len(repeated)
+    assert bool(repeated) == bool(again)
+    assert [record.getMessage() for record in caplog.records if f"{again} of its {done * before} batches" in record.getMessage()] == (
+        [
+            f"the checkpoint was made within epoch 1 by {before} ranks, and now there are {now}: {again} of its {done * before} batches so far are "
+            "learnt from again"
+        ]
+        * now
+        if again
+        else []
+    )

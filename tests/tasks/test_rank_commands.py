@@ -1,0 +1,109 @@
+"""fairseq-train in several processes: the updates of one, whoever starts them, and an end where one of them dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from commands import (
+    MODELS,
+    at_once,
+    clean_environment,
+    last_line,
+    run,
+    succeeded,
+    train,
+    train_in_two_processes,
+    train_on_two_nodes,
+    training,
+    updates,
+)
+
+pytestmark = pytest.mark.end_to_end
+WITHOUT_DROPOUT = ["--dropout", 0, "--attention-dropout", 0, "--activation-dropout", 0]  # whose masks differ by rank
+FIVE_BATCHES = ["--max-tokens", 6000, "--batch-size", 5, "--required-batch-size-multiple", 1]  # of 22 utterances
+ONE_BATCH = ["--max-tokens", 100_000, "--required-batch-size-multiple", 1]
+CONFORMER = MODELS["dfp_conformer_compressed"]
+SECONDS_TO_START, SECONDS_TO_END = 300, 60
+
+
+def losses(process):
+    """(updates, 3 or 2) losses and norms; the last digits of some are rounded the other way now and then."""
+    return torch.tensor([[float(log[name]) for name in sorted(log)] for log in updates(succeeded(process)).values()])
+
+
+def assert_same_updates(one, other, number):
+    assert len(losses(one)) == len(losses(other)) == number
+    torch.testing.assert_close(losses(one), losses(other), rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("batches", [FIVE_BATCHES, [*FIVE_BATCHES, "--batch-size", 6]], ids=["five", "four"])
+@pytest.mark.parametrize("model", ["xattn_transformer", "dfp_without_encoder"])
+def test_two_ranks_are_one_with_twice_the_batches(data, tmp_path, model, batches):
+    """Also in the last update of an epoch, for which there is one batch or a whole one for each."""
+    flags = [*WITHOUT_DROPOUT, *batches, "--max-epoch", 2]
+    settings = {"model": MODELS[model], "updates": 100}
+    first, second = train_in_two_processes(data, None, *flags, **settings)
+    alone = train(data, None, *flags, "--update-freq", 2, **settings)
+    assert_same_updates(first, alone, 2 * (2 if "6" in map(str, batches) else 3))
+
+
+def test_two_nodes_of_torchrun_train_as_one_process_with_twice_the_batches(data):
+    """speechllm_adam on the nodes, fairseq's Adam in the one process."""
+    first, second = train_on_two_nodes(data, None, *WITHOUT_DROPOUT, *FIVE_BATCHES, "--optimizer", "speechllm_adam", updates=3)
+    assert_same_updates(first, train(data, None, *WITHOUT_DROPOUT, *FIVE_BATCHES, "--update-freq", 2, updates=3), 3)
+    assert not updates(second)
+
+
+def test_batch_norm_over_two_ranks_is_that_of_one_with_the_whole_batch(data):
+    """An epoch is one batch, which two ranks divide; they are started by fairseq-train itself."""
+    flags = [*WITHOUT_DROPOUT, *ONE_BATCH]
+    together, alone = at_once(
+        lambda: train(data, None, *flags, "--distributed-world-size", 2, model=CONFORMER, updates=3, run=run),
+        lambda: train(data, None, *flags, model=CONFORMER, updates=3),
+    )
+    assert_same_updates(together, alone, 3)
+
+
+def ranks_of(process):
+    """The processes of the ranks that a fairseq-train has started, in their order."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return sorted(int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_rank_that_dies_ends_the_others_and_one_process_goes_on(data, tmp_path):
+    fairseq_train = Path(sys.executable).with_name("fairseq-train")
+    saving = ["--save-interval-updates", 3, "--keep-interval-updates", 1, "--no-epoch-checkpoints", "--disable-validation"]
+    command = [fairseq_train, *training(data, tmp_path / "run", *saving, "--distributed-world-size", 2, updates=100_000), "--cpu"]
+    last = tmp_path / "run/checkpoint_last.pt"
+    with open(tmp_path / "log", "w") as log:
+        process = subprocess.Popen([*map(str, command)], cwd=data.parent, env=clean_environment(), stdout=log, stderr=log)
+        try:
+            end = time.monotonic() + SECONDS_TO_START
+            while not last.is_file() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.1)
+            ranks = ranks_of(process)
+            os.kill(ranks[1], signal.SIGKILL)
+            assert process.wait(SECONDS_TO_END) == 1
+        finally:
+            process.kill()
+    message = (tmp_path / "log").read_text().splitlines()[-1]
+    assert message == (
+        "fairseq-train: error: rank 1 died of SIGKILL, as the system ends processes when memory is short; the other ranks were ended; the same "
+        f"command goes on from {last}"
+    )
+    assert not Path(f"/proc/{ranks[0]}").exists()
+    done = torch.load(last, weights_only=True)["optimizer_history"][-1]["num_updates"]
+    assert min(updates(succeeded(train(data, tmp_path / "run", "--update-freq", 2, updates=done + 2)))) == done + 1
+
+
+def test_processes_on_cpus_are_not_started_for_a_part_of_the_ranks(data):
+    process = train(data, None, "--distributed-world-size", 2, "--distributed-rank", 1)
+    assert process.returncode == 1
+    message = "--distributed-rank 1 with --cpu needs --distributed-no-spawn, or give all nodes to torchrun"
+    assert last_line(process) == f"fairseq-train: error: {message}"
