@@ -23,6 +23,7 @@ COMMANDS = {
     "import": ("import_checkpoint", "turn a checkpoint of the study's code into one of ours"),
     "export": ("export", "make of a checkpoint a model folder, which needs no data folder"),
     "transcribe": ("transcribe", "write the text of recordings, with a model folder"),
+    "simulate": ("simulate", "write text while the speech arrives (AlignAtt): quality and latency, with a model"),
     "translate": ("translate", "translate a split's source texts with a pretrained model (NLLB and others)"),
     "distill": ("distill", "make a data folder for a student of a teacher's translations or probabilities"),
     "bench": ("bench", "measure the time and memory of decoding or training"),

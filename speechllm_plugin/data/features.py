@@ -45,12 +45,29 @@ def filterbanks(waveform: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the waveform is not finite, or so large that they would not be; the message does not say whose it is.
     """
-    audio.check_samples(waveform)
-    missing = max(0, WINDOW_SAMPLES - len(waveform))
-    computer = kaldi_native_fbank.OnlineFbank(_fbank_options())
-    computer.accept_waveform(audio.SAMPLE_RATE, np.pad(waveform, (0, missing)) * _INT16_SCALE)
-    computer.input_finished()
-    return np.stack([computer.get_frame(index) for index in range(computer.num_frames_ready)])
+    streamed = StreamedFilterbanks()
+    streamed.accept(np.pad(waveform, (0, max(0, WINDOW_SAMPLES - len(waveform)))))
+    return streamed.ready()
+
+
+class StreamedFilterbanks:
+    """The filterbanks of a waveform that arrives in parts, each frame from the moment on at which its window is complete."""
+
+    def __init__(self) -> None:
+        self.computer = kaldi_native_fbank.OnlineFbank(_fbank_options())
+        self.frames: list[np.ndarray] = []
+        self.num_samples = 0
+
+    def accept(self, samples: np.ndarray) -> None:
+        """Take the next (num_samples,) of the waveform; the ValueError of `filterbanks`."""
+        audio.check_samples(samples)
+        self.computer.accept_waveform(audio.SAMPLE_RATE, samples * _INT16_SCALE)
+        self.num_samples += len(samples)
+        self.frames += [self.computer.get_frame(index) for index in range(len(self.frames), self.computer.num_frames_ready)]
+
+    def ready(self) -> np.ndarray:
+        """(T, 80) float32, the frames so far."""
+        return np.stack(self.frames) if self.frames else np.empty((0, NUM_BINS), dtype=np.float32)
 
 
 def num_frames(num_samples: int) -> int:

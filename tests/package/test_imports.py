@@ -17,6 +17,7 @@ ORDER = [
     "reporting",
     "checking",
     "benchmarking",
+    "simultaneous",
     "transcription",
     "exporting",
     "describing",

@@ -1,0 +1,40 @@
+"""Quality against latency, as a picture."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.scoring.metric import Metric
+from speechllm_plugin.simultaneous.simulation import WHOLE
+from speechllm_plugin.simultaneous.simulation_scores import Scores
+
+MARKERS = "osD^vPX*"
+
+
+def draw(path: Path, found: Sequence[Scores], metric: Metric) -> None:
+    """A line for each model: a point, with its number, for each threshold; without and with the time of computing; dashed, decoding offline."""
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq lets the debugging messages of all libraries through
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    models = list(dict.fromkeys(each.model for each in found))
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (field, label) in zip(panels, (("laal_ms", "LAAL (s)"), ("laal_ca_ms", "LAAL (s), computing added"))):
+        for number, model in enumerate(models):
+            of_model = [each for each in found if each.model == model]
+            points = [(getattr(each, field) / 1000, each.quality[metric.name], each.threshold) for each in of_model if each.threshold != WHOLE]
+            colour = f"C{number % 10}"
+            axes.plot(*zip(*((x, y) for x, y, _ in points)), marker=MARKERS[number % len(MARKERS)], color=colour, label=model)
+            for x, y, threshold in points:
+                axes.annotate(str(threshold), (x, y), textcoords="offset points", xytext=(0, 6 if number % 2 else -13), ha="center", color=colour)
+            for each in of_model:
+                if each.threshold == WHOLE:
+                    axes.axhline(each.quality[metric.name], color=colour, linestyle="--", linewidth=1, label=f"{model}, {WHOLE}")
+        axes.set(xlabel=label)
+        axes.margins(y=0.12)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel(f"{metric.heading} ({'lower' if metric.lower_is_better else 'higher'} is better)")
+    panels[0].legend(fontsize="small")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=80)
