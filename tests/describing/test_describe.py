@@ -128,6 +128,28 @@ def test_every_file_of_the_study_builds(path, describe):
     assert len(STUDY_FILES) == 8 + 5 + 4
 
 
+REDUCED_FILES = sorted(MODELS.glob("reduced_row*.sh"))
+
+
+def test_reduced_rows_differ_from_the_papers_in_sizes_alone_and_decoder_only_ones_have_the_size_of_their_peers(describe):
+    """The rows of one size are 1 to 3 and 4 to 6, as in the paper; each pair of one decoder is as near as whole layers allow."""
+    parameters = {}
+    for path in REDUCED_FILES:
+        reduced = describe(path, vocab_size=1000, transcript_vocab_size=1000)
+        prefix = path.stem.removeprefix("reduced_").split("_")[0] + "_"
+        whole = describe(row(prefix))
+        assert all(reduced[part] == whole[part] for part in ("arch", "masks"))
+        assert all(reduced["encoder"][name] == whole["encoder"][name] for name in ("kind", "positions", "conv_kernel_sizes", "legacy_batch_norm"))
+        assert (reduced["encoder"]["dim"], reduced["decoder"]["ffn_dim"], reduced["decoder"]["heads"]) == (256, 1024, 4)
+        assert [bool(reduced[part]) for part in ("ctc", "compression")] == [bool(whole[part]) for part in ("ctc", "compression")]
+        parameters[prefix] = reduced["parameters"]["total"]
+    assert sorted(parameters) == sorted(ROWS)
+    assert parameters["row3_"] == parameters["row2_"] and parameters["row6_"] == pytest.approx(parameters["row5_"], rel=0.02)
+    assert (
+        parameters["row4_"] == parameters["row4.1_"] == pytest.approx(parameters["row5_"], rel=0.07) and parameters["row5_"] == parameters["row5.1_"]
+    )
+
+
 @pytest.mark.filterwarnings("ignore")  # hydra's
 def test_flags_mean_what_they_mean_to_fairseq_train(write):
     flags = f"{SMALL} --arch dfp_transformer --causal-prefix --relative-positions rope --dropout 0.3"
