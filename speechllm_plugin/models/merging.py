@@ -3,7 +3,7 @@
 Source: Gaido et al. 2021, CTC-based Compression for Direct Speech Translation (arXiv:2102.01578).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -93,9 +93,10 @@ def pool_segments(states: Tensor, segment: Tensor, weight: Tensor, padding: Tens
     return pooled.to(states.dtype).unflatten(0, (num_sentences, num_segments)), lengths, share.view_as(segment)
 
 
-def slow_segments(labels: list[int], blank: int, cfg: Any) -> list[list[int]]:
-    """The states of each segment, after --ctc-compression-max-length, of an utterance with these best labels."""
-    segments, max_length = COMPRESSIONS[cfg.ctc_compression].slow_segments(labels, blank, cfg), cfg.ctc_compression_max_length
+def slow_segments(labels: list[int], blank: int, cfg: Any, blank_probabilities: Sequence[float]) -> list[list[int]]:
+    """The states of each segment, after --ctc-compression-max-length, of an utterance with these best labels and probabilities of the blank."""
+    strategy, max_length = COMPRESSIONS[cfg.ctc_compression], cfg.ctc_compression_max_length
+    segments = strategy.slow_segments(labels, blank, cfg, *([blank_probabilities] if strategy.asks_blank_probabilities else []))
     if not max_length or len(segments) <= max_length:
         return segments
     merged: list[list[int]] = [[] for _ in range(max_length)]
@@ -109,6 +110,7 @@ def slow_compress(states: Tensor, logits: Tensor, lengths: list[int], cfg: Any) 
     merged, slow_weights = [], COMPRESSIONS[cfg.ctc_compression].slow_weights
     for row, length in enumerate(lengths):
         labels, best = logits[row, :length].argmax(-1), logits[row, :length].softmax(-1).amax(-1)
-        segments = slow_segments(labels.tolist(), logits.size(-1) - 1, cfg)
+        of_blank = logits[row, :length].double().softmax(-1)[:, -1]
+        segments = slow_segments(labels.tolist(), logits.size(-1) - 1, cfg, of_blank.tolist())
         merged.append(torch.stack([slow_weights(best[segment]) @ states[row, segment] for segment in segments]))
     return merged

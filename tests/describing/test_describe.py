@@ -188,6 +188,7 @@ def test_facts_of_models_without_prefix_encoder_or_ctc(describe):
         ("--ctc-compression weighted", ["--compression-rate", "2.5"], 2.5, 100),
         ("--ctc-compression weighted", [], 3, 84),
         ("--ctc-compression merge_blanks", [], 6, 42),
+        ("--ctc-compression drop_blank_states --ctc-compression-min-share 0.5", [], 2, 125),
         ("--ctc-compression avg --ctc-compression-max-length 50", [], 3, 50),
         ("--ctc-compression avg --ctc-compression-max-length 90", [], 3, 84),
     ],

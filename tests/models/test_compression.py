@@ -1,6 +1,7 @@
 """CTC compression equals the paper's formulas, written as loops, and keeps the device busy: one wait, no loop."""
 
 import itertools
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -32,8 +33,10 @@ def make_input(lengths=LENGTHS, width=None, num_labels=4):
     return states, logits, padding
 
 
-def flags_of(compression, stride=STRIDE, max_length=0):
-    return SimpleNamespace(ctc_compression=compression, ctc_compression_stride=stride, ctc_compression_max_length=max_length)
+def flags_of(compression, stride=STRIDE, max_length=0, min_share=0.25):
+    return SimpleNamespace(
+        ctc_compression=compression, ctc_compression_stride=stride, ctc_compression_max_length=max_length, ctc_compression_min_share=min_share
+    )
 
 
 def fast_compress(states, logits, padding, *strategy, **settings):
@@ -116,6 +119,33 @@ def test_a_made_up_example(compression, max_length, expected):
     merged, _ = fast_compress(is_label, logits, torch.zeros(1, len(labels), dtype=torch.bool), compression, max_length=max_length)
     shares = [[segment.count(wanted) / len(segment) for wanted in "ab."] for segment in expected.split()]
     torch.testing.assert_close(merged[0], torch.tensor(shares))
+
+
+@pytest.mark.parametrize(("min_share", "kept"), [(0.01, "a a b b"), (4 / 12, "a a b b"), (0.35, "a a b b ."), (0.5, "a a . b b ."), (1, "all")])
+def test_the_least_probable_blanks_make_up_for_a_share_that_is_missing(min_share, kept):
+    labels, unlikely_blanks = ".aa..b..b...", (11, 4)  # the least likely one first
+    logits = 9.0 * one_hot(torch.tensor([["ab.".index(label) for label in labels]]), 3)
+    for number, state in enumerate(unlikely_blanks, 1):
+        logits[0, state, 0] = 3.0 - number
+    states, padding = torch.arange(13.0)[None, :, None].repeat(1, 1, 2), torch.arange(13)[None] == 12  # padding, as a longer neighbour makes it
+    logits = torch.cat([logits, torch.full((1, 1, 3), torch.nan)], dim=1)
+    merged, merged_padding = fast_compress(states, logits, padding, "drop_blank_states", min_share=min_share)
+    assert not merged_padding.any()
+    chosen = [int(state) for state in merged[0, :, 0]]
+    assert chosen == list(range(12)) if kept == "all" else "".join(labels[state] for state in chosen) == kept.replace(" ", "")
+    assert set(chosen) >= {1, 2, 5, 8} and (11 in chosen) == (min_share > 4 / 12) and (4 in chosen) == (min_share >= 0.5)
+
+
+@pytest.mark.parametrize("min_share", [0.05, 0.3, 0.9])
+def test_an_utterance_of_blanks_keeps_its_share(min_share):
+    states, logits, padding = make_input()
+    logits[..., -1] += 40  # the probability of a blank is 1 everywhere in float32; which is least is still found
+    merged, merged_padding = fast_compress(states, logits, padding, "drop_blank_states", min_share=min_share)
+    assert (~merged_padding).sum(1).tolist() == [math.ceil(length * min_share) for length in LENGTHS]
+    others = [logits[row, :length, :-1].logsumexp(-1) - logits[row, :length, -1] for row, length in enumerate(LENGTHS)]
+    for row, odds in enumerate(others):
+        best = odds.topk(math.ceil(LENGTHS[row] * min_share)).indices.sort().values
+        torch.testing.assert_close(merged[row, : len(best)], states[row, best])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)

@@ -29,6 +29,10 @@ CONTRADICTIONS = [
     ({"encoder": "none", "ctc_layer": 1}, r"--ctc-layer .* \(0 with --encoder none\), but is 1"),
     ({"ctc_compression": "avg", "ctc_layer": 0}, "--ctc-compression avg needs CTC: give --ctc-layer, from 1 to 3"),
     ({"ctc_compression": "fixed", "ctc_compression_stride": 0}, "--ctc-compression-stride must be at least 1, but is 0"),
+    (
+        {"ctc_compression": "drop_blank_states", "ctc_compression_min_share": 0.0},
+        "--ctc-compression-min-share must be above 0 and at most 1, but is 0.0",
+    ),
     ({"ctc_compression": "avg", "ctc_compression_max_length": -1}, "--ctc-compression-max-length must not be negative .*, but is -1"),
     ({"ctc_compression_max_length": 9}, "--ctc-compression-max-length 9 limits --ctc-compression, but that is none: give one"),
     ({"legacy_batch_norm": True}, "--legacy-batch-norm needs --encoder conformer, .* but it is transformer: leave it out"),

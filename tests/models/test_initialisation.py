@@ -121,7 +121,7 @@ def test_a_flag_that_differs_is_named_with_both_values(part, flag, tmp_path):
 
 def test_every_flag_that_is_compared_is_tried_above():
     """A new flag counts as one that must agree, until initialisation.FREE says that it need not."""
-    assert compared_flags("encoder", DFPConfig) == ENCODER_FLAGS.keys() | {"encoder", "ctc_compression_stride"}
+    assert compared_flags("encoder", DFPConfig) == ENCODER_FLAGS.keys() | {"encoder", "ctc_compression_stride", "ctc_compression_min_share"}
     assert compared_flags("decoder", DFPConfig) == DECODER_FLAGS.keys()
 
 

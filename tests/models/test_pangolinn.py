@@ -60,7 +60,7 @@ class EncoderWrapper(pangolinn.PangolinnSeq2SeqModuleWrapper):
 
     def output_sequence_length(self, num_frames):
         labels, encoder = LABELS[: (num_frames + 3) // 4], self._module
-        return len(slow_segments(labels, BLANK, encoder.cfg)) if encoder.compresses else len(labels)
+        return len(slow_segments(labels, BLANK, encoder.cfg, [0.9] * len(labels))) if encoder.compresses else len(labels)
 
 
 class SubsamplingWrapper(EncoderWrapper):

@@ -23,7 +23,8 @@ class Strategy:
     help:            the state that several become, in the words of --help.
     segments:        (logits (B, S, V + 1), padding (B, S), flags) -> the (B, S) segment number of every state, as pool_segments takes it,
                      and its (B, S) weight in its segment. No loops, no wait for the device.
-    slow_segments:   (best labels of one utterance, the blank, flags) -> the states of each segment, as lists of numbers.
+    slow_segments:   (best labels of one utterance, the blank, flags) -> the states of each segment, as lists of numbers. One that asks for
+                     them (asks_blank_probabilities) gets the blank's probability in each state as well.
     slow_weights:    (probabilities (n,) of the best labels of a segment's states) -> their (n,) shares, of sum 1.
     assumed_rate:    flags -> states before / after compression; what `speechllm describe` assumes of speech, if it depends on the data.
     depends_on_data: whether the number of segments does.
@@ -33,10 +34,11 @@ class Strategy:
 
     help: str
     segments: Callable[[Tensor, Tensor, Any], tuple[Tensor, Tensor]]
-    slow_segments: Callable[[list[int], int, Any], list[list[int]]]
+    slow_segments: Callable[..., list[list[int]]]
     slow_weights: Callable[[Tensor], Tensor]
     assumed_rate: Callable[[Any], float]
     depends_on_data: bool = True
+    asks_blank_probabilities: bool = False
     flags: type | None = None
     check: Callable[[Any], None] = no_contradictions
 
