@@ -12,11 +12,12 @@ from torch import distributed, multiprocessing, nn
 from speechllm_plugin.optim.flat_adam import FlatAdam, FlatAdamConfig
 
 LR = 0.01
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # fairseq's clipping wants gradients on the GPU, where there is one
 
 
 def make_model():
     torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Linear(5, 2, bias=False))
+    return nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Linear(5, 2, bias=False)).to(DEVICE)
 
 
 def make_optimizer(kind, model, **settings):
@@ -30,14 +31,17 @@ def update(model, optimizer, number, clip_norm, factor=1.0):
     optimizer.zero_grad()
     torch.manual_seed(number)
     for _ in range(2):  # --update-freq 2
-        optimizer.backward(model(torch.randn(7, 3)).square().sum())
+        optimizer.backward(model(torch.randn(7, 3).to(DEVICE)).square().sum())
     optimizer.multiply_grads(factor)
     norm = optimizer.clip_grad_norm(clip_norm)
     optimizer.step()
     return norm
 
 
-@pytest.mark.parametrize(("clip_norm", "factor"), [(0, 1.0), (0.1, 0.25), (1000, torch.tensor(0.5)), (0.1, torch.tensor(0.5, dtype=torch.double))])
+@pytest.mark.parametrize(
+    ("clip_norm", "factor"),
+    [(0, 1.0), (0.1, 0.25), (1000, torch.tensor(0.5, device=DEVICE)), (0.1, torch.tensor(0.5, dtype=torch.double, device=DEVICE))],
+)
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_updates_are_those_of_fairseqs_adam(clip_norm, factor, weight_decay):
     models = [make_model() for _ in range(2)]
@@ -94,15 +98,15 @@ def test_a_gradient_that_is_no_number_shows_in_the_norm():
 
 def test_the_state_of_another_model_is_refused():
     optimizer = make_optimizer(FlatAdam, make_model())
-    larger = nn.Linear(40, 2)
+    larger = nn.Linear(40, 2).to(DEVICE)
     other = make_optimizer(FairseqAdam, larger)
-    update(nn.Sequential(nn.Linear(3, 40), larger), other, 0, 1.0)
+    update(nn.Sequential(nn.Linear(3, 40).to(DEVICE), larger), other, 0, 1.0)
     with pytest.raises(ValueError, match=r"averages of 82 weights in 2 tensors, but the model has 40 in 5: give --reset-optimizer"):
         optimizer.load_state_dict(other.state_dict())
 
 
 def test_what_it_cannot_step_on_is_refused():
-    with pytest.raises(ValueError, match=r"needs float32 or bfloat16 weights on one device, but these are float64 on cpu"):
+    with pytest.raises(ValueError, match=rf"needs float32 or bfloat16 weights on one device, but these are float64 on {DEVICE}"):
         make_optimizer(FlatAdam, make_model().double())
     with pytest.raises(ValueError, match="does not scale losses, as --fp16 needs it: give --bf16"):
         make_optimizer(FlatAdam, make_model(), fp16=True)
@@ -185,7 +189,7 @@ def test_two_ranks_make_the_updates_of_one_with_the_mean_of_their_gradients(tmp_
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_late_norms_change_no_step_and_keep_what_is_no_number_out():
-    models = [make_model().cuda() for _ in range(2)]
+    models = [make_model() for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())
     optimizers = [make_optimizer(FlatAdam, model) for model in models]
     optimizers[1].answer_late()
