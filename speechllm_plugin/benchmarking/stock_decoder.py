@@ -12,9 +12,18 @@ import math
 import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
 
+from speechllm_plugin.models.config import flag
 from speechllm_plugin.models.text_decoder import TextContext
 
 CACHE = "stock_cache"
+SERVED = {"decoder_positions": "sinusoidal", "prefix_positions": "none"}
+
+
+def check_served(cfg) -> None:
+    """Raise ValueError for flags of a decoder that has no stock form here."""
+    for name, value in SERVED.items():
+        if getattr(cfg, name, value) != value:
+            raise ValueError(f"--against fairseq measures decoders with {flag(name)} {value}, but it is {getattr(cfg, name)}: leave one of them out")
 
 
 class StockCache:
@@ -68,7 +77,7 @@ class StockDecoder(FairseqIncrementalDecoder):
         decoder, cache, position = self.decoder, incremental_state[CACHE], prev_output_tokens.size(1) - 1
         cache.text_mask = torch.nn.functional.pad(cache.text_mask, (0, 1), value=True)
         x = decoder.embedding(prev_output_tokens[:, -1:]) * math.sqrt(decoder.embedding.embedding_dim)
-        x = x + decoder.positions(position, position + 1).to(x.dtype)
+        x = x + decoder.positions.sinusoids(position, position + 1).to(x.dtype)
         for number, layer in enumerate(decoder.layers):
             x = x + self.self_attention(layer.self_attn, layer.self_attn_norm(x), cache, number)
             if cache.speech is not None:

@@ -17,6 +17,7 @@ from speechllm_plugin.benchmarking import decoding_benchmark, measured_tables, p
 from speechllm_plugin.benchmarking.measurement import Measurement
 from speechllm_plugin.benchmarking.random_model import MAX_TARGET_POSITIONS, RandomModel
 from speechllm_plugin.benchmarking.searches import WITH_CTC
+from speechllm_plugin.benchmarking.stock_decoder import check_served
 from speechllm_plugin.benchmarking.workload import Workload
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.features import FRAMES_PER_SECOND
@@ -109,6 +110,11 @@ def check(args: Namespace, models: list[RandomModel], searches: dict[str, dict],
         for model in models:
             if not model.cfg.ctc_layer:
                 raise ValueError(f"{model.path}: --ctc-decoding-weight needs a CTC head, but --ctc-layer is 0: leave one of them out")
+    for model in models if args.against else ():
+        try:
+            check_served(model.cfg)
+        except ValueError as error:
+            raise ValueError(f"{model.path}: {error}") from error
     for work in workloads:
         num_tokens = work.num_tokens(round(work.seconds * FRAMES_PER_SECOND))
         if num_tokens > MAX_TARGET_POSITIONS:

@@ -1,9 +1,11 @@
 """The facts of a model that `speechllm describe` prints, as one dictionary; --json prints it as it is:
 
 file, name (without folder and .sh), arch
-encoder      kind, layers, dim, ffn_dim, heads, positions (sinusoidal, xl, legacy, rope, or own), depthwise_conv_kernel_size (null: no Conformer),
-             legacy_batch_norm, frames_per_state, conv_channels and conv_kernel_sizes (null: another subsampling)
-decoder      layers, dim, ffn_dim, heads, shared_embeddings
+encoder      kind, layers, dim, ffn_dim, heads, positions (sinusoidal, xl, legacy, rope, own, or none: the decoder gives some),
+             depthwise_conv_kernel_size (null: no Conformer), legacy_batch_norm, frames_per_state, conv_channels and conv_kernel_sizes
+             (null: another subsampling)
+decoder      layers, dim, ffn_dim, heads, shared_embeddings, positions (sinusoidal, rope), prefix_positions (none, own, continued; null: the
+             speech is no prefix)
 masks        speech: causal, full, or null (the speech is no prefix of the text); text: causal
 ctc          null, or layer, labels (the blank included)
 compression  null, or kind, layer, max_length (states, null: no limit), rate (states before / after), rate_is_assumed
@@ -24,7 +26,9 @@ from speechllm_plugin.describing import matching
 from speechllm_plugin.describing.setting import Setting, depends_on_data
 from speechllm_plugin.models import cost
 from speechllm_plugin.models.config import (
+    DFPConfig,
     SpeechToTextConfig,
+    gives_positions_to_speech,
     has_effect,
     has_encoder_layers,
     has_flag_positions,
@@ -72,6 +76,8 @@ def facts(file: Path, arch: str, cfg: SpeechToTextConfig, setting: Setting) -> d
             "ffn_dim": cfg.decoder_ffn_embed_dim,
             "heads": cfg.decoder_attention_heads,
             "shared_embeddings": cfg.share_decoder_input_output_embed,
+            "positions": cfg.decoder_positions,
+            "prefix_positions": cfg.prefix_positions if isinstance(cfg, DFPConfig) else None,
         },
         "masks": {"speech": model.decoder.speech_mask, "text": "causal"},
         "ctc": {"layer": cfg.ctc_layer, "labels": model.encoder.num_labels} if cfg.ctc_layer else None,
@@ -93,8 +99,10 @@ def facts(file: Path, arch: str, cfg: SpeechToTextConfig, setting: Setting) -> d
 
 
 def positions_of(cfg: SpeechToTextConfig) -> str:
-    """The positions of the speech: `sinusoidal`, a form of --relative-positions, or `own`."""
+    """The positions of the speech in the encoder: `sinusoidal`, a form of --relative-positions, `own`, or `none`."""
     form = relative_positions(cfg)
+    if not has_encoder_layers(cfg) and gives_positions_to_speech(cfg):
+        return "none"
     return "own" if not has_flag_positions(cfg) else "sinusoidal" if form == "none" else form
 
 

@@ -2,10 +2,17 @@
 
 from collections.abc import Callable
 
+from speechllm_plugin.models.decoder_positions import DECODER_POSITIONS
 from speechllm_plugin.models.registry import architectures
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
 
-POSITIONS = {"sinusoidal": "sinusoidal", "own": "as the encoder has its own"}
+POSITIONS = {"sinusoidal": "sinusoidal", "own": "as the encoder has its own", "none": "none in the encoder"}
+PREFIX = {
+    None: "",
+    "none": ", none for the speech before it",
+    "own": ", and for the speech before it, which counts by itself",
+    "continued": ", counted on from the speech before it",
+}
 SPEECH_MASKS = {
     None: "none: the speech is no prefix",
     "causal": "causal: a state sees itself and earlier ones",
@@ -28,7 +35,7 @@ def structure(described: dict) -> list[str]:
         "subsampling": f"{subsampling(encoder)}, width {encoder['dim']:,}",
         "encoder": f"{encoder['kind']}, {transformer_sizes(encoder)}" if encoder["layers"] else "none",
         "decoder": transformer_sizes(decoder),
-        "positions": f"speech {positions}; text {POSITIONS['sinusoidal']}",
+        "positions": f"speech {positions}; text {DECODER_POSITIONS[decoder['positions']].label}{PREFIX[decoder['prefix_positions']]}",
         "speech mask": SPEECH_MASKS[described["masks"]["speech"]],
         "text mask": "causal: a token sees itself and earlier ones",
         "CTC": "none",

@@ -8,6 +8,7 @@ A step waits for nothing, keeps its shapes and changes its tensors in place: a C
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,14 +27,30 @@ class DecoderState:
         prefix: the speech stands before the text and shares its softmax; otherwise it is read by cross-attention.
         max_tokens: the longest text.
         dtype: of keys and values.
+        first_number: (B, 1) number of the first token's position.
+
+    Attributes:
+        positions: what the layers of a step get as the positions of its tokens; the decoder sets it.
     """
 
-    def __init__(self, padding: Tensor, num_hypotheses: int, num_heads: int, prefix: bool, max_tokens: int, dtype: torch.dtype):
+    positions: Any = None
+
+    def __init__(
+        self,
+        padding: Tensor,
+        num_hypotheses: int,
+        num_heads: int,
+        prefix: bool,
+        max_tokens: int,
+        dtype: torch.dtype,
+        first_number: Tensor,
+    ):
         device = padding.device
         self.num_hypotheses, self.num_heads, self.prefix, self.max_tokens = num_hypotheses, num_heads, prefix, max_tokens
         self.keys_at_once = KEYS_AT_ONCE.get(device.type, 1)
         self.num_positions = 0  # of the text, which a step reads
         self.position = torch.zeros(1, dtype=torch.long, device=device)  # of the next token
+        self.first_number = first_number
         self.slot = torch.arange(num_hypotheses, device=device)
         self.own_slot = torch.full((num_hypotheses, num_hypotheses), -math.inf, dtype=dtype, device=device).fill_diagonal_(0)
         self.speech: list[list[Tensor]] = []  # per layer key and value (B, H, N, D), with cross-attention
@@ -48,6 +65,11 @@ class DecoderState:
     def rounded(self, num_keys: int) -> int:
         """The number of keys that are stored for so many: some more, which stay hidden, make it a multiple of keys_at_once."""
         return -(-num_keys // self.keys_at_once) * self.keys_at_once
+
+    @property
+    def number(self) -> Tensor:
+        """The (B, 1) number of the next token's position."""
+        return self.first_number + self.position
 
     def per_head(self, bias: Tensor) -> Tensor:
         """(B, K, M) -> (B, H, K, M)."""
@@ -105,6 +127,7 @@ class DecoderState:
     def select(self, sentences: Tensor) -> None:
         """Keep the given sentences, a (B',) list of rows, in this order."""
         self.bias = self.bias.index_select(0, sentences)
+        self.first_number = self.first_number.index_select(0, sentences)
         if self.speech_bias is not None:
             self.speech_bias = self.speech_bias.index_select(0, sentences)
         for pair in (*self.speech, *self.text):

@@ -67,15 +67,16 @@ class SelfAttention(nn.Module):
 
         Args:
             x: (B, S, C).
-            context: has `mask`, broadcast to (B, H, S - skip, S), True where a position may look.
+            context: has `mask`, broadcast to (B, H, S - skip, S), True where a position may look, and `positions` if this form needs some.
         """
         if skip:
             query = linear(x[:, skip:], self.qkv_proj.weight[: self.dim], self.qkv_proj.bias[: self.dim])
             key, value = linear(x, self.qkv_proj.weight[self.dim :], self.qkv_proj.bias[self.dim :]).chunk(2, dim=-1)
         else:
             query, key, value = self.qkv_proj(x).chunk(3, dim=-1)
-        key, value = self.heads(key), self.heads(value)
-        attended = self.attend(self.heads(query), key, value, context)
+        query, key = self.placed(self.heads(query), context.positions), self.placed(self.heads(key), context.positions)
+        value = self.heads(value)
+        attended = self.attend(query, key, value, context)
         return self.out_proj(attended.transpose(1, 2).flatten(2)), key, value
 
     def flops(self, num_queries: int, num_keys: int, num_new_keys: int) -> int:
@@ -87,6 +88,14 @@ class SelfAttention(nn.Module):
         """(B, S, C) -> (B, H, S, D)."""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
+    def placed(self, x: Tensor, positions: Any) -> Tensor:
+        """The queries or keys x (B, H, S, D) of the last S positions, changed as the form's positions ask for; here they ask for nothing."""
+        return x
+
+    def placed_step(self, projected: Tensor, positions: Any) -> Tensor:
+        """The same for queries, keys and values (B, K, 3, H, D) of one position in each sentence."""
+        return projected
+
     @property
     def dropout_now(self) -> float:
         return self.dropout if self.training else 0.0
@@ -97,23 +106,23 @@ class SelfAttention(nn.Module):
             return kernels.fused_attention(query, key, value, **context.sight._asdict(), dropout=self.dropout_now)
         return attention(query, key, value, context.mask, self.dropout_now)
 
-    def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def keys_and_values(self, x: Tensor, positions: Any) -> tuple[Tensor, Tensor]:
         """The (B, H, S, D) keys and values of x (B, S, C)."""
         key, value = linear(x, self.qkv_proj.weight[self.dim :], self.qkv_proj.bias[self.dim :]).chunk(2, dim=-1)
-        return self.heads(key), self.heads(value)
+        return self.placed(self.heads(key), positions), self.heads(value)
 
     def key_value_flops(self, num_new_keys: int) -> int:
         """Operations of `keys_and_values`."""
         return matmul(num_new_keys, self.dim, 2 * self.dim)
 
-    def weights(self, x: Tensor, mask: Tensor) -> Tensor:
+    def weights(self, x: Tensor, context: Any) -> Tensor:
         """The (B, H, S, S) weights with which x (B, S, C) reads itself."""
-        query, key, _ = self.qkv_proj(x).chunk(3, dim=-1)
-        return attention_weights(self.heads(query), self.heads(key), mask)
+        query, key = (self.placed(self.heads(part), context.positions) for part in self.qkv_proj(x).chunk(3, dim=-1)[:2])
+        return attention_weights(query, key, context.mask)
 
     def step(self, x: Tensor, state: Any, layer: int) -> Tensor:
         """One new token per hypothesis: x (B, K, C) -> (B, K, C), after adding its key and value to the state."""
-        projected = self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1))  # (B, K, 3, H, D)
+        projected = self.placed_step(self.qkv_proj(x).unflatten(-1, (3, self.num_heads, -1)), state.positions)  # (B, K, 3, H, D)
         key, value = state.append(layer, projected[:, :, 1:])
         return self.out_proj(attend_together(projected[:, :, 0], key, value, state.text_bias))
 

@@ -11,6 +11,7 @@ from typing import Any, Optional
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from speechllm_plugin.models.compressions import COMPRESSIONS
+from speechllm_plugin.models.decoder_positions import DECODER_POSITIONS, PREFIX_POSITIONS
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.positions import FlagPositions
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
@@ -21,6 +22,8 @@ CHOICES: dict[str, Callable[[], list[str]]] = {
     "encoder": lambda: [*ENCODER_LAYERS],
     "relative_positions": lambda: ["auto", *SELF_ATTENTIONS],
     "ctc_compression": lambda: ["none", *COMPRESSIONS],
+    "decoder_positions": lambda: [*DECODER_POSITIONS],
+    "prefix_positions": lambda: [*PREFIX_POSITIONS],
 }
 
 
@@ -92,13 +95,17 @@ class CTCConfig(*own_flags(COMPRESSIONS), CTCFlags):  # type: ignore[misc]
 
 
 @dataclass
-class DecoderConfig(FairseqDataclass):
+class DecoderConfig(TableFlags):
     """The flags of both decoders, and the dropout of the whole model."""
 
     decoder_layers: int = field(default=6, metadata={"help": "number of decoder layers"})
     decoder_embed_dim: int = field(default=512, metadata={"help": "channels of the decoder; equal to --encoder-embed-dim"})
     decoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "inner channels of a feed-forward network"})
     decoder_attention_heads: int = field(default=8, metadata={"help": "number of attention heads"})
+    decoder_positions: str = field(
+        default="sinusoidal",
+        metadata={"help": "positions in the decoder: " + "; ".join(f"{name} = {form.help}" for name, form in DECODER_POSITIONS.items())},
+    )
     share_decoder_input_output_embed: bool = field(default=False, metadata={"help": "the output projection is the embedding"})
     dropout: float = field(default=0.1, metadata={"help": "dropout probability of inputs and of each residual branch"})
     attention_dropout: float = field(default=0.1, metadata={"help": "dropout probability of attention weights"})
@@ -119,12 +126,20 @@ class DFPConfig(SpeechToTextConfig):
     """The flags of --arch dfp_transformer."""
 
     causal_prefix: bool = field(default=False, metadata={"help": "speech positions see only earlier speech positions; otherwise all of them"})
+    prefix_positions: str = field(
+        default="none",
+        metadata={
+            "help": "positions of the speech inside the decoder, in the form of --decoder-positions: "
+            + "; ".join(f"{name} = {meaning}" for name, meaning in PREFIX_POSITIONS.items())
+            + ". Without encoder layers, those of the encoder are left out where the decoder gives some"
+        },
+    )
 
 
 def check(cfg: SpeechToTextConfig) -> None:
     """Raise ValueError for sizes and options that contradict each other, naming the flags."""
     for name, choices in CHOICES.items():
-        if getattr(cfg, name) not in choices():
+        if hasattr(cfg, name) and getattr(cfg, name) not in choices():
             raise ValueError(f"{flag(name)} must be one of {', '.join(choices())}, but is {getattr(cfg, name)}")
     check_sizes(cfg)
     check_dropout(cfg)
@@ -147,6 +162,11 @@ def check_sizes(cfg: SpeechToTextConfig) -> None:
         raise ValueError(f"--decoder-layers must be at least 1, but is {cfg.decoder_layers}")
     if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
         raise ValueError(f"--decoder-embed-dim must equal --encoder-embed-dim ({cfg.encoder_embed_dim}), but is {cfg.decoder_embed_dim}")
+    if cfg.decoder_positions == "rope" and cfg.decoder_embed_dim // cfg.decoder_attention_heads % 2:
+        raise ValueError(
+            f"--decoder-positions rope turns pairs of channels: --decoder-embed-dim ({cfg.decoder_embed_dim}) divided by "
+            f"--decoder-attention-heads ({cfg.decoder_attention_heads}) must be even"
+        )
     if cfg.conv_channels <= 0 or cfg.conv_channels % 2:
         raise ValueError(f"--conv-channels must be positive and even, as a gate halves it, but is {cfg.conv_channels}")
     kernel_sizes(cfg)
@@ -196,6 +216,11 @@ def num_encoder_layers(cfg: EncoderConfig) -> int:
 def has_flag_positions(cfg: EncoderConfig) -> bool:
     """Whether the encoder's positions are as --relative-positions says; it may have its own."""
     return ENCODER_LAYERS[cfg.encoder].positions is FlagPositions
+
+
+def gives_positions_to_speech(cfg: SpeechToTextConfig) -> bool:
+    """Whether the decoder does."""
+    return isinstance(cfg, DFPConfig) and cfg.prefix_positions != "none"
 
 
 def relative_positions(cfg: EncoderConfig) -> str:

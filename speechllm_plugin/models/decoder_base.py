@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from speechllm_plugin.generation.decoder_state import DecoderState
 from speechllm_plugin.models.config import SpeechToTextConfig
 from speechllm_plugin.models.cost import matmul
-from speechllm_plugin.models.positions import SinusoidalPositions
+from speechllm_plugin.models.decoder_positions import DECODER_POSITIONS
 from speechllm_plugin.models.speech_encoder import SpeechStates
 from speechllm_plugin.models.transformer_layer import TransformerLayer
 
 
 class TextDecoder(FairseqIncrementalDecoder, ABC):
-    """Base of the decoders: embedding, positions of the text from its own start, layers, output.
+    """Base of the decoders: embedding, positions, layers, output.
 
     Args:
         cfg: flags of the model.
@@ -44,10 +44,12 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
         nn.init.normal_(self.embedding.weight, std=dim**-0.5)
         nn.init.zeros_(self.embedding.weight[dictionary.pad()])
         self.num_heads = cfg.decoder_attention_heads
-        self.positions = SinusoidalPositions(dim, max_tokens)
+        self.positions = DECODER_POSITIONS[cfg.decoder_positions](dim, cfg.decoder_attention_heads, max_tokens)
         self.dropout = nn.Dropout(cfg.dropout)
         layers = nn.ModuleList(
-            TransformerLayer(dim, cfg.decoder_ffn_embed_dim, cfg.decoder_attention_heads, cfg, cross_attention=self.cross_attention)
+            TransformerLayer(
+                dim, cfg.decoder_ffn_embed_dim, cfg.decoder_attention_heads, cfg, self.positions.self_attention, cross_attention=self.cross_attention
+            )
             for _ in range(cfg.decoder_layers)
         )
         self.layers = cast(Sequence[TransformerLayer], layers)
@@ -58,10 +60,31 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
         else:
             nn.init.normal_(self.output_projection.weight, std=dim**-0.5)
 
-    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        """(B, U) or (B, K) tokens -> (B, ., C); the sinusoids of their positions, (U, C) or (1, C), are added."""
+    def embed(self, tokens: Tensor, numbers: Tensor) -> Tensor:
+        """(B, U) or (B, K) tokens -> (B, ., C), at positions with these (B or 1, U or 1) numbers."""
         x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim)
-        return self.dropout(x + positions.to(x.dtype))
+        return self.dropout(self.positions.added(x, numbers))
+
+    def embed_text(self, tokens: Tensor, speech: SpeechStates) -> Tensor:
+        """(B, U) tokens of a whole text -> (B, U, C)."""
+        self.positions.reserve(speech.padding.size(1) + tokens.size(1))
+        return self.embed(tokens, self.text_numbers(speech, tokens.size(1)))
+
+    def first_number(self, speech: SpeechStates) -> Tensor:
+        """The (B, 1) number of the first token's position."""
+        return speech.padding.new_zeros(len(speech.padding), 1, dtype=torch.long)
+
+    def layer_positions(self, speech: SpeechStates, lengths: Sequence[int]) -> Tensor | None:
+        """What layers get as positions, of texts of these lengths, one behind the other, and of a prefix."""
+        return self.positions.for_layers(self.numbers(speech, lengths)) if self.positions.in_layers else None
+
+    def numbers(self, speech: SpeechStates, lengths: Sequence[int]) -> Tensor:
+        """The (B, S) numbers of all positions in which the layers compute."""
+        return torch.cat([self.text_numbers(speech, length) for length in lengths], dim=1)
+
+    def text_numbers(self, speech: SpeechStates, length: int) -> Tensor:
+        """The (B, U) numbers of the positions of a text."""
+        return self.first_number(speech) + torch.arange(length, device=speech.padding.device)
 
     def forward(
         self,
@@ -80,7 +103,7 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
             assert encoder_out is not None
             texts = [tokens for tokens in (prev_output_tokens, kd_prev_output_tokens) if tokens is not None]
             lengths = [tokens.size(1) for tokens in texts]
-            x = torch.cat([self.embed(tokens, self.positions(0, length)) for tokens, length in zip(texts, lengths)], dim=1)
+            x = torch.cat([self.embed_text(tokens, encoder_out) for tokens in texts], dim=1)
             logits, *others = self.output_projection(self.norm(self.decode(x, encoder_out, lengths))).split(lengths, dim=1)
             return logits, {"attn": [None], "kd_logits": others[0] if others else None}
         if "state" not in incremental_state:
@@ -104,8 +127,7 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
 
         layer, heads: from 0. Before the text, the speech shares its softmax with the text: only the part over the speech counts.
         """
-        x = self.embed(prev_output_tokens, self.positions(0, prev_output_tokens.size(1)))
-        weights = self.speech_weights(x, speech, layer)  # (B, H, U, N)
+        weights = self.speech_weights(self.embed_text(prev_output_tokens, speech), speech, layer)  # (B, H, U, N)
         weights = (weights if heads is None else weights[:, heads]).mean(1)
         return weights / weights.sum(-1, keepdim=True)
 
@@ -116,7 +138,10 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
     def start(self, speech: SpeechStates, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
         """The state before the first token: keys and values of the speech, once per sentence, for texts of up to `max_tokens`."""
         max_tokens = min(max_tokens or self.max_tokens, self.max_tokens)
-        state = DecoderState(speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype)
+        self.positions.reserve(speech.padding.size(1) + max_tokens)
+        state = DecoderState(
+            speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype, self.first_number(speech)
+        )
         self.read_speech(speech, state)
         return state
 
@@ -126,7 +151,8 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
 
     def step(self, last_tokens: Tensor, state: DecoderState) -> Tensor:
         """(B, K) newest tokens of K hypotheses per sentence -> (B, K, V) logits of the next; `state` has room for them, and keeps them."""
-        x = self.embed(last_tokens, self.positions.table.index_select(0, state.position))
+        place = state.number
+        x, state.positions = self.embed(last_tokens, place), self.positions.for_layers(place)
         state.begin_step()
         for number, layer in enumerate(self.layers):
             x = layer.step(x, state, number)

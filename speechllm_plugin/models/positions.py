@@ -1,4 +1,4 @@
-"""Positions of the text and of the speech.
+"""Positions of the speech in the encoder, and the sinusoids that decoders add, too.
 
 Source: absolute sinusoids: Vaswani et al. 2017, section 3.5, in fairseq's layout and numbering.
 """
@@ -23,6 +23,7 @@ class SinusoidalPositions(nn.Module):
         super().__init__()
         self.dim = dim
         self.register_buffer("table", self.build(num_positions), persistent=False)
+        self.outgrown: list[Tensor] = []  # captured graphs read them where they are
 
     def build(self, num_positions: int) -> Tensor:
         """The (num_positions, dim) sinusoids."""
@@ -30,10 +31,15 @@ class SinusoidalPositions(nn.Module):
         angles = (torch.arange(num_positions) + FIRST_POSITION)[:, None] * frequency
         return torch.cat([angles.sin(), angles.cos()], dim=1)
 
+    def reserve(self, num_positions: int) -> None:
+        """Let the table have so many positions at least."""
+        if num_positions > self.table.size(0):
+            self.outgrown.append(self.table)
+            self.table = self.build(2 * num_positions).to(self.table)
+
     def forward(self, start: int, end: int) -> Tensor:
         """The (end - start, dim) sinusoids of the positions from `start` to before `end`, counted from 0."""
-        if end > self.table.size(0):
-            self.table = self.build(2 * end).to(self.table)
+        self.reserve(end)
         return self.table[start:end]
 
 

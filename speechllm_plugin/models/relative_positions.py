@@ -157,16 +157,14 @@ class RotarySelfAttention(SelfAttention):
     @staticmethod
     def positions(num_states: int, dim: int, num_heads: int, device: torch.device) -> Tensor:
         """The (S, D) cosines, then sines, of every position at D / 2 frequencies."""
-        angles = sinusoid_angles(torch.arange(num_states, device=device), dim // num_heads)
-        return torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return rotary_angles(torch.arange(num_states, device=device), dim // num_heads)
 
-    def flops(self, num_queries: int, num_keys: int, num_new_keys: int) -> int:
-        """The operations without positions: turning is no matrix product."""
-        return super().flops(num_queries, num_keys, num_new_keys)
+    def placed(self, x: Tensor, positions: Tensor) -> Tensor:
+        return rotate(x, *positions[..., -x.size(-2) :, :].to(x.dtype).chunk(2, dim=-1))
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, context: Any) -> Tensor:
-        cos, sin = context.positions.to(query.dtype).chunk(2, dim=-1)
-        return super().attend(rotate(query, cos, sin), rotate(key, cos, sin), value, context)
+    def placed_step(self, projected: Tensor, positions: Tensor) -> Tensor:
+        turned = rotate(projected[:, :, :2], *positions[:, :, None].to(projected.dtype).chunk(2, dim=-1))
+        return torch.cat([turned, projected[:, :, 2:]], dim=2)
 
 
 # --relative-positions -> self-attention of the encoder's layers; `none` goes with sinusoids that are added to the encoder's input
@@ -182,6 +180,12 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """The (..., D) vectors x with channel i and channel i + D / 2 turned by the angle of frequency i."""
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+
+
+def rotary_angles(positions: Tensor, dim: int) -> Tensor:
+    """The (..., dim) cosines, then sines, of positions (...) at dim / 2 frequencies."""
+    angles = sinusoid_angles(positions, dim)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
 def sinusoid_angles(positions: Tensor, dim: int) -> Tensor:

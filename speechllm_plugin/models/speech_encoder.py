@@ -9,12 +9,13 @@ import torch
 from fairseq.models import FairseqEncoder
 from torch import Tensor, nn
 
-from speechllm_plugin.models.config import SpeechToTextConfig, for_parts, num_encoder_layers
+from speechllm_plugin.models.config import SpeechToTextConfig, for_parts, gives_positions_to_speech, num_encoder_layers
 from speechllm_plugin.models.cost import Lengths, matmul
 from speechllm_plugin.models.ctc import CTCHead, CTCOutput
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.encoders.parts import EncoderLayer, SpeechContext
 from speechllm_plugin.models.merging import Segments, find_segments, merge
+from speechllm_plugin.models.positions import SpeechPositions
 
 LOGITS_AT_ONCE = 2**24  # of the CTC head, where compression alone needs them: they would be the largest tensor of an encoder
 
@@ -51,7 +52,9 @@ class SpeechEncoder(FairseqEncoder):
         self.cfg, self.max_frames, self.dim = cfg, max_frames, cfg.encoder_embed_dim
         kind, flags = ENCODER_LAYERS[cfg.encoder], for_parts(cfg)
         self.subsampling = kind.subsampling(flags, feature_dim)
-        self.positions = kind.positions(flags)
+        # The subsampled states of an encoder without layers are the decoder's: they get positions once.
+        leaves_them = kind.layer is None and gives_positions_to_speech(cfg)
+        self.positions = SpeechPositions(flags) if leaves_them else kind.positions(flags)
         self.dropout = nn.Dropout(cfg.dropout)
         layers = nn.ModuleList(kind.layer(flags) for _ in range(num_encoder_layers(cfg)) if kind.layer is not None)
         self.layers = cast(Sequence[EncoderLayer], layers)

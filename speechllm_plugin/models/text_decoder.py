@@ -18,12 +18,14 @@ from speechllm_plugin.models.speech_encoder import SpeechStates
 class TextContext(NamedTuple):
     """The positions that every layer may look at.
 
-    mask:  True where a row may look at a column, broadcast to (B, H, rows, columns); None where all layers take the numbers instead.
-    sight: the same in numbers; None where no kernel reads them.
+    mask:      True where a row may look at a column, broadcast to (B, H, rows, columns); None where all layers take the numbers instead.
+    sight:     the same in numbers; None where no kernel reads them.
+    positions: what --decoder-positions gives to the layers.
     """
 
     mask: Tensor | None
     sight: Sight | None = None
+    positions: Tensor | None = None
 
 
 class CrossAttentionDecoder(TextDecoder):
@@ -35,14 +37,16 @@ class CrossAttentionDecoder(TextDecoder):
 
     def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         num_states, real = speech.padding.size(1), ~speech.padding
-        context = TextContext(causal(lengths or [x.size(1)], x.device), Sight(0, None, second_text=second_text(0, lengths)))
+        mask, sight = causal(lengths or [x.size(1)], x.device), Sight(0, None, second_text=second_text(0, lengths))
+        context = TextContext(mask, sight, self.layer_positions(speech, lengths or [x.size(1)]))
         of_speech = real[:, None, None], Sight(num_states, real.sum(1), first_query=num_states)
         for layer in self.layers:
             x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), *of_speech))
         return x
 
     def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
-        context, mask, last = TextContext(causal([x.size(1)], x.device)), (~speech.padding)[:, None, None], self.layers[layer]
+        context = TextContext(causal([x.size(1)], x.device), positions=self.layer_positions(speech, [x.size(1)]))
+        mask, last = (~speech.padding)[:, None, None], self.layers[layer]
         for below in self.layers[:layer]:
             x = below(x, context, speech=(*below.cross_attn.keys_and_values(speech.states), mask))
         x = x + last.self_attn(last.self_attn_norm(x), context)[0]
@@ -75,8 +79,21 @@ class PrefixDecoder(TextDecoder):
 
     def __init__(self, cfg: DFPConfig, dictionary: Dictionary, max_tokens: int):
         super().__init__(cfg, dictionary, max_tokens)
-        self.causal_prefix = cfg.causal_prefix
+        self.causal_prefix, self.prefix_positions = cfg.causal_prefix, cfg.prefix_positions
         self.speech_mask = "causal" if cfg.causal_prefix else "full"
+
+    def first_number(self, speech: SpeechStates) -> Tensor:
+        """That behind the last state of the utterance itself, whatever padding follows it, where --prefix-positions continues."""
+        return (~speech.padding).sum(1, keepdim=True) if self.prefix_positions == "continued" else super().first_number(speech)
+
+    def numbers(self, speech: SpeechStates, lengths: Sequence[int]) -> Tensor:
+        of_speech = self.positions.speech_numbers(speech.states, self.prefix_positions).expand(len(speech.states), -1)
+        return torch.cat([of_speech, *(self.text_numbers(speech, length) for length in lengths)], dim=1)
+
+    def prefix(self, speech: SpeechStates) -> Tensor:
+        """The (B, N, C) states as the first layer reads them."""
+        self.positions.reserve(speech.padding.size(1))
+        return self.positions.speech(speech.states, self.prefix_positions)
 
     def prefix_mask(self, padding: Tensor, lengths: Sequence[int]) -> Tensor:
         """The (B, 1, N + U, N + U) mask: text sees the speech and the text up to itself, speech sees speech, nobody sees padding.
@@ -94,29 +111,32 @@ class PrefixDecoder(TextDecoder):
     def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         num_states = speech.states.size(1)
         sight = Sight(num_states, (~speech.padding).sum(1), second_text=second_text(num_states, lengths), causal=self.causal_prefix)
+        positions = self.layer_positions(speech, lengths or [x.size(1)])
         served = kernels.serve_attention(x.unflatten(-1, (self.num_heads, -1)))
         mask = None if served else self.prefix_mask(speech.padding, lengths or [x.size(1)])
-        x = torch.cat([speech.states, x], dim=1)  # (B, N + U, C)
+        x = torch.cat([self.prefix(speech), x], dim=1)  # (B, N + U, C)
         for layer in self.layers[:-1]:
-            x = layer(x, TextContext(mask, sight))
-        of_text = TextContext(None if mask is None else mask[:, :, num_states:], sight._replace(first_query=num_states))
+            x = layer(x, TextContext(mask, sight, positions))
+        of_text = TextContext(None if mask is None else mask[:, :, num_states:], sight._replace(first_query=num_states), positions)
         return self.layers[-1](x, of_text, skip=num_states)  # nobody reads its speech
 
     def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
-        num_states, mask, last = speech.states.size(1), self.prefix_mask(speech.padding, [x.size(1)]), self.layers[layer]
-        x = torch.cat([speech.states, x], dim=1)
+        num_states, last, num_tokens = speech.states.size(1), self.layers[layer], [x.size(1)]
+        context = TextContext(self.prefix_mask(speech.padding, num_tokens), positions=self.layer_positions(speech, num_tokens))
+        x = torch.cat([self.prefix(speech), x], dim=1)
         for below in self.layers[:layer]:
-            x = below(x, TextContext(mask))
-        return last.self_attn.weights(last.self_attn_norm(x), mask)[:, :, num_states:, :num_states]
+            x = below(x, context)
+        return last.self_attn.weights(last.self_attn_norm(x), context)[:, :, num_states:, :num_states]
 
     def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
-        context, x = TextContext(self.prefix_mask(speech.padding, [])), speech.states
+        context = TextContext(self.prefix_mask(speech.padding, []), positions=self.layer_positions(speech, []))
+        x = self.prefix(speech)
         for layer in self.layers[:-1]:
             x, key, value = layer.prefill(x, context)
             state.add_layer(key, value)
             del key, value  # else what they are views of is kept while the next layer computes
         last = self.layers[-1]  # nobody reads what its speech becomes
-        state.add_layer(*last.self_attn.keys_and_values(last.self_attn_norm(x)))
+        state.add_layer(*last.self_attn.keys_and_values(last.self_attn_norm(x), context.positions))
 
     def layer_flops(self, num_states: int, num_tokens: int) -> int:
         """The last layer reads the speech, but computes the text only."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 from fairseq.logging import metrics
 from tiny_model import (
+    ALL_DECODERS,
     DECODERS,
     ENCODERS_AND_DECODERS,
     FEW_ENCODERS,
@@ -123,7 +124,7 @@ def test_one_pass_has_the_gradients_of_two(encoder, decoder):
     assert actual[1] == pytest.approx(0.7 * first[1] + 0.3 * second[1])
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 @pytest.mark.parametrize("encoder", FEW_ENCODERS, ids="-".join)
 @torch.no_grad()
 def test_texts_side_by_side_do_not_see_each_other(encoder, decoder):

@@ -150,6 +150,30 @@ def test_reduced_rows_differ_from_the_papers_in_sizes_alone_and_decoder_only_one
     )
 
 
+@pytest.mark.parametrize("path", sorted({*MODELS.glob("reduced_*.sh")} - {*REDUCED_FILES}), ids=lambda path: path.stem)
+def test_rows_with_newer_options_are_described(path, capsys):
+    sizes = ["--vocab-size", "1000", "--transcript-vocab-size", "1000"]
+    assert cli.main(["describe", str(path), *sizes]) == 0
+    assert "positions     speech" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "encoder", "decoder", "line"),
+    [
+        ("", "sinusoidal", ("sinusoidal", "none"), "speech sinusoidal; text sinusoidal, none for the speech before it"),
+        ("--prefix-positions own", "sinusoidal", ("sinusoidal", "own"), "text sinusoidal, and for the speech before it, which counts by itself"),
+        ("--decoder-positions rope --prefix-positions continued", "sinusoidal", ("rope", "continued"), "text rotary (rope), counted on from the"),
+        ("--encoder none --prefix-positions own", "none", ("sinusoidal", "own"), "speech none in the encoder; text sinusoidal, and for the"),
+    ],
+)
+def test_positions_of_encoder_and_decoder_are_described(flags, encoder, decoder, line, write, describe, capsys):
+    path = write(f"--arch dfp_transformer {flags}")
+    described = describe(path)
+    assert described["encoder"]["positions"] == encoder
+    assert (described["decoder"]["positions"], described["decoder"]["prefix_positions"]) == decoder
+    assert cli.main(["describe", str(path), "--vocab-size", "40", "--transcript-vocab-size", "30"]) == 0 and line in capsys.readouterr().out
+
+
 @pytest.mark.filterwarnings("ignore")  # hydra's
 def test_flags_mean_what_they_mean_to_fairseq_train(write):
     flags = f"{SMALL} --arch dfp_transformer --causal-prefix --relative-positions rope --dropout 0.3"

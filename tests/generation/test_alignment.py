@@ -7,7 +7,7 @@ import torch
 from commands import MODELS, generate, hypotheses, last_line, succeeded, train
 from searched_models import LENGTHS, make_sample, make_searched_model
 from searches import beam_search
-from tiny_model import COMPRESSIONS, FEW_ENCODERS, make_model, make_speech, make_tokens, task
+from tiny_model import ALL_DECODERS, COMPRESSIONS, FEW_ENCODERS, make_model, make_speech, make_tokens, task
 
 from speechllm_plugin.generation.speech_alignment import Alignment, over_frames, over_states
 from speechllm_plugin.models import attention
@@ -33,7 +33,7 @@ def attention_of_forward(model, speech, tokens, monkeypatch):
     return [weights[:, :, -num_tokens:, :num_states] for weights in calls]
 
 
-@pytest.mark.parametrize("decoder", ["xattn", "dfp", "dfp-causal"])
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 @pytest.mark.parametrize("encoder", FEW_ENCODERS, ids="-".join)
 @torch.no_grad()
 def test_the_attention_is_that_of_the_forward_pass(encoder, decoder, monkeypatch):

@@ -4,6 +4,7 @@ The recording stands for the graph on a CPU. Whatever the host would have to dec
 n-best list.
 """
 
+import itertools
 import random
 from contextlib import nullcontext
 
@@ -13,7 +14,7 @@ from hot_word_coverage import random_vocabulary, random_words
 from recording import Recording
 from searched_models import GRAPHED_OPTIONS, make_labels, make_sample, make_searched_model
 from searches import beam_search, random_prefix
-from tiny_model import DECODERS, NUM_SPECIAL, NUM_TARGET_WORDS, task
+from tiny_model import ALL_DECODERS, DECODERS, NUM_SPECIAL, NUM_TARGET_WORDS, task
 
 from speechllm_plugin.generation.ctc_prefix import JointDecoding
 from speechllm_plugin.generation.cuda_graph import GraphedStep
@@ -76,9 +77,12 @@ def assert_same(plain, graphed, sample, **generate_options):
             torch.testing.assert_close(one["positional_scores"], other["positional_scores"], atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", GRAPHED_OPTIONS.values(), ids=GRAPHED_OPTIONS)
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_a_recorded_step_decodes_as_the_search(decoder, options):
+CASES = [*itertools.product(DECODERS, GRAPHED_OPTIONS), *((decoder, "length") for decoder in ALL_DECODERS if decoder not in DECODERS)]
+
+
+@pytest.mark.parametrize(("decoder", "name"), CASES, ids=str)
+def test_a_recorded_step_decodes_as_the_search(decoder, name):
+    options = GRAPHED_OPTIONS[name]
     step = compare([make_searched_model(decoder, ("conformer", "xl", "avg"))], make_sample(), options)
     if options.get("min_len") == 68:
         assert step.num_recordings == 2 and step.num_calls > 60
@@ -112,9 +116,9 @@ def test_a_smaller_batch_is_recorded_anew(decoder):
     assert max(num_recordings) > 1
 
 
-@pytest.mark.parametrize("options", GRAPHED_OPTIONS.values(), ids=GRAPHED_OPTIONS)
-@pytest.mark.parametrize("decoder", DECODERS)
-def test_a_batch_of_the_same_shape_is_not_recorded_anew(decoder, options):
+@pytest.mark.parametrize(("decoder", "name"), CASES, ids=str)
+def test_a_batch_of_the_same_shape_is_not_recorded_anew(decoder, name):
+    options = GRAPHED_OPTIONS[name]
     plain, graphed = searches_of([make_searched_model(decoder)], options)
     for lengths in ([57, 40, 22, 1], [57, 3, 9, 57], [30, 57, 57, 57]):
         assert_same(plain, graphed, make_sample(lengths))

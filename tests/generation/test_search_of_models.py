@@ -3,7 +3,7 @@
 import pytest
 from searched_models import LENGTHS, SEARCH_OPTIONS, make_sample, make_searched_model
 from searches import beam_search, compare, random_prefix
-from tiny_model import DECODERS, FEW_ENCODERS, make_model, task
+from tiny_model import ALL_DECODERS, DECODERS, FEW_ENCODERS, make_model, task
 
 
 def compare_with_fairseq(model, options, sample=None, **generate_options):
@@ -12,7 +12,7 @@ def compare_with_fairseq(model, options, sample=None, **generate_options):
 
 
 @pytest.mark.parametrize("beam_size", [1, 5])
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 def test_n_best_lists_equal_fairseqs(decoder, beam_size):
     lengths = set()
     for encoder in FEW_ENCODERS:
@@ -51,7 +51,7 @@ def test_two_models_together_equal_fairseqs_ensemble(decoder):
     compare(models, task().target_dictionary, make_sample(), {"beam_size": 5, "max_len_b": 15})
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 def test_n_best_lists_do_not_depend_on_batch_neighbours(decoder):
     model, sample = make_searched_model(decoder, ("conformer", "xl", "avg")), make_sample()
     features, lengths = sample["net_input"].values()

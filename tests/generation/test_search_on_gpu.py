@@ -4,7 +4,7 @@ import pytest
 import torch
 from searched_models import GRAPHED_OPTIONS, LENGTHS, SEARCH_OPTIONS, joint_search, make_sample, make_searched_model
 from searches import beam_search, fairseq_generator, random_prefix
-from tiny_model import DECODERS, FEW_ENCODERS, task
+from tiny_model import ALL_DECODERS, DECODERS, FEW_ENCODERS, task
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 
@@ -46,7 +46,7 @@ def test_n_best_lists_equal_the_cpus(decoder, options):
 
 
 @pytest.mark.parametrize("lengths", [[1], [3, 1, 1], [99, 98, 2, 57, 31, 1, 16]], ids=str)
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 def test_odd_batches_equal_the_cpus(decoder, lengths):
     assert_equal_on_gpu([make_searched_model(decoder, ("conformer", "xl", "softmax"))], make_sample(lengths), {})
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from tiny_model import (
-    DECODERS,
-    ENCODERS,
+    ALL_DECODERS,
+    ENCODERS_AND_DECODERS,
     FEW_ENCODERS,
     make_model,
     make_speech,
@@ -24,8 +24,7 @@ def encoded(decoder, encoder):
     return model.decoder, model.encoder(*make_speech(LENGTHS))
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
-@pytest.mark.parametrize("encoder", ENCODERS, ids="-".join)
+@pytest.mark.parametrize(("encoder", "decoder"), ENCODERS_AND_DECODERS, ids=str)
 @torch.no_grad()
 def test_steps_equal_the_whole_text(encoder, decoder):
     (decoder, speech), tokens = encoded(decoder, encoder), make_tokens(3, 6)
@@ -42,7 +41,7 @@ ROOMS = {"tight": lambda step: step + 1, "ahead": lambda step: 7, "growing": lam
 
 
 @pytest.mark.parametrize("room", ROOMS.values(), ids=ROOMS)
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 @pytest.mark.parametrize("encoder", FEW_ENCODERS, ids="-".join)
 @torch.no_grad()
 def test_moved_hypotheses_and_chosen_sentences_equal_their_recomputation(encoder, decoder, room):
@@ -67,7 +66,7 @@ def test_moved_hypotheses_and_chosen_sentences_equal_their_recomputation(encoder
 
 
 @pytest.mark.parametrize("first_call", [1, 3])
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 @pytest.mark.parametrize("encoder", FEW_ENCODERS, ids="-".join)
 @torch.no_grad()
 def test_fairseqs_incremental_state_equals_the_whole_text(encoder, decoder, first_call):
@@ -84,7 +83,7 @@ def test_fairseqs_incremental_state_equals_the_whole_text(encoder, decoder, firs
         speech = type(speech)(speech.states[order], speech.padding[order])
 
 
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 @torch.no_grad()
 def test_several_tokens_since_the_last_call_are_caught_up_on(decoder):
     (decoder, speech), tokens, incremental_state = encoded(decoder, ("transformer", "none", "none")), make_tokens(3, 8), {}

@@ -29,6 +29,8 @@ CONTRADICTIONS = [
     ({"encoder": "none", "ctc_layer": 1}, r"--ctc-layer .* \(0 with --encoder none\), but is 1"),
     ({"ctc_compression": "avg", "ctc_layer": 0}, "--ctc-compression avg needs CTC: give --ctc-layer, from 1 to 3"),
     ({"ctc_compression": "fixed", "ctc_compression_stride": 0}, "--ctc-compression-stride must be at least 1, but is 0"),
+    ({"decoder_positions": "rope", "decoder_attention_heads": 16}, "--decoder-positions rope turns pairs of channels: --decoder-embed-dim .16."),
+    ({"decoder_positions": "xl"}, "--decoder-positions must be one of sinusoidal, rope, but is xl"),
     (
         {"ctc_compression": "drop_blank_states", "ctc_compression_min_share": 0.0},
         "--ctc-compression-min-share must be above 0 and at most 1, but is 0.0",
@@ -55,6 +57,11 @@ def test_contradictions_end_in_one_line(flags, message, model_type):
     with pytest.raises(ValueError, match=message) as error:
         model_type.build_model(config, task())
     assert "\n" not in str(error.value)
+
+
+def test_an_unknown_kind_of_prefix_positions_is_named():
+    with pytest.raises(ValueError, match="--prefix-positions must be one of none, own, continued, but is both"):
+        DFPModel.build_model(make_config("dfp", prefix_positions="both"), task())
 
 
 @pytest.mark.parametrize("decoder", ["xattn", "dfp"])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_model import DECODERS, batch_of, make_data, make_model, task
+from tiny_model import ALL_DECODERS, batch_of, make_data, make_model, task
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy
 
@@ -12,7 +12,7 @@ VARIANTS = [("none", "none", "none"), ("transformer", "none", "fixed"), ("transf
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", ALL_DECODERS)
 @pytest.mark.parametrize("variant", VARIANTS, ids="-".join)
 def test_half_precision_trains_and_decodes(variant, decoder, dtype):
     model, batch = make_model(decoder, variant), batch_of(make_data(LENGTHS))

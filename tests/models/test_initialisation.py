@@ -102,7 +102,9 @@ DECODER_FLAGS = {
     "decoder_embed_dim": (32, {"encoder_embed_dim": 32}),
     "decoder_ffn_embed_dim": (32, {}),
     "decoder_attention_heads": (4, {}),
+    "decoder_positions": ("rope", {}),
     "causal_prefix": (True, {}),
+    "prefix_positions": ("own", {}),
 }
 
 

@@ -25,6 +25,11 @@ def make_context(attention, num_states=NUM_STATES, lengths=LENGTHS):
     return SimpleNamespace(sight=None, mask=mask, lengths=lengths, positions=attention.positions(num_states, DIM, NUM_HEADS, torch.device("cpu")))
 
 
+def attend(attention, query, key, value, context):
+    """As the module does behind its projections."""
+    return attention.attend(attention.placed(query, context.positions), attention.placed(key, context.positions), value, context)
+
+
 def sinusoids(lag, dim):
     """Sine and cosine of the lag at each frequency, in turns."""
     angles = [lag / 10000 ** (channel / dim) for channel in range(0, dim, 2)]
@@ -58,7 +63,7 @@ SCORES = {"xl": xl_score, "rope": rope_score}
 def test_attention_equals_its_formula(positions):
     attention = make_attention(positions)
     query, key, value = torch.randn(3, len(LENGTHS), NUM_HEADS, NUM_STATES, HEAD_DIM)
-    attended = attention.attend(query, key, value, make_context(attention))
+    attended = attend(attention, query, key, value, make_context(attention))
     for row, length in enumerate(LENGTHS.tolist()):
         for head in range(NUM_HEADS):
             for i in range(length):
@@ -71,7 +76,7 @@ def scores_of_equal_contents(attention, num_states):
     """(S, S) attention weights as logarithms, less that of lag 0, of a query and a key that are the same everywhere."""
     query, key = (torch.linspace(-1, 1, HEAD_DIM).roll(shift).expand(1, NUM_HEADS, num_states, HEAD_DIM) for shift in (0, 3))
     value = torch.eye(num_states).expand(1, NUM_HEADS, -1, -1)
-    weights = attention.attend(query, key, value, make_context(attention, num_states, torch.tensor([num_states])))[0, 1]
+    weights = attend(attention, query, key, value, make_context(attention, num_states, torch.tensor([num_states])))[0, 1]
     return weights.log() - weights.diagonal().log()[:, None]
 
 

@@ -46,6 +46,14 @@ DECODERS = {
     "dfp": (DFPModel, DFPConfig, {}),
     "dfp-causal": (DFPModel, DFPConfig, {"causal_prefix": True}),
 }
+# Those with other positions: properties of the decoder are tried for all, what lies beside it for the three above.
+ALL_DECODERS = DECODERS | {
+    "xattn-rope": (CrossAttentionModel, SpeechToTextConfig, {"decoder_positions": "rope"}),
+    "dfp-own": (DFPModel, DFPConfig, {"prefix_positions": "own"}),
+    "dfp-continued": (DFPModel, DFPConfig, {"prefix_positions": "continued"}),
+    "dfp-rope": (DFPModel, DFPConfig, {"decoder_positions": "rope"}),
+    "dfp-rope-continued": (DFPModel, DFPConfig, {"decoder_positions": "rope", "prefix_positions": "continued", "causal_prefix": True}),
+}
 # flags of each; the last ones are capped, below the number of segments that these tests' utterances have
 COMPRESSIONS = {name: {"ctc_compression": name} for name in ("none", *STRATEGIES)}
 COMPRESSIONS |= {f"{name}<=3": {"ctc_compression": name, "ctc_compression_max_length": 3} for name in ("weighted", "drop_blanks")}
@@ -60,7 +68,7 @@ ENCODERS = [("none", "none", "none")] + [
 # one of each, for tests that are long or look at the decoder only
 FEW_ENCODERS = [("none", "none", "none"), ("transformer", "none", "none"), ("conformer", "xl", "weighted")]
 # every encoder under one of the decoders, and every decoder over some encoders
-ENCODERS_AND_DECODERS = list(dict.fromkeys([*zip(ENCODERS, itertools.cycle(DECODERS)), *itertools.product(FEW_ENCODERS, DECODERS)]))
+ENCODERS_AND_DECODERS = list(dict.fromkeys([*zip(ENCODERS, itertools.cycle(ALL_DECODERS)), *itertools.product(FEW_ENCODERS, ALL_DECODERS)]))
 
 
 @functools.cache
@@ -77,7 +85,7 @@ def task():
 
 def make_config(decoder, variant=("transformer", "none", "none"), **flags):
     """`variant` is one of ENCODERS; `flags` go before all else."""
-    _, config_type, decoder_flags = DECODERS[decoder]
+    _, config_type, decoder_flags = ALL_DECODERS[decoder]
     encoder, positions, compression = variant
     ctc_layer = 0 if encoder == "none" else 2
     names = {"encoder": encoder, "relative_positions": positions, **COMPRESSIONS[compression], "ctc_layer": ctc_layer}
@@ -89,7 +97,7 @@ def make_model(decoder, variant=("transformer", "none", "none"), **flags):
 
     The speech moves the states so much that there are some segments of several states each, and the text some logits above the others.
     """
-    model = DECODERS[decoder][0].build_model(make_config(decoder, variant, **flags), task())
+    model = ALL_DECODERS[decoder][0].build_model(make_config(decoder, variant, **flags), task())
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:
