@@ -13,7 +13,7 @@ from speechllm_plugin.files.atomic import replacing
 # The first pattern that a name contains says its group. Names of Triton's kernels are those of models/kernels.
 KERNEL_GROUPS = [
     ("optimizer", r"adam|multi_tensor|lpnorm|vector_norm|foreach"),
-    ("CTC", r"ctc"),
+    ("CTC", r"ctc|^_label_scores|^_recursions|^_logit_gradient"),
     ("attention", r"flash|fmha|attention|attn|^forward_kernel|^(query|key|position)_gradient_kernel"),
     ("convolution", r"conv|^_weight_gradient|dgrad|wgrad|im2col"),
     ("products", r"gemm|cutlass|nvjet|xmma|cublas|splitk|matmul|addmm|::b?mm\b|linear|dot_kernel"),

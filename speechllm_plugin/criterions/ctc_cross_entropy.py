@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import ctc_loss, log_softmax
 
 from speechllm_plugin.criterions.deferred_mean import log_mean
+from speechllm_plugin.models import kernels
 from speechllm_plugin.models.ctc import CTCOutput, greedy_labels, states_needed
 from speechllm_plugin.models.speech_to_text import ModelOutput
 
@@ -72,15 +73,11 @@ class CTCCrossEntropy(FairseqCriterion):
         """The CTC loss, summed over the batch. An utterance with fewer states than CTC needs for its transcript adds nothing."""
         if "transcript" not in sample:
             raise ValueError("CTC needs transcripts, but the batch has none: the manifest must have src_text")
-        return ctc_loss(
-            log_softmax(ctc.logits, dim=-1, dtype=torch.float32).transpose(0, 1),  # (S, B, V + 1)
-            sample["transcript"],
-            ctc.lengths,
-            sample["transcript_lengths"],
-            blank=ctc.logits.size(-1) - 1,
-            reduction="sum",
-            zero_infinity=True,
-        )
+        numbers, blank = (sample["transcript"], ctc.lengths, sample["transcript_lengths"]), ctc.logits.size(-1) - 1
+        if kernels.for_training(ctc.logits):
+            return kernels.ctc_loss(ctc.logits, *numbers, blank)
+        log_probabilities = log_softmax(ctc.logits, dim=-1, dtype=torch.float32).transpose(0, 1)  # (S, B, V + 1)
+        return ctc_loss(log_probabilities, *numbers, blank=blank, reduction="sum", zero_infinity=True)  # on a GPU the host waits
 
     def ctc_word_errors(self, ctc: CTCOutput, sample: dict[str, Any]) -> tuple[int, int]:
         """Word edits of the greedy CTC labels against the transcripts, and the number of words in these."""

@@ -234,3 +234,28 @@ def test_logged_values(is_training, has_ctc, has_compression):
     if has_ctc:  # per target token, as the others are
         assert values["ctc_loss"] == pytest.approx(float(log["ctc_loss"]) / bits, abs=1e-3)
     assert CTCCrossEntropy.logging_outputs_can_be_summed()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("encoder", [("transformer", "none", "none"), ("conformer", "xl", "none")], ids="-".join)
+def test_on_a_gpu_the_loss_and_its_gradients_are_the_cpus_and_the_host_waits_for_nothing(encoder):
+    model, criterion, batch = make_model("dfp", encoder), make_criterion(), batch_of(make_data(LENGTHS))
+    expected = criterion(model, batch)[0]
+    expected.backward()
+    gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    model.zero_grad()
+    batch = {name: each.cuda() if torch.is_tensor(each) else each for name, each in batch.items()}
+    batch["net_input"] = {name: each.cuda() for name, each in batch["net_input"].items()}
+    model.cuda()
+    criterion(model, batch)[0].backward()  # compiles
+    model.zero_grad()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        loss = criterion(model, batch)[0]
+        loss.backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.testing.assert_close(loss.cpu(), expected, rtol=1e-3, atol=1e-3)
+    scale = max(gradient.norm() for gradient in gradients.values())
+    for name, weight in model.named_parameters():
+        assert (weight.grad.cpu() - gradients[name]).norm() <= 1e-2 * (gradients[name].norm() + 1e-2 * scale), name

@@ -19,6 +19,7 @@ FILES_OF_KERNELS = {
     "add": "residual_norm",
     "add_norm": "residual_norm",
     "batch_norm_silu": "norm_silu",
+    "ctc_loss": "ctc_lattice",
     "depthwise_conv": "convolution_over_time",
     "gated_linear_unit": "activation",
     "layer_norm": "residual_norm",
