@@ -18,7 +18,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 TYPES_AT_ONCE, LABELS_AT_ONCE, SMALLEST_WIDTH = 1024, 16, 16
-SIZES = ["num_states", "num_types", "num_labels", "stride_sentence", "stride_state", "blank"]
+LATTICE_SIZES = ["num_states", "num_types", "num_labels", "stride_sentence", "stride_state", "blank"]
 
 
 @triton.jit
@@ -36,7 +36,7 @@ def largest(blanks, spoken):
     return tl.where(most == float("-inf"), 0.0, most)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=LATTICE_SIZES)
 def _label_scores(
     logits, labels, lengths, normaliser, scores, num_states, num_types, num_labels, stride_sentence, stride_state, blank,
     TYPES: tl.constexpr, WIDTH: tl.constexpr,
@@ -65,7 +65,7 @@ def _label_scores(
         tl.store(scores + where * (num_labels + 1) + column, value - whole, mask=column <= num_labels)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=LATTICE_SIZES)
 def _recursions(labels, lengths, label_lengths, scores, forward, backward, log_likelihood, num_states, num_labels, WIDTH: tl.constexpr):
     """Forward variables with the score of their own state, or backward ones without; (B, S, 2, W + 1), blanks first.
 
@@ -131,7 +131,7 @@ def _both_ways(forward, backward, at, mask):
     return tl.load(forward + at, mask=mask, other=float("-inf")) + tl.load(backward + at, mask=mask, other=float("-inf"))
 
 
-@triton.jit(do_not_specialize=SIZES)
+@triton.jit(do_not_specialize=LATTICE_SIZES)
 def _logit_gradient(
     logits, labels, lengths, label_lengths, normaliser, forward, backward, log_likelihood, gradient, out,
     num_states, num_types, num_labels, stride_sentence, stride_state, blank,
