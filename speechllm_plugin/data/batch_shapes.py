@@ -2,6 +2,8 @@
 
 A shape is a bucket: utterances that fit into it are padded to its widths, and it has a fixed number of rows. Utterances of an epoch that do
 not fill a batch of their bucket go into the next longer one; only the last batch of the longest can have fewer rows than its shape.
+
+Several ranks have batches of one shape in every step: none waits for another, and a graph that sums over ranks is replayed on all of them.
 """
 
 from collections.abc import Sequence
@@ -22,13 +24,16 @@ class BatchShape(NamedTuple):
     num_transcript_tokens: int
 
 
-def plan_shapes(lengths: np.ndarray, most: int, max_tokens: int | None, max_sentences: int | None, multiple: int) -> tuple[BatchShape, ...]:
+def plan_shapes(
+    lengths: np.ndarray, most: int, max_tokens: int | None, max_sentences: int | None, multiple: int, num_ranks: int = 1
+) -> tuple[BatchShape, ...]:
     """The shapes with the fewest padded frames, shortest first; fewer than asked for where the utterances do not fill that many batches.
 
     Args:
         lengths: (rows, 3) frames, target tokens and transcript tokens of the utterances.
         most: number of shapes.
         max_tokens, max_sentences, multiple: frames and rows that a batch may have, and what its rows are a multiple of where they can be.
+        num_ranks: that have a batch at a time.
     """
     frames = lengths[:, 0]
     if frames.max() > (max_tokens or np.inf):
@@ -36,7 +41,7 @@ def plan_shapes(lengths: np.ndarray, most: int, max_tokens: int | None, max_sent
     edges, group = np.unique(np.minimum(rounded_up(frames), frames.max()), return_inverse=True)  # (M,) candidates, ascending
     num_rows = rows_of_batch(edges, len(frames), max_tokens, max_sentences, multiple)
     below = np.concatenate([[0], np.bincount(group).cumsum()])  # rows up to each candidate
-    chosen = cheapest_edges(edges, below, num_rows, most)
+    chosen = cheapest_edges(edges, below, num_rows * num_ranks, most)
     bucket = np.searchsorted(edges[chosen], frames)
     texts = [text_widths(lengths[:, column], bucket, len(chosen)) for column in (1, 2)]
     return tuple(BatchShape(*map(int, shape)) for shape in zip(num_rows[chosen], edges[chosen], *texts))
@@ -93,17 +98,29 @@ def batches(indices: np.ndarray, lengths: np.ndarray, shapes: Sequence[BatchShap
     Args:
         indices: (rows,) of utterances, with their (rows, 3) `lengths`.
     """
+    return [rows for rows, _ in steps(indices, lengths, shapes, num_ranks=1)]
+
+
+def batches_of_rank(
+    indices: np.ndarray, lengths: np.ndarray, shapes: Sequence[BatchShape], rank: int, num_ranks: int
+) -> list[tuple[np.ndarray, BatchShape | None]]:
+    """The batches of one of several ranks, each with its shape, which is the same on all of them; what is left of an epoch comes last, without."""
+    own = [(rows[rank::num_ranks], shape) for rows, shape in steps(indices, lengths, shapes, num_ranks)]
+    return sorted(own, key=lambda batch: batch[1] is None)
+
+
+def steps(indices: np.ndarray, lengths: np.ndarray, shapes: Sequence[BatchShape], num_ranks: int) -> list[tuple[np.ndarray, BatchShape | None]]:
+    """What all ranks together read at a time, longest first, with the shape of each rank's batch; None is for what is left."""
     bucket = bucket_of(lengths, shapes)
-    grouped, waiting = [], indices[:0]
+    grouped: list[tuple[np.ndarray, BatchShape | None]] = []
+    waiting = indices[:0]
     for number, shape in enumerate(shapes):
         waiting = np.concatenate([waiting, indices[bucket == number]])
-        is_last = number + 1 == len(shapes)
-        ends = range(shape.num_sentences, len(waiting) + 1, shape.num_sentences)
-        grouped += [waiting[end - shape.num_sentences : end] for end in ends]
-        waiting = waiting[len(ends) * shape.num_sentences :]
-        if is_last and len(waiting):
-            grouped.append(waiting)
-    return grouped[::-1]
+        size = shape.num_sentences * num_ranks
+        ends = range(size, len(waiting) + 1, size)
+        grouped += [(waiting[end - size : end], shape) for end in ends]
+        waiting = waiting[len(ends) * size :]
+    return [*([(waiting, None)] if len(waiting) else []), *grouped[::-1]]
 
 
 def shape_of(lengths: np.ndarray, shapes: Sequence[BatchShape]) -> BatchShape | None:

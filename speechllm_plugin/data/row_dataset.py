@@ -22,9 +22,11 @@ class RowDataset(FairseqDataset, ABC):
         shuffle: order of equal lengths differs with the epoch.
         length_noise: with `shuffle`, rows are ordered by lengths that are off by up to this part of them, so that equal ones part.
         pad, eos: ids of the target dictionary.
+        own_share: rank and number of the ranks, where `batch_by_size` gives each of them batches of its own.
     """
 
     unit: str
+    own_share: tuple[int, int] = (0, 1)
 
     @abstractmethod
     def source_lengths(self, indices) -> np.ndarray: ...

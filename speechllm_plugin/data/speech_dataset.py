@@ -11,7 +11,7 @@ import torch
 from fairseq.data import Dictionary
 
 from speechllm_plugin.data.augmentation import SpecAugment
-from speechllm_plugin.data.batch_shapes import BatchShape, batches, shape_of
+from speechllm_plugin.data.batch_shapes import BatchShape, batches, batches_of_rank, shape_of
 from speechllm_plugin.data.features import check_stored, utterance_cmvn
 from speechllm_plugin.data.features import read as read_features
 from speechllm_plugin.data.manifest import Utterance
@@ -74,6 +74,7 @@ class SpeechTextDataset(RowDataset):
 
     unit = "frames"
     shapes: tuple[BatchShape, ...] = ()
+    shape_of_rows: dict[bytes, BatchShape | None] = {}  # rows of a batch -> its shape, in an epoch of several ranks
     must_be_finite = True
 
     def __init__(
@@ -160,9 +161,10 @@ class SpeechTextDataset(RowDataset):
         """
         if not samples:
             return {}
+        shape = self.shape(samples)
         samples = sorted(samples, key=lambda example: -len(example.features))
         lengths = [len(example.features) for example in samples]
-        _, num_frames, target_width, transcript_width = self.shape(samples)
+        _, num_frames, target_width, transcript_width = shape
         features = sendable_zeros(len(samples), num_frames, samples[0].features.size(1))
         for row, example in zip(features, samples):
             row[: len(example.features)] = example.features
@@ -173,6 +175,7 @@ class SpeechTextDataset(RowDataset):
             "nsentences": len(samples),
             "nframes": sum(lengths),
             "target": None,
+            "has_shape": shape in self.shapes,
         }
         if self.texts.targets is not None:
             targets = [example.target for example in samples]
@@ -196,15 +199,22 @@ class SpeechTextDataset(RowDataset):
 
     def shape(self, samples: list[Example]) -> BatchShape:
         """What the samples are padded to: one of `shapes`; what is left of an epoch, or has no shapes, only as far as it must."""
-        lengths = self.lengths(np.array([example.index for example in samples]))
-        return shape_of(lengths, self.shapes) or BatchShape(len(samples), int(lengths[:, 0].max()), 0, 0)
+        rows = np.array([example.index for example in samples])
+        lengths = self.lengths(rows)
+        planned = shape_of(lengths, self.shapes) if self.own_share == (0, 1) else self.shape_of_rows.get(rows.tobytes())
+        return planned or BatchShape(len(samples), int(lengths[:, 0].max()), 0, 0)
 
     def batch_by_size(self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1):
         """Batches of `shapes`, if there are any: each with utterances of its bucket in an order of (seed, epoch)."""
         if not self.shapes:
             return super().batch_by_size(indices, max_tokens, max_sentences, required_batch_size_multiple)
         indices = np.random.default_rng((self.seed, self.epoch)).permutation(indices)
-        return batches(indices, self.lengths(indices), self.shapes)
+        lengths, (rank, num_ranks) = self.lengths(indices), self.own_share
+        if num_ranks == 1:
+            return batches(indices, lengths, self.shapes)
+        own = batches_of_rank(indices, lengths, self.shapes, rank, num_ranks)
+        self.shape_of_rows = {(rows % len(self)).tobytes(): shape for rows, shape in own}
+        return [rows for rows, _ in own]
 
     def place(self, index: int) -> str:
         """How an error names a row."""

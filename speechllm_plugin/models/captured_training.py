@@ -7,9 +7,10 @@ captured in two parts, below and above the compression, and the states between t
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn.functional import pad
 
+from speechllm_plugin.models.batch_norm import several_processes
 from speechllm_plugin.models.captured_part import CapturedPart
 from speechllm_plugin.models.ctc import CTCOutput
 from speechllm_plugin.models.kernels.seeds import draw_seed_base
@@ -56,7 +57,8 @@ class CapturedTraining:
         x, ctc_logits, lengths = self.parts[0](src_tokens, src_lengths)
         x, padding, _ = compress(x, [ctc_logits], padding_of(lengths, x.size(1)), self.encoder.cfg)
         compressed_lengths = (~padding).sum(1)
-        x = pad(x, (0, 0, 0, rounded_up(x.size(1)) - x.size(1)))
+        width = rounded_up(most_of_all_processes(x.size(1), x.device))
+        x = pad(x, (0, 0, 0, width - x.size(1)))
         return model_output(self.parts[1](x, compressed_lengths, *texts), CTCOutput(ctc_logits, lengths, compressed_lengths))
 
     def whole(self, src_tokens: Tensor, src_lengths: Tensor, *texts: Tensor) -> tuple[Tensor, ...]:
@@ -81,6 +83,15 @@ class CapturedTraining:
 
 def model_output(logits: Sequence[Tensor], ctc: CTCOutput | None) -> ModelOutput:
     return ModelOutput(logits[0], ctc, logits[1] if len(logits) > 1 else None)
+
+
+def most_of_all_processes(number: int, device: torch.device) -> int:
+    """The largest of their numbers: what is captured must have one shape on all of them."""
+    if not several_processes():
+        return number
+    most = torch.tensor(number, device=device)
+    distributed.all_reduce(most, distributed.ReduceOp.MAX)
+    return int(most)
 
 
 def rounded_up(number: int) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from speechllm_plugin.models.batch_norm import MaskedBatchNorm
+from speechllm_plugin.models.batch_norm import MaskedBatchNorm, several_processes
 from speechllm_plugin.models.captured_training import CapturedTraining
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 from speechllm_plugin.optim.flat_adam import FlatAdam
@@ -23,12 +23,13 @@ class TrainedModel:
         model: as fairseq trains it.
         optimizer: of its weights.
         num_graphs: --cuda-graphs.
+        num_buckets: --num-batch-buckets.
 
     Raises:
         ValueError: the training cannot run from graphs.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Any, num_graphs: int):
+    def __init__(self, model: nn.Module, optimizer: Any, num_graphs: int, num_buckets: int = 0):
         self.model = model
         self.batch_norms = [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
         self.captured, self.inner = None, None
@@ -36,19 +37,25 @@ class TrainedModel:
             raise ValueError(f"--cuda-graphs must not be negative (0 = none), but is {num_graphs}")
         if num_graphs:
             self.inner = next((module for module in model.modules() if isinstance(module, SpeechToTextModel)), None)
-            refuse_what_cannot_be_captured(model, self.inner, optimizer)
+            refuse_what_cannot_be_captured(model, self.inner, optimizer, num_buckets)
             self.captured = CapturedTraining(self.inner, num_graphs)
             optimizer.answer_late()
 
-    def prepare_step(self, ignore_grad: bool) -> None:
-        """A rank without data left repeats a batch, which must not count in the statistics of batch norm."""
+    def prepare_step(self, ignore_grad: bool, has_shape: bool = False) -> None:
+        """A rank without data left repeats a batch, which must not count in the statistics of batch norm.
+
+        Args:
+            has_shape: whether the batch has a shape of --num-batch-buckets, which all ranks then have at once. NCCL wants what is captured
+                to be captured and replayed by all ranks or by none.
+        """
         for batch_norm in self.batch_norms:
             batch_norm.counts = not ignore_grad
         if self.inner is not None:
-            self.inner.captured_training = None if ignore_grad else self.captured
+            can_run_from_graphs = has_shape or not several_processes()
+            self.inner.captured_training = self.captured if can_run_from_graphs and not ignore_grad else None
 
 
-def refuse_what_cannot_be_captured(model: nn.Module, inner: Any, optimizer: Any) -> None:
+def refuse_what_cannot_be_captured(model: nn.Module, inner: Any, optimizer: Any, num_buckets: int) -> None:
     """
     Raises:
         ValueError: the training cannot run from graphs; says why.
@@ -64,3 +71,5 @@ def refuse_what_cannot_be_captured(model: nn.Module, inner: Any, optimizer: Any)
         raise ValueError("--cuda-graphs does not go with --amp: give --bf16")
     if any(isinstance(module, nn.parallel.DistributedDataParallel) for module in model.modules()):
         raise ValueError("--cuda-graphs on several GPUs needs --ddp-backend legacy_ddp, which adds gradients up after the backward pass")
+    if several_processes() and not num_buckets:
+        raise ValueError("--cuda-graphs on several GPUs needs batches that have the same shape on all of them: give --num-batch-buckets")

@@ -127,7 +127,9 @@ class ManifestTask(FairseqTask):
     def get_batch_iterator(self, dataset, *arguments, num_shards=1, **options):
         """As fairseq's; in training, all ranks have as many batches."""
         iterator = super().get_batch_iterator(dataset, *arguments, num_shards=num_shards, **options)
-        return RankBatches.of(iterator, num_shards, depends_on_ranks=False) if dataset.shuffle else iterator
+        if not dataset.shuffle:
+            return iterator
+        return RankBatches.of(iterator, num_shards * dataset.own_share[1], depends_on_ranks=bool(getattr(dataset, "shapes", ())))
 
     def check_training_texts(self, path, columns: Mapping[str, Sequence[str]], needs_transcript: bool, first_line: int = 2):
         for column in ("tgt_text", "src_text") if needs_transcript else ("tgt_text",):
@@ -203,11 +205,11 @@ class ManifestTask(FairseqTask):
     def train_step(self, sample, model, criterion, optimizer, update_num, ignore_grad=False):
         """As fairseq's; a batch that a rank only repeats, as it has none left, counts nowhere."""
         is_left_out = sample.get(LEAVE_OUT, False)
-        self.prepare_step(model, criterion, optimizer, update_num, ignore_grad or is_left_out)
+        self.prepare_step(sample, model, criterion, optimizer, update_num, ignore_grad or is_left_out)
         loss, sample_size, log = super().train_step(sample, model, criterion, optimizer, update_num, ignore_grad or is_left_out)
         return (loss, 0 * sample_size, {name: 0 * value for name, value in log.items()}) if is_left_out else (loss, sample_size, log)
 
-    def prepare_step(self, model, criterion, optimizer, update_num, ignore_grad):
+    def prepare_step(self, sample, model, criterion, optimizer, update_num, ignore_grad):
         """What is to be set before forward and backward pass of a batch, which counts unless ignore_grad is True."""
 
     def begin_epoch(self, epoch, model):

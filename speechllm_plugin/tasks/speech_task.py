@@ -162,8 +162,12 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             rows, _ = dataset.filter_indices_by_size(np.arange(len(dataset)), max_positions)
             if len(rows):
                 lengths = dataset.lengths(rows)
-                dataset.shapes = plan_shapes(lengths, self.cfg.num_batch_buckets, max_tokens, max_sentences, required_batch_size_multiple)
+                sizes = max_tokens, max_sentences, required_batch_size_multiple
+                dataset.own_share = options.get("shard_id", 0), options.get("num_shards", 1)
+                dataset.shapes = plan_shapes(lengths, self.cfg.num_batch_buckets, *sizes, dataset.own_share[1])
                 logger.info(described(dataset.shapes, lengths))
+        if dataset.shuffle and dataset.shapes:
+            options |= {"shard_id": 0, "num_shards": 1}  # the data set's batches are those of this rank
         return super().get_batch_iterator(
             dataset, max_tokens, max_sentences, max_positions, ignore_invalid_inputs, required_batch_size_multiple, **options
         )
@@ -214,11 +218,11 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             initialise(model, cfg, self.state_dict()["vocabularies"])
         return model
 
-    def prepare_step(self, model, criterion, optimizer, update_num, ignore_grad):
+    def prepare_step(self, sample, model, criterion, optimizer, update_num, ignore_grad):
         """A criterion whose weights depend on the update learns which it is."""
         if self.trained is None or self.trained.model is not model:
-            self.trained = TrainedModel(model, optimizer, self.cfg.cuda_graphs)
-        self.trained.prepare_step(ignore_grad)
+            self.trained = TrainedModel(model, optimizer, self.cfg.cuda_graphs, self.cfg.num_batch_buckets)
+        self.trained.prepare_step(ignore_grad, sample.get("has_shape", False))
         if hasattr(criterion, "set_num_updates"):
             criterion.set_num_updates(update_num)
 

@@ -6,7 +6,9 @@ import itertools
 import pytest
 import torch
 from tiny_model import ALL_DECODERS, DECODERS, ENCODERS, FEATURE_DIM, FEW_ENCODERS, make_model
+from torch import distributed
 
+from speechllm_plugin.models import batch_norm, captured_training
 from speechllm_plugin.models.captured_training import CapturedTraining, rounded_up
 from speechllm_plugin.models.kernels.seeds import draw_seed_base
 
@@ -126,3 +128,21 @@ def test_numbers_of_compressed_states_are_few():
     rounded = [rounded_up(number) for number in range(1, 1500)]
     assert all(number <= up <= 1.07 * number for number, up in enumerate(rounded, 1))
     assert len(set(rounded)) < 130
+
+
+@needs_gpu
+@pytest.mark.parametrize("encoder", [("conformer", "xl", "none"), ("conformer", "xl", "avg")])
+def test_sums_of_batch_norm_over_processes_can_be_captured(encoder, tmp_path, monkeypatch):
+    """By NCCL; one process, which takes itself for one of several, is all that one GPU can have."""
+    distributed.init_process_group("nccl", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        for module in (batch_norm, captured_training):
+            monkeypatch.setattr(module, "several_processes", lambda: True)
+        plain, captured = pair("dfp", encoder)
+        for number in (1, 2, 3, 4):
+            assert_same(step(captured, batch(number)), step(plain, batch(number)))
+        assert captured.captured_training.num_graphs >= 1
+        for one, other in zip(plain.buffers(), captured.buffers()):
+            torch.testing.assert_close(one, other)
+    finally:
+        distributed.destroy_process_group()

@@ -12,8 +12,8 @@ from speechllm_plugin.tasks.rank_batches import divided
 LENGTHS = [13, 57, 9, 40, 13, 22, 57, 31, 9, 44, 18, 52, 36, 27]
 
 
-def iterator_of(num_ranks=1, rank=0, epoch=1, **options):
-    data = make_data(LENGTHS)
+def iterator_of(num_ranks=1, rank=0, epoch=1, lengths=LENGTHS, **options):
+    data = make_data(lengths)
     data.shuffle = True
     sizes = {"max_tokens": 120, "required_batch_size_multiple": 1}
     return task().get_batch_iterator(data, **sizes, num_shards=num_ranks, shard_id=rank, epoch=epoch, **options)
@@ -68,3 +68,34 @@ def test_another_number_of_ranks_goes_on_behind_what_was_done(before, now, done,
         if again
         else []
     )
+
+
+@pytest.mark.parametrize("num_ranks", [2, 3])
+def test_with_buckets_all_ranks_have_the_same_shape_at_once(num_ranks, monkeypatch):
+    monkeypatch.setattr(task().cfg, "num_batch_buckets", 3)
+    lengths = np.random.default_rng(1).integers(5, 60, 101)
+    ranks, states = [], []
+    for rank in range(num_ranks):
+        iterator = iterator_of(num_ranks, rank, lengths=lengths)
+        ranks.append(list(iterator.next_epoch_itr()))
+        states.append(iterator.state_dict())
+    assert len({len(batches) for batches in ranks}) == 1 and states[0]["num_ranks"] == num_ranks
+    without = 0
+    for batches in zip(*ranks):
+        assert len({batch["has_shape"] for batch in batches}) == 1
+        shapes = {(*batch["net_input"]["src_tokens"].shape, *batch["target"].shape, *batch["transcript"].shape) for batch in batches}
+        assert len(shapes) == 1 or not batches[0]["has_shape"]
+        without += not batches[0]["has_shape"]
+    assert without <= 1 < len(ranks[0])
+    assert sorted(row for batches in ranks for batch in batches for row in batch["id"].tolist()) == list(range(101))
+
+
+def test_with_buckets_another_number_of_ranks_begins_the_epoch_anew(monkeypatch, caplog):
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(task().cfg, "num_batch_buckets", 3)
+    iterator = iterator_of(2)
+    next(iterator.next_epoch_itr())
+    other = iterator_of(1)
+    other.load_state_dict(iterator.state_dict())
+    assert sorted(sum(rows_of(other), [])) == list(range(len(LENGTHS)))
+    assert "by 2 ranks, and now there are 1: the epoch begins anew, as --num-batch-buckets makes other batches for them" in caplog.text
