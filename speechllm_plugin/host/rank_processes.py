@@ -6,10 +6,12 @@ them too, so that with one GPU a node each process trains on its own. A rank tha
 
 import functools
 import logging
+import multiprocessing
 import os
 import pickle
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from multiprocessing import connection
 from pathlib import Path
@@ -46,9 +48,21 @@ def start_and_watch() -> None:
             return
         first, parallel.distributed_rank = parallel.distributed_rank, None  # each process counts its own from the first
         number = parallel.distributed_world_size if cfg.common.cpu else min(torch.cuda.device_count(), parallel.distributed_world_size)
-        watch(utils.distributed_main, (main, cfg, {**kwargs, "start_rank": first}), number, first, Path(cfg.checkpoint.save_dir))
+        watch(run_rank, (main, cfg, {**kwargs, "start_rank": first}), number, first, Path(cfg.checkpoint.save_dir))
 
     utils.call_main = started
+
+
+def run_rank(index: int, main: Callable[..., Any], cfg: DictConfig, kwargs: dict[str, Any]) -> None:
+    """One of the processes that fairseq-train starts. Its data loader forks workers, as that of a single process does.
+
+    A process that was spawned would spawn them: each would import all anew and get a copy of the data set, in every epoch and validation.
+    """
+    from fairseq.distributed import utils
+
+    if sys.platform == "linux":
+        multiprocessing.set_start_method("fork", force=True)
+    utils.distributed_main(index, main, cfg, kwargs)
 
 
 def join_torchrun(parallel: DictConfig, on_cpu: bool, environment: Any) -> None:
