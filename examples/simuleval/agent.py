@@ -17,7 +17,11 @@ from speechllm_plugin.simultaneous.streams import Listener, Writer
 
 @entrypoint
 class AlignAttAgent(SpeechToTextAgent):
-    """Writes whole words, by AlignAtt. Its text is that of `speechllm simulate` for sound of 16 kHz; other sound is resampled as it arrives."""
+    """Writes whole words, by AlignAtt.
+
+    Its text is that of `speechllm simulate` for sound of 16 kHz, but SimulEval lets no sent word change: what would come to a word later, as
+    a full stop, is lost. Other sound is resampled as it arrives.
+    """
 
     def __init__(self, args: Namespace):
         data = Path(args.data or Path(args.model).parent)
@@ -38,7 +42,7 @@ class AlignAttAgent(SpeechToTextAgent):
         """Begin the next utterance."""
         super().reset()
         tag = self.model.task.language_tag(self.args.language, "--language") if self.model.task.data_config.prepend_tgt_lang_tag else None
-        self.listener, self.num_taken, self.resampler = Listener(self.model), 0, None
+        self.listener, self.num_taken, self.num_sent, self.resampler = Listener(self.model), 0, 0, None
         self.writer = Writer(self.model, self.args.frame_threshold, UNITS[self.args.eval_latency_unit], tag)
 
     def policy(self) -> Action:
@@ -49,7 +53,8 @@ class AlignAttAgent(SpeechToTextAgent):
         if states.source_sample_rate not in (0, SAMPLE_RATE):
             self.resampler = self.resampler or soxr.ResampleStream(states.source_sample_rate, SAMPLE_RATE, 1, dtype="float32")
             samples = self.resampler.resample_chunk(samples, last=states.source_finished)
-        units, _ = self.writer.write(self.listener.hear(samples, states.source_finished))
+        self.writer.write(self.listener.hear(samples, states.source_finished))
+        units, self.num_sent = self.writer.units[self.num_sent :], len(self.writer.units)
         if not units and not states.source_finished:
             return ReadAction()
         return WriteAction(("" if self.args.eval_latency_unit == "char" else " ").join(units), finished=states.source_finished)

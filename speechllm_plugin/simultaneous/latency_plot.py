@@ -27,11 +27,16 @@ def draw(path: Path, found: Sequence[Scores], metric: Metric) -> None:
             colour = f"C{number % 10}"
             axes.plot(*zip(*((x, y) for x, y, _ in points)), marker=MARKERS[number % len(MARKERS)], color=colour, label=model)
             for x, y, threshold in points:
-                axes.annotate(str(threshold), (x, y), textcoords="offset points", xytext=(0, 6 if number % 2 else -13), ha="center", color=colour)
+                place = {"xytext": (-5, -11), "ha": "right"} if number % 2 else {"xytext": (5, 4), "ha": "left"}
+                axes.annotate(str(threshold), (x, y), textcoords="offset points", color=colour, **place)
             for each in of_model:
                 if each.threshold == WHOLE:
                     axes.axhline(each.quality[metric.name], color=colour, linestyle="--", linewidth=1, label=f"{model}, {WHOLE}")
         axes.set(xlabel=label)
+        if metric.lower_is_better and all(each.quality[metric.name] > 0 for each in found):
+            axes.set_yscale("log")  # errors of low thresholds are many times those of high ones
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
         axes.margins(y=0.12)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(f"{metric.heading} ({'lower' if metric.lower_is_better else 'higher'} is better)")

@@ -22,7 +22,7 @@ class Simulated(NamedTuple):
 
     threshold: --frame-threshold, or WHOLE.
     text: what was written.
-    delays: per unit of the text, milliseconds of sound that had arrived when it was written.
+    delays: per unit of the text, milliseconds of sound that had arrived when it was written as it is.
     elapsed: the same with the time of all computing until then: nothing is computed while sound arrives.
     source_ms: length of the sound.
     """
@@ -76,15 +76,16 @@ class Simulation:
         yield self.under(WHOLE, [whole], Writer(self.model, 0, self.unit, tag))
 
     def under(self, threshold: int | str, parts_heard: Sequence[Heard], writer: Writer) -> Simulated:
-        delays, elapsed, seconds = [], [], 0.0
+        delays: list[float] = []
+        elapsed: list[float] = []
+        seconds = 0.0
         for heard in parts_heard:
-            units, computing = writer.write(heard)
+            num_kept, computing = writer.write(heard)
             seconds += heard.seconds + computing
-            delays += [heard.milliseconds] * len(units)
-            elapsed += [heard.milliseconds + 1000 * seconds] * len(units)
-        text, source_ms = writer.text, parts_heard[-1].milliseconds
-        num_units = len(self.unit.units(text))
-        return Simulated(threshold, text, delays[:num_units], elapsed[:num_units], source_ms)
+            num_new = len(writer.units) - num_kept
+            delays[num_kept:] = [heard.milliseconds] * num_new
+            elapsed[num_kept:] = [heard.milliseconds + 1000 * seconds] * num_new
+        return Simulated(threshold, writer.text, delays, elapsed, parts_heard[-1].milliseconds)
 
 
 def waveform_of(utterance: Utterance, sound: tuple[str, Path]) -> np.ndarray:

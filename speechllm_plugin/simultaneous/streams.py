@@ -1,5 +1,6 @@
 """An utterance as it arrives, and the text that is written of it."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -64,34 +65,40 @@ def parts(waveform: np.ndarray, segment_ms: float) -> Iterator[tuple[np.ndarray,
 
 
 class Writer:
-    """The text of an utterance, of which nothing is taken back.
+    """The text of an utterance, of which no token is taken back.
 
     Args:
         threshold: --frame-threshold.
         tag: token that the text begins with, for models with languages.
+
+    Attributes:
+        text: what is written.
+        units: of the text.
     """
 
     def __init__(self, model: IncrementalModel, threshold: int, unit: LatencyUnit, tag: int | None):
         self.model, self.threshold, self.unit = model, threshold, unit
         self.written: tuple[int, ...] = () if tag is None else (tag,)
-        self.num_units = 0
+        self.text, self.units = "", list[str]()
 
-    def write(self, heard: Heard) -> tuple[list[str], float]:
-        """The units that are written now, and the seconds that it took to compute them."""
+    def write(self, heard: Heard) -> tuple[int, float]:
+        """Go on as far as what has arrived allows.
+
+        Returns:
+            The number of units that stay as they were, and the seconds of computing. A unit that stands may still get a full stop: what
+            began another word in one hypothesis need not in the next.
+        """
         if heard.speech is None:
-            return [], 0.0
+            return len(self.units), 0.0
         if self.written not in heard.hypotheses:
             heard.hypotheses[self.written] = self.model.continuation(heard.speech, self.written)
         tokens, attended, seconds = heard.hypotheses[self.written]
-        kept = len(tokens) - 1  # all but the end of sentence
+        num_tokens = len(tokens) - 1  # without the end of sentence
         if not heard.is_all:
-            accepted = min(kept, num_accepted(attended, len(self.written), heard.num_states, self.threshold))
-            kept = num_finished(tokens, accepted, len(self.written), self.unit, self.model.text)
-        self.written = tuple(tokens[:kept])
-        units = self.unit.units(self.text)
-        new, self.num_units = units[self.num_units :], max(self.num_units, len(units))
-        return new, seconds
-
-    @property
-    def text(self) -> str:
-        return self.model.text(self.written)
+            accepted = min(num_tokens, num_accepted(attended, len(self.written), heard.num_states, self.threshold))
+            num_tokens = num_finished(tokens, accepted, len(self.written), self.unit, self.model.text)
+        self.written = tuple(tokens[:num_tokens])
+        before, self.text = self.units, self.model.text(self.written)
+        self.units = self.unit.units(self.text)
+        num_kept = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, self.units)))
+        return num_kept, seconds

@@ -7,8 +7,9 @@ from tiny_model import COMPRESSIONS, make_model, make_speech, task
 from speechllm_plugin.generation.speech_alignment import over_states
 from speechllm_plugin.models.merging import Segments, slow_segments
 from speechllm_plugin.simultaneous.alignatt import most_attended, num_accepted
-from speechllm_plugin.simultaneous.incremental_model import IncrementalModel
+from speechllm_plugin.simultaneous.incremental_model import Hypothesis, IncrementalModel
 from speechllm_plugin.simultaneous.latency_units import UNITS, num_finished
+from speechllm_plugin.simultaneous.simulation import Simulation
 from speechllm_plugin.simultaneous.streams import Heard, Writer
 
 
@@ -89,15 +90,32 @@ def test_whole_speech_gives_the_text_of_the_search_and_prefixes_stay(decoder, co
     alone.write(parts[-1])
     assert list(alone.written) == expected["tokens"].tolist()[:-1]
     for threshold, waits in ((0, False), (4, False), (1000, True)):
-        writer, texts = Writer(model, threshold, UNITS["word"], tag=None), [""]
+        writer = Writer(model, threshold, UNITS["word"], tag=None)
         for heard in parts:
-            units, _ = writer.write(heard)
-            assert writer.text.split() == [*texts[-1].split(), *units]
-            texts.append(writer.text)
-            if waits and not heard.is_all:
-                assert not units
+            before = writer.units
+            assert writer.write(heard)[0] == len(before) and writer.units[: len(before)] == before
+            assert heard.is_all or not waits or not writer.units
         if waits:
             assert writer.written == alone.written
+
+
+def test_a_word_that_changes_later_is_as_late_as_its_change():
+    class Scripted:
+        """Hypotheses by the number of parts that have arrived; 9 is the end of sentence."""
+
+        text = staticmethod(text_of)
+
+        def continuation(self, speech, written):
+            return Hypothesis(*speech, 0.5)
+
+    # "Five" stands, as "nine" begins another word; then the full stop comes, and "zero" after it.
+    speeches = [([0, 4, 9], [0, 7, 7]), ([0, 5, 1, 2, 3, 9], [0, 1, 1, 1, 15, 15]), ([0, 5, 1, 2, 3, 9], [0, 1, 1, 1, 15, 15])]
+    heard = [Heard(speech, 8 * number, 100.0 * number, number == 3, 1.0) for number, speech in enumerate(speeches, 1)]
+    unit = UNITS["word"]
+    found = Simulation(None, [2], 100, unit).under(2, heard[:1] + heard[2:], Writer(Scripted(), 2, unit, tag=None))
+    assert found == (2, "Five. zero", [300.0, 300.0], [3300.0, 3300.0], 300.0)
+    found = Simulation(None, [2], 100, unit).under(2, heard, Writer(Scripted(), 2, unit, tag=None))
+    assert found == (2, "Five. zero", [200.0, 300.0], [3200.0, 4800.0], 300.0)
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -113,8 +131,9 @@ def test_attended_states_are_those_of_the_mean_head(decoder, compression):
     if compression == "none":
         assert attended == over_states(weights, None)[0].argmax(-1).tolist()
         return
-    cfg, labels = model.model.encoder.cfg, heard.speech.ctc.logits[0].argmax(-1).tolist()
-    segments = slow_segments(labels, heard.speech.ctc.logits.size(-1) - 1, cfg)
+    logits = heard.speech.ctc.logits[0]
+    of_blank = logits.softmax(-1)[:, -1].tolist()
+    segments = slow_segments(logits.argmax(-1).tolist(), logits.size(-1) - 1, model.model.encoder.cfg, of_blank)
     assert attended == [max(segments[number]) for number in weights[0].argmax(-1).tolist()]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 from commands import speechllm, succeeded
 
 import speechllm_plugin
@@ -79,6 +80,16 @@ def test_speech_in_one_part_gives_the_text_of_transcribe(simulate, tmp_path):
         assert simulate("--frame-threshold", 2, "--segment-ms", 60000, "--beam", 1, "--output", tmp_path / "out", models=[path])[0] == 0
         expected = [each.text for each in speechllm_plugin.load(path, device="cpu").transcribe(RECORDINGS, beam=1)]
         assert [each["prediction"] for each in instances(tmp_path / "out" / path.name / "threshold-2")] == expected
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_writes_the_same_at_the_same_time(simulate, tmp_path):
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        for device in ("cpu", "cuda"):
+            assert simulate("--frame-threshold", 8, "--output", tmp_path / device, "--device", device, models=MODELS)[0] == 0
+    for path in MODELS:
+        on_cpu, on_gpu = (instances(tmp_path / device / path.name / "threshold-8") for device in ("cpu", "cuda"))
+        assert [(each["prediction"], each["delays"]) for each in on_gpu] == [(each["prediction"], each["delays"]) for each in on_cpu]
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="matplotlib is not installed")
