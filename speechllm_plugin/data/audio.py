@@ -78,6 +78,14 @@ def check_samples(waveform: np.ndarray) -> None:
         raise ValueError(f"samples reach {largest:.3g}, of which no filterbanks can be computed; scale the sound to between -1 and 1")
 
 
+def with_bits(waveform: np.ndarray, bits: int | None) -> np.ndarray:
+    """The waveform as samples of so many bits can hold it; None leaves it as it is."""
+    if bits is None:
+        return waveform
+    scale = np.float32(2 ** (bits - 1))
+    return np.rint(waveform * scale) / scale
+
+
 def length_and_rate(path: str, root) -> tuple[int, int]:
     """Samples and sample rate (Hz) of a file."""
     with _named(path), sound_file.opened(locate(path, root)) as sound:

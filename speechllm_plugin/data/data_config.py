@@ -28,6 +28,8 @@ class DataConfig:
     audio_root: folder that relative `audio` values of the manifests start from; the folder of config.yaml if it names none.
     recording_root: folder that relative `recording` values of the manifests start from; None if it names none.
     transcript_vocab_filename, transcript_bpe_tokenizer: as vocab_filename and bpe_tokenizer, for src_text.
+    sample_bits: to which sound is rounded before features are made of it, as the sound of the training was; None leaves it as it is.
+        Stored features do not change.
     tgt_lang: language of the tag where no manifest names one.
     sampling_alpha: training rows of a language pair are drawn in proportion to the pair's rows to this power.
     transcribe_probability: how often the target of a training row is its transcript, not its translation.
@@ -96,6 +98,10 @@ class DataConfig:
     @property
     def input_feat_per_channel(self) -> int:
         return self.values.get("input_feat_per_channel", NUM_BINS)
+
+    @property
+    def sample_bits(self) -> int | None:
+        return self.values.get("sample_bits")
 
     @property
     def prepend_tgt_lang_tag(self) -> bool:

@@ -21,7 +21,7 @@ SHIFT_SAMPLES = audio.SAMPLE_RATE // FRAMES_PER_SECOND
 # What a model's file says of its features.
 SETTINGS = {"kind": "kaldi log-mel filterbanks", "sample_rate": audio.SAMPLE_RATE, "window_samples": WINDOW_SAMPLES, "shift_samples": SHIFT_SAMPLES}
 
-_INT16_SCALE = np.float32(32768)  # Kaldi computes on 16-bit values
+INT16_SCALE = np.float32(32768)  # Kaldi computes on 16-bit values
 _SPAN_IN_ARCHIVE = re.compile(r"(\d{1,18}):(\d{1,18})", re.ASCII)
 # In front of a file in a zip: signature, version, flags, method, time, date, CRC-32, two sizes, lengths of the name and of what follows it.
 _ZIP_HEADER = struct.Struct("<4s5H3I2H")
@@ -61,7 +61,7 @@ class StreamedFilterbanks:
     def accept(self, samples: np.ndarray) -> None:
         """Take the next (num_samples,) of the waveform; the ValueError of `filterbanks`."""
         audio.check_samples(samples)
-        self.computer.accept_waveform(audio.SAMPLE_RATE, samples * _INT16_SCALE)
+        self.computer.accept_waveform(audio.SAMPLE_RATE, samples * INT16_SCALE)
         self.num_samples += len(samples)
         self.frames += [self.computer.get_frame(index) for index in range(len(self.frames), self.computer.num_frames_ready)]
 
@@ -83,12 +83,13 @@ def utterance_cmvn(features: np.ndarray) -> np.ndarray:
     return centred
 
 
-def read(source: str, root) -> np.ndarray:
+def read(source: str, root, sample_bits: int | None = None) -> np.ndarray:
     """The features that an `audio` value of a manifest stands for.
 
     Args:
         source: `archive.zip:byte_offset:num_bytes`, `file.npy`, or audio as audio.read() takes it.
         root: folder that relative paths start from.
+        sample_bits: to which audio is rounded; what is stored as features stays as it is.
 
     Returns:
         (T, C) float32; from an archive a read-only view of the mapped file.
@@ -99,14 +100,14 @@ def read(source: str, root) -> np.ndarray:
     """
     path, in_archive, span = source.partition(".zip:")
     if in_archive:
-        return _read_archived(source, _mapped(root, path + ".zip"), span)
+        return _read_archived(source, _mapped(root, path + ".zip"), span, sample_bits)
     if source.endswith(".npy"):
         with open(audio.locate(source, root), "rb") as file:
             content = file.read()
         if not content.startswith(_NPY_MAGIC):
             raise ValueError(f"{source}: not a numpy array as numpy.save writes them; make the file again")
         return _read_npy(source, content, 0, len(content))
-    return filterbanks(audio.read(source, root))
+    return filterbanks(audio.with_bits(audio.read(source, root), sample_bits))
 
 
 def check_stored(source: str, root) -> None:
@@ -165,11 +166,11 @@ def _span(source, mapped, span):
     return start, end
 
 
-def _read_archived(source, mapped, span):
+def _read_archived(source, mapped, span, sample_bits):
     start, end = _span(source, mapped, span)
     if mapped[start : start + len(_NPY_MAGIC)] == _NPY_MAGIC:
         return _read_npy(source, mapped, start, end)
-    return filterbanks(audio.decode(mapped[start:end], source))
+    return filterbanks(audio.with_bits(audio.decode(mapped[start:end], source), sample_bits))
 
 
 def _read_npy(source, data, start, end):

@@ -1,5 +1,6 @@
 """Utterances as fairseq batches: features after normalisation and SpecAugment, token ids made once."""
 
+import functools
 import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -61,6 +62,7 @@ class SpeechTextDataset(RowDataset):
         dictionary: of the targets.
         texts: token ids of every row.
         read: reads the (T, C) features of an `audio` value below the root.
+        sample_bits: to which sound is rounded, where rows are sound; None leaves it as it is.
         repeats: (rows,) how often a row stands in an epoch, on average; None is once.
         use_cmvn: normalise each utterance's features.
         augment: SpecAugment, for training only; drawn from (seed, epoch, index), the same for any number of workers.
@@ -85,6 +87,7 @@ class SpeechTextDataset(RowDataset):
         texts: SpeechTexts,
         read: Callable[..., np.ndarray] = read_features,
         repeats: np.ndarray | None = None,
+        sample_bits: int | None = None,
         use_cmvn: bool = True,
         augment: SpecAugment | None = None,
         shuffle: bool = False,
@@ -92,7 +95,8 @@ class SpeechTextDataset(RowDataset):
         seed: int = 1,
     ):
         self.ids, self.sources, self.num_frames = rows.ids, rows.sources, np.array(rows.frames)
-        self.root, self.read, self.texts = root, read, texts
+        self.root, self.texts = root, texts
+        self.read = read if sample_bits is None else functools.partial(read, sample_bits=sample_bits)
         self.checked = torch.full([len(rows)], read is not read_features).share_memory_()
         self.num_targets = texts.longest(len(rows))
         self.num_transcripts = np.zeros(len(rows), np.int64) if texts.transcripts is None else lengths_of(texts.transcripts)

@@ -144,6 +144,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             self.target_dictionary,
             texts,
             repeats=repeats,
+            sample_bits=self.data_config.sample_bits,
             use_cmvn=use_cmvn,
             augment=augment if is_training else None,
             shuffle=is_training,
@@ -286,7 +287,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
 
     def get_interactive_tokens_and_lengths(self, lines, encode_fn):
         """fairseq-interactive reads one audio file or segment per line; its path starts from the current folder."""
-        speech = [read_features(line, Path.cwd()) for line in lines]
+        speech = [read_features(line, Path.cwd(), self.data_config.sample_bits) for line in lines]
         return speech, [len(features) for features in speech]
 
     def build_dataset_for_inference(self, src_tokens, src_lengths, **unused):

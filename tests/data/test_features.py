@@ -69,6 +69,16 @@ def test_filterbanks_that_would_not_be_finite_are_an_error(largest):
         features.filterbanks(waveform)
 
 
+def test_sound_is_rounded_to_the_bits_of_the_configuration(tmp_path):
+    waveform = noise(16123) * np.float32(1e-3)
+    soundfile.write(tmp_path / "float.wav", waveform, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "whole.wav", np.rint(waveform * 32768).astype(np.int16), 16000)
+    whole = features.read("whole.wav", tmp_path)
+    np.testing.assert_array_equal(features.read("whole.wav", tmp_path, 16), whole)
+    np.testing.assert_array_equal(features.read("float.wav", tmp_path, 16), whole)
+    assert np.abs(features.read("float.wav", tmp_path) - whole).max() > 0.01
+
+
 def test_cmvn_equals_fairseqs():
     from fairseq.data.audio.feature_transforms.utterance_cmvn import UtteranceCMVN
 
