@@ -1,56 +1,100 @@
-"""Time from recordings to texts, by stage: the calls that SpeechModel.transcribe makes, one after the other."""
+"""Time from recordings to texts: of the whole way, as `speechllm transcribe` goes it, and of each stage alone."""
 
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 
 from speechllm_plugin.data.audio import SAMPLE_RATE
 from speechllm_plugin.transcription import joining, recordings
+from speechllm_plugin.transcription.loaded_sound import LoadedSound
+from speechllm_plugin.transcription.recordings import Recording
 from speechllm_plugin.transcription.speech_model import SpeechModel
+from speechllm_plugin.transcription.transcript import Transcript
 from speechllm_plugin.transcription.window_search import TranscriptionOptions
 
 Returned = TypeVar("Returned")
-STAGES = ("reading", "voice activity", "features", "search", "joining")
+STAGES = ("reading", "loading", "voice activity", "features", "search", "joining")
 
 
 class TranscriptionTimes(NamedTuple):
-    """Median seconds of each of STAGES over the passes, for so many seconds of audio."""
+    """Median seconds of the whole way and of each of STAGES over the passes, for so many seconds of audio.
+
+    num_tokens: of all texts, their ends included.
+    """
 
     beam: int
     audio_seconds: float
     num_windows: int
+    num_tokens: int
+    seconds: float
     stages: dict[str, float]
 
     @property
     def speed(self) -> float:
         """Seconds of audio per second."""
-        return self.audio_seconds / sum(self.stages.values())
+        return self.audio_seconds / self.seconds
 
 
-def measure(model: SpeechModel, files: Sequence[str], options: TranscriptionOptions, repeats: int) -> TranscriptionTimes:
-    """The times of `repeats` passes over the files, after one that does not count."""
+def measure(
+    model: SpeechModel, named: Sequence[Recording], options: TranscriptionOptions, repeats: int, num_tokens: int | None = None
+) -> TranscriptionTimes:
+    """The times of `repeats` passes over the recordings, after one that does not count.
+
+    Args:
+        num_tokens: to which every text is searched; None: as long as the search finds them.
+    """
     search = model.search(options)
+    if num_tokens is not None:
+        search.search.min_len = search.search.max_len_b = num_tokens - 1  # the end of a text is one more
+    wholes: list[float] = []
     passes: list[dict[str, float]] = []
     for _ in range(repeats + 1):
         times: dict[str, float] = {}
 
-        def timed(stage: str, function: Callable[..., Returned], *arguments: Any, times: dict[str, float] = times) -> Returned:
+        def timed(stage: str, function: Callable[[], Returned], times: dict[str, float] = times) -> Returned:
             start = time.perf_counter()
-            result = function(*arguments)
+            result = function()
             if model.device.type == "cuda":
                 torch.cuda.synchronize(model.device)
             times[stage] = time.perf_counter() - start
             return result
 
-        waveforms = timed("reading", lambda: [recordings.read(file) for file in files])
-        parts = timed("voice activity", model.windows, waveforms)
-        cut = [waveform[start:end] for waveform, each in zip(waveforms, parts) for start, end in each]
-        features = timed("features", lambda cut=cut: [model.features(window) for window in cut])
-        found = iter(timed("search", search, features))
-        timed("joining", lambda w=waveforms, p=parts, f=found: [joining.transcript(one, each, [next(f) for _ in each], 1) for one, each in zip(w, p)])
+        def whole() -> Any:
+            return model.transcribe_waveforms(read(model, named), search)
+
+        timed("whole", whole)
+        wholes.append(times.pop("whole"))
+        waveforms = timed("reading", lambda: read(model, named))
+        sound = timed("loading", lambda w=waveforms: LoadedSound(w, model.device))
+        parts = timed("voice activity", lambda s=sound: model.windows(s))
+        features = timed("features", lambda s=sound, p=parts: model.features(s, p))
+        texts = timed("search", lambda f=features: search(f))
+        timed("joining", lambda w=waveforms, p=parts, t=texts: joined(w, p, t))
         passes.append(times)
     medians = {stage: statistics.median(times[stage] for times in passes[1:]) for stage in STAGES}
-    return TranscriptionTimes(options.beam, sum(map(len, waveforms)) / SAMPLE_RATE, len(cut), medians)
+    audio_seconds = sum(map(len, waveforms)) / SAMPLE_RATE
+    written = sum(text.num_tokens[0] for text in texts if text is not None)
+    return TranscriptionTimes(options.beam, audio_seconds, len(features), written, statistics.median(wholes[1:]), medians)
+
+
+def joined(waveforms: Sequence[np.ndarray], parts: Sequence[Sequence[tuple[int, int]]], texts: Sequence[Any]) -> list[Transcript]:
+    remaining = iter(texts)
+    return [joining.transcript(waveform, windows, [next(remaining) for _ in windows], 1) for waveform, windows in zip(waveforms, parts)]
+
+
+def read(model: SpeechModel, named: Sequence[Recording]) -> list[np.ndarray]:
+    """The waveforms of recordings.
+
+    Raises:
+        ValueError: one cannot be read.
+    """
+    waveforms = []
+    for _, waveform in recordings.read_ahead(named, model.read):
+        if isinstance(waveform, ValueError):
+            raise waveform
+        waveforms.append(waveform)
+    return waveforms

@@ -13,12 +13,13 @@ from speechllm_plugin.text.progress import DELAY_SECONDS
 from speechllm_plugin.transcription import recordings
 from speechllm_plugin.transcription.output_folder import OutputFolder
 from speechllm_plugin.transcription.recordings import Recording
-from speechllm_plugin.transcription.speech_model import SpeechModel
+from speechllm_plugin.transcription.speech_model import COMPUTED_DTYPES, SpeechModel
 from speechllm_plugin.transcription.transcript import Transcript
 from speechllm_plugin.transcription.transcript_formats import TRANSCRIPT_FORMATS, TSV_HEADER
 from speechllm_plugin.transcription.window_search import TranscriptionOptions
 
-SECONDS_AT_ONCE = 600  # of recordings that are decoded together; their texts are written when all of them are there
+# Of recordings that are decoded together; their texts are written when all of them are there.
+SECONDS_AT_ONCE = {"cpu": 600, "cuda": 3600}
 SUBTITLES = ("srt", "vtt")
 
 
@@ -43,6 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--hot-word-bonus", type=float, metavar="B", help=f"of each of their characters, to the log probability (default: {DEFAULT_BONUS})"
     )
+    parser.add_argument(
+        "--dtype", choices=COMPUTED_DTYPES, default="float32", help="of the computation; bfloat16 is faster on GPUs (default: %(default)s)"
+    )
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
 
 
@@ -56,15 +60,17 @@ def run(args: Namespace) -> None:
     named = recordings.named(args.files)
     if args.output is None and args.format in SUBTITLES and len(named) > 1:
         raise ValueError(f"--format {args.format} of {len(named)} recordings needs files of its own: give --output DIR")
-    model = SpeechModel(args.model, args.device)
+    model = SpeechModel(args.model, args.device, args.dtype)
     search = model.search(options)
-    output = None if args.output is None else OutputFolder(args.output, args.format, {"model": model.digest, **vars(options)}, named)
+    output = (
+        None if args.output is None else OutputFolder(args.output, args.format, {"model": model.digest, "dtype": args.dtype, **vars(options)}, named)
+    )
     waiting = [recording for recording in named if output is None or not output.has(recording)]
     if output is None and args.format == "tsv":
         print(TSV_HEADER, end="")
     failures: list[str] = []
     with tqdm(total=len(named), initial=len(named) - len(waiting), unit="recording", delay=DELAY_SECONDS) as progress:
-        for group in groups(waiting, failures):
+        for group in groups(model, waiting, failures):
             transcripts = model.transcribe_waveforms([waveform for _, waveform in group], search)
             for (recording, _), transcript in zip(group, transcripts):
                 if output is not None:
@@ -79,15 +85,15 @@ def run(args: Namespace) -> None:
         raise ValueError(f"{len(failures)} of {len(named)} recordings could not be read: {'; '.join(failures)}")
 
 
-def groups(named: Sequence[Recording], failures: list[str]) -> Iterator[list[tuple[Recording, np.ndarray]]]:
+def groups(model: SpeechModel, named: Sequence[Recording], failures: list[str]) -> Iterator[list[tuple[Recording, np.ndarray]]]:
     """Recordings and their waveforms, many together, as batches are of similar lengths; `failures` gets a line for each that cannot be read."""
     group: list[tuple[Recording, np.ndarray]] = []
-    for recording in named:
-        try:
-            group.append((recording, recordings.read(recording.source)))
-        except ValueError as error:
-            failures.append(str(error))
-        if sum(len(waveform) for _, waveform in group) >= SECONDS_AT_ONCE * SAMPLE_RATE:
+    for recording, waveform in recordings.read_ahead(named, model.read):
+        if isinstance(waveform, ValueError):
+            failures.append(str(waveform))
+            continue
+        group.append((recording, waveform))
+        if sum(len(waveform) for _, waveform in group) >= SECONDS_AT_ONCE[model.device.type] * SAMPLE_RATE:
             yield group
             group = []
     if group:

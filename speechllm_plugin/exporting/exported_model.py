@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 
 from speechllm_plugin.data import features, manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.exporting import model_card
+from speechllm_plugin.exporting import model_card, training_speech
 from speechllm_plugin.files import checkpoint_file, model_folder
 from speechllm_plugin.models import saved_model
 from speechllm_plugin.models.registry import architectures
@@ -23,7 +22,6 @@ CONFIG_FILE = "config.yaml"
 TOKENIZERS = ("pre_tokenizer", "bpe_tokenizer", "transcript_bpe_tokenizer")
 VOCABULARIES = ("vocab_filename", "transcript_vocab_filename")
 KEPT_SETTINGS = ("input_channels", "input_feat_per_channel", "prepend_tgt_lang_tag", "tgt_lang")
-WINDOW_QUANTILE = 0.75  # of the lengths of training utterances: how long the windows of a long recording may be
 STARTING_POINTS = ("init_encoder_from", "init_decoder_from")
 
 
@@ -46,6 +44,7 @@ def export(checkpoint: Path, data: Path, out: Path, dtype: torch.dtype, score_fi
     model = architectures()[saved.arch].model.build_model(saved.cfg, task)
     model.load_state_dict(saved.weights)
     rows = training_rows(data, state["cfg"])
+    pause_seconds, sample_bits = training_speech.heard(rows, task.data_config)
     settings = {
         "arch": saved.arch,
         "num_updates": state["optimizer_history"][-1]["num_updates"],
@@ -54,13 +53,13 @@ def export(checkpoint: Path, data: Path, out: Path, dtype: torch.dtype, score_fi
         "vocabularies": task.state_dict()["vocabularies"],
         "features": feature_settings(task.data_config),
         "languages": languages(rows, task),
-        "training_speech": lengths(rows),
+        "training_speech": {**training_speech.lengths(rows), "pause_seconds": pause_seconds},
         "started_from": {name: Path(path).name for name in STARTING_POINTS if (path := getattr(saved.cfg, name))},
         "cfg": without_places(state["cfg"]),
     }
     with model_folder.new_folder(out) as folder:
         settings["same_tensors"] = model_folder.write_weights(folder, model.state_dict(), dtype)
-        write_data_config(folder, task.data_config)
+        write_data_config(folder, task.data_config, sample_bits)
         model_folder.write_settings(folder, settings)
         (folder / model_folder.CARD_FILE).write_text(model_card.text(out.name, settings, score_files, about), encoding="utf-8")
     return settings
@@ -94,14 +93,6 @@ def languages(rows: Sequence[Utterance], task: SpeechLLMSpeechToTextTask) -> dic
     return {"task": " and ".join(kinds), "speech": sorted(speech), "text": sorted(text | set(chosen)), "tags": chosen}
 
 
-def lengths(rows: Sequence[Utterance]) -> dict[str, Any]:
-    """The training set in numbers: a recording is cut to what the model has seen."""
-    seconds = np.array([row.n_frames for row in rows]) / features.FRAMES_PER_SECOND
-    median, usual, longest = np.quantile(seconds, [0.5, WINDOW_QUANTILE, 1]).round(2).tolist()
-    hours = round(float(seconds.sum()) / 3600, 3)
-    return {"utterances": len(rows), "hours": hours, "median_seconds": median, "window_seconds": usual, "longest_seconds": longest}
-
-
 def without_places(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """The flags with the last part of each path, as the rest means nothing elsewhere; the data folder is the model folder itself."""
 
@@ -116,9 +107,11 @@ def without_places(cfg: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def write_data_config(folder: Path, config: DataConfig) -> None:
+def write_data_config(folder: Path, config: DataConfig, sample_bits: int | None) -> None:
     """Copy the vocabularies, and write what decoding needs of the data configuration."""
     values = {name: config.values[name] for name in KEPT_SETTINGS if name in config.values}
+    if sample_bits is not None:
+        values["sample_bits"] = sample_bits
     use_cmvn, _ = config.transforms(is_train=False)
     values["transforms"] = {"*": ["utterance_cmvn"] if use_cmvn else []}
     for key in VOCABULARIES:

@@ -20,7 +20,7 @@ class SpeechHub(GeneratorHubInterface):
             tgt_lang: language of the text, for models whose texts begin with tags.
         """
         waveform = audio_files.read(audio, "") if isinstance(audio, str) else np.asarray(audio, dtype=np.float32).reshape(-1)
-        speech = filterbanks(waveform)
+        speech = filterbanks(audio_files.with_bits(waveform, self.task.data_config.sample_bits))
         dataset = self.task.build_dataset_for_inference([speech], [len(speech)])
         batch = dataset.collater([dataset[0]])
         if self.task.data_config.prepend_tgt_lang_tag:

@@ -4,7 +4,9 @@ import io
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ import soxr
 from speechllm_plugin.data import audio
 
 STANDARD_INPUT = "-"
+READERS = 8  # threads
 # What libsndfile reads, and what ffmpeg reads beside it: the files that are taken from a folder.
 SOUND_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64", ".sph"}
 FFMPEG_SUFFIXES = {".m4a", ".mp4", ".aac", ".webm", ".mkv", ".mov", ".wma", ".amr", ".3gp", ".avi"}
@@ -58,6 +61,25 @@ def files_below(path: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{path}: no recording in this folder (of {', '.join(sorted(SOUND_SUFFIXES | FFMPEG_SUFFIXES))}); name files")
     return found
+
+
+def read_ahead(recordings: Sequence[Recording], read: Callable[[str], np.ndarray]) -> Iterator[tuple[Recording, np.ndarray | ValueError]]:
+    """Recordings with their waveforms, or why there is none, in order: while one is worked on, others are read."""
+    with ThreadPoolExecutor(READERS) as readers:
+
+        def outcome(recording: Recording) -> np.ndarray | ValueError:
+            try:
+                return read(recording.source)
+            except ValueError as error:
+                return error
+
+        waiting: deque[tuple[Recording, Future[np.ndarray | ValueError]]] = deque()
+        for recording in recordings:
+            waiting.append((recording, readers.submit(outcome, recording)))
+            if len(waiting) > 2 * READERS:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        yield from ((recording, future.result()) for recording, future in waiting)
 
 
 def read(path: str | Path) -> np.ndarray:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from speechllm_plugin.data import audio, features
+from speechllm_plugin.data.batched_filterbanks import batched_filterbanks, normalised
 from speechllm_plugin.files import model_folder
 from speechllm_plugin.files.digests import file_digest
 from speechllm_plugin.host.devices import existing_device
@@ -15,10 +18,15 @@ from speechllm_plugin.models import saved_model
 from speechllm_plugin.models.registry import architectures
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
 from speechllm_plugin.transcription import joining, recordings
+from speechllm_plugin.transcription.loaded_sound import LoadedSound
 from speechllm_plugin.transcription.transcript import Transcript
 from speechllm_plugin.transcription.voice_activity import VoiceActivity
 from speechllm_plugin.transcription.window_search import TranscriptionOptions, WindowSearch
 from speechllm_plugin.transcription.windows import Span, windows
+
+COMPUTED_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+EARLIER_EXPORTS = {"pause_seconds": 1.0}  # what a folder says today and did not at first
 
 
 class SpeechModel:
@@ -27,6 +35,7 @@ class SpeechModel:
     Args:
         folder: the model.
         device: cpu, cuda or cuda:N; None is the first GPU, or the CPU where there is none.
+        dtype: of the computation, one of COMPUTED_DTYPES; those of 16 bits are for GPUs.
 
     Attributes:
         settings: what its model.json says.
@@ -36,7 +45,9 @@ class SpeechModel:
         FileNotFoundError, ValueError: the folder is incomplete, damaged, or not of this package; there is no such device.
     """
 
-    def __init__(self, folder: str | Path, device: str | None = None):
+    def __init__(self, folder: str | Path, device: str | None = None, dtype: str = "float32"):
+        if dtype not in COMPUTED_DTYPES:
+            raise ValueError(f"dtype must be one of {', '.join(COMPUTED_DTYPES)}, but is {dtype}")
         self.folder, self.device = model_folder.located(folder), existing_device(device)
         self.settings = model_folder.read_settings(folder)
         self.digest = file_digest(self.folder / model_folder.CHECKSUM_FILE)
@@ -45,7 +56,7 @@ class SpeechModel:
         self.task = SpeechLLMSpeechToTextTask.of_checkpoint(state, self.folder)
         self.model = architectures()[saved.arch].model.build_model(saved.cfg, self.task)
         self.model.load_state_dict(saved.weights)
-        self.model.to(self.device).eval()
+        self.model.to(self.device, COMPUTED_DTYPES[dtype]).eval()
         self.use_cmvn, _ = self.task.data_config.transforms(is_train=False)
         wanted = {**features.SETTINGS, "num_bins": features.NUM_BINS, "utterance_cmvn": self.use_cmvn}
         if self.settings["features"] != wanted:
@@ -69,10 +80,22 @@ class SpeechModel:
             raise ValueError("transcribe() takes a list of recordings: put the one that you have in brackets")
         search = self.search(TranscriptionOptions(**options))
         waveforms = [
-            recordings.from_array(each, sample_rate, f"recording {number}") if isinstance(each, np.ndarray) else recordings.read(each)
+            self.heard(recordings.from_array(each, sample_rate, f"recording {number}")) if isinstance(each, np.ndarray) else self.read(each)
             for number, each in enumerate(sources)
         ]
         return self.transcribe_waveforms(waveforms, search)
+
+    def read(self, path: str | Path) -> np.ndarray:
+        """The waveform of a file, or of standard input for `-`, as the model knows sound: see recordings.read."""
+        return self.heard(recordings.read(path))
+
+    def heard(self, waveform: np.ndarray) -> np.ndarray:
+        """A waveform in the bits that the sound of the training had.
+
+        Resampled sound has next to nothing above the highest frequency of the original, where rounding leaves noise: a model that was trained
+        on rounded sound knows the noise only.
+        """
+        return audio.with_bits(waveform, self.task.data_config.sample_bits)
 
     def search(self, options: TranscriptionOptions) -> WindowSearch:
         """The search with these options, for transcribe_waveforms.
@@ -100,19 +123,21 @@ class SpeechModel:
 
     def transcribe_waveforms(self, waveforms: Sequence[np.ndarray], search: WindowSearch) -> list[Transcript]:
         """A Transcript for each waveform (num_samples,) of 16 kHz, in order."""
-        parts = self.windows(waveforms)
-        inputs = [self.features(waveform[start:end]) for waveform, each in zip(waveforms, parts) for start, end in each]
+        sound = LoadedSound(waveforms, self.device)
+        parts = self.windows(sound)
+        inputs = self.features(sound, parts)
         with self.lock:
             found = iter(search(inputs))
         return [joining.transcript(waveform, each, [next(found) for _ in each], search.options.n_best) for waveform, each in zip(waveforms, parts)]
 
-    def windows(self, waveforms: Sequence[np.ndarray]) -> list[list[Span]]:
-        """Per waveform the first sample and the end of each window, in order; none where nobody speaks."""
-        speech = self.settings["training_speech"]
-        spans = self.voice_activity.spans(waveforms)
-        return [windows(waveform, each, speech["window_seconds"], speech["longest_seconds"]) for waveform, each in zip(waveforms, spans)]
+    def windows(self, sound: LoadedSound) -> list[list[Span]]:
+        """Per recording the first sample and the end of each window, in order; none where nobody speaks."""
+        speech = {**EARLIER_EXPORTS, **self.settings["training_speech"]}
+        limits = [speech[f"{name}_seconds"] for name in ("window", "longest", "pause")]
+        return [windows(waveform, spans, *limits) for waveform, spans in zip(sound.waveforms, self.voice_activity.spans(sound))]
 
-    def features(self, waveform: np.ndarray) -> np.ndarray:
-        """The (T, 80) features of a window."""
-        filterbanks = features.filterbanks(waveform)
-        return features.utterance_cmvn(filterbanks) if self.use_cmvn else filterbanks
+    def features(self, sound: LoadedSound, parts: Sequence[Sequence[Span]]) -> list[Tensor]:
+        """The (T, 80) features of all windows of all recordings, on the model's device."""
+        places = [(start + first, start + end) for start, each in zip(sound.starts, parts) for first, end in each]
+        found = batched_filterbanks(sound.samples, places)
+        return [normalised(each) for each in found] if self.use_cmvn else found

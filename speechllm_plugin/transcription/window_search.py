@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from speechllm_plugin.data.features import FRAME_SHIFT_SECONDS
 from speechllm_plugin.generation.beam_search import BeamSearch
@@ -19,7 +19,8 @@ from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
 from speechllm_plugin.transcription import word_times
 from speechllm_plugin.transcription.transcript import ScoredText, Word
 
-FRAMES_AT_ONCE = {"cpu": 20_000, "cuda": 80_000}  # of a batch with its padding, as the recipes decode
+# Frames of a batch with its padding: on a CPU as the recipes decode; on a GPU so many per GiB of its memory, up to where it is busy.
+CPU_FRAMES, GPU_FRAMES_PER_GIB, MOST_GPU_FRAMES = 20_000, 4_000, 320_000
 # How the recipes decode, too.
 NO_REPEAT_NGRAM_SIZE, UNK_PENALTY = 5, 10_000.0
 
@@ -94,21 +95,18 @@ class WindowSearch:
             hot_words=favour(options.hot_words, options.hot_word_bonus, task.target),
         )
 
-    def __call__(self, features: Sequence[np.ndarray]) -> list[WindowText | None]:
-        """Per window of (T, 80) features its texts; None where nobody speaks, by the CTC head: all its states are blank."""
+    def __call__(self, features: Sequence[Tensor]) -> list[WindowText | None]:
+        """Per window of (T, 80) features, on the model's device, its texts; None where nobody speaks, by the CTC head: all its states are blank."""
         results: list[WindowText | None] = [None] * len(features)
-        for rows in batches([len(each) for each in features], FRAMES_AT_ONCE[self.device.type]):
+        for rows in batches([len(each) for each in features], frames_at_once(self.device)):
             for row, result in zip(rows, self.of_batch([features[row] for row in rows])):
                 results[row] = result
         return results
 
     @torch.no_grad()
-    def of_batch(self, features: Sequence[np.ndarray]) -> list[WindowText | None]:
-        lengths = torch.tensor([len(each) for each in features])
-        padded = torch.zeros(len(features), int(lengths.max()), features[0].shape[1])
-        for row, each in zip(padded, features):
-            row[: len(each)] = torch.from_numpy(each)
-        padded, lengths = padded.to(self.device), lengths.to(self.device)
+    def of_batch(self, features: Sequence[Tensor]) -> list[WindowText | None]:
+        lengths = torch.tensor([len(each) for each in features], device=self.device)
+        padded = pad_sequence(list(features), batch_first=True)  # (B, T, 80)
         speech = self.model.encoder(padded, lengths, with_ctc=self.model.encoder.ctc_head is not None)
         spoken = self.spoken(speech)
         results: list[WindowText | None] = [None] * len(features)
@@ -157,6 +155,13 @@ class WindowSearch:
     @property
     def state_seconds(self) -> float:
         return self.model.encoder.frames_per_state * FRAME_SHIFT_SECONDS
+
+
+def frames_at_once(device: torch.device) -> int:
+    """Frames of a batch with its padding."""
+    if device.type == "cpu":
+        return CPU_FRAMES
+    return min(MOST_GPU_FRAMES, torch.cuda.get_device_properties(device).total_memory * GPU_FRAMES_PER_GIB >> 30)
 
 
 def batches(num_frames: Sequence[int], frames_at_once: int) -> Iterator[list[int]]:

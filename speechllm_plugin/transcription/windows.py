@@ -12,26 +12,27 @@ from speechllm_plugin.data.audio import SAMPLE_RATE
 
 Span = tuple[int, int]  # first sample and end
 
-MARGIN_SECONDS = 0.05  # kept of a pause on each side of speech
-LONGEST_PAUSE_SECONDS = 1.0  # within a window
+WHOLE_PAUSE_SECONDS = 1.0  # at most within a recording that stays whole
+MARGIN_SECONDS = 0.05  # kept of a pause on each side of speech, as far as it has sound
 QUIET_SECONDS = 0.05  # over which loudness is averaged where speech itself must be cut
 
 
-def windows(waveform: np.ndarray, speech: Sequence[Span], window_seconds: float, longest_seconds: float) -> list[Span]:
+def windows(waveform: np.ndarray, speech: Sequence[Span], window_seconds: float, longest_seconds: float, pause_seconds: float) -> list[Span]:
     """The windows of a recording, in order; none where nobody speaks.
 
     Args:
         waveform: (num_samples,) of 16 kHz.
         speech: spans in which somebody speaks.
         window_seconds: the longest window, margins apart.
-        longest_seconds: of a recording that stays whole, if it has no long pause.
+        longest_seconds: of a recording that stays whole, unless it has a pause of more than WHOLE_PAUSE_SECONDS.
+        pause_seconds: the longest pause within a window: in a longer one than it knows, a model says a word.
     """
     if not speech:
         return []
-    num_samples, limit, longest_pause = len(waveform), int(window_seconds * SAMPLE_RATE), int(LONGEST_PAUSE_SECONDS * SAMPLE_RATE)
+    num_samples, limit, longest_pause = len(waveform), int(window_seconds * SAMPLE_RATE), int(pause_seconds * SAMPLE_RATE)
     ends, starts = [0, *(end for _, end in speech)], [*(start for start, _ in speech), num_samples]
     pauses = np.subtract(starts, ends)
-    if num_samples <= longest_seconds * SAMPLE_RATE and pauses.max() <= longest_pause:
+    if num_samples <= longest_seconds * SAMPLE_RATE and pauses.max() <= int(WHOLE_PAUSE_SECONDS * SAMPLE_RATE):
         return [(0, num_samples)]
     pieces = [piece for span in speech for piece in cut(waveform, span, limit)]
     margin = int(MARGIN_SECONDS * SAMPLE_RATE)
@@ -40,8 +41,14 @@ def windows(waveform: np.ndarray, speech: Sequence[Span], window_seconds: float,
     for number, (start, end) in enumerate(groups):
         before = groups[number - 1][1] if number else 0
         after = groups[number + 1][0] if number + 1 < len(groups) else num_samples
-        result.append((start - min(margin, (start - before) // 2), end + min(margin, (after - end) // 2)))
+        result.append(sounding(waveform, start - min(margin, (start - before) // 2), end + min(margin, (after - end) // 2)))
     return result
+
+
+def sounding(waveform: np.ndarray, start: int, end: int) -> Span:
+    """A window without the digital silence at its ends, since speech that a model was trained on has none there."""
+    sound = np.flatnonzero(waveform[start:end])
+    return (start + int(sound[0]), start + int(sound[-1]) + 1)
 
 
 def divided(pieces: Sequence[Span], limit: int, longest_pause: int) -> list[Span]:

@@ -19,9 +19,30 @@ def test_every_stage_of_every_beam_is_timed(tmp_path, capsys):
     assert [each["beam"] for each in found] == [1, 3]
     for each in found:
         assert set(each["stages"]) == set(STAGES) and each["num_windows"] == 5
-        assert each["speed"] == pytest.approx(each["audio_seconds"] / sum(each["stages"].values()))
+        assert each["speed"] == pytest.approx(each["audio_seconds"] / each["seconds"]) and each["num_tokens"] > 5
 
 
-def test_no_repeats_are_an_error(capsys):
-    assert main(["bench", "transcribe", str(DIGITS / "dfp"), str(DIGITS / "recordings"), "--repeats", "0"]) == 1
-    assert "--repeats must be at least 1, but is 0" in capsys.readouterr().err
+def test_texts_of_a_given_length(tmp_path):
+    arguments = [
+        DIGITS / "dfp",
+        DIGITS / "recordings",
+        "--beam",
+        2,
+        "--tokens",
+        7,
+        "--repeats",
+        1,
+        "--device",
+        "cpu",
+        "--json",
+        tmp_path / "times.json",
+    ]
+    assert main(["bench", "transcribe", *map(str, arguments)]) == 0
+    [found] = json.loads((tmp_path / "times.json").read_text())["measurements"]
+    assert found["num_tokens"] == 7 * found["num_windows"]
+
+
+@pytest.mark.parametrize("flag, value, smallest", [("--repeats", 0, 1), ("--tokens", 1, 2)])
+def test_numbers_that_mean_nothing_are_an_error(capsys, flag, value, smallest):
+    assert main(["bench", "transcribe", str(DIGITS / "dfp"), str(DIGITS / "recordings"), flag, str(value)]) == 1
+    assert f"{flag} must be at least {smallest}, but is {value}" in capsys.readouterr().err

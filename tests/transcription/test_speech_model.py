@@ -10,9 +10,11 @@ import editdistance
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 
 import speechllm_plugin
+from speechllm_plugin.transcription.loaded_sound import LoadedSound
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples/digits"
@@ -49,11 +51,18 @@ def test_batches_and_kinds_of_input_change_nothing(xattn):
             assert each.score == pytest.approx(expected.score, abs=1e-4)
 
 
+@pytest.mark.parametrize("sample_rate", [8000, 48000])
+def test_resampled_sound_is_heard_as_that_of_the_training(model, sample_rate):
+    waveforms = [soxr.resample(soundfile.read(path, dtype="float32")[0], 16000, sample_rate) for path in RECORDINGS]
+    assert [each.text for each in model.transcribe(waveforms, sample_rate=sample_rate)] == REFERENCES
+
+
 def test_the_search_is_that_of_fairseq_generate(xattn):
-    task, samples = xattn.task, [xattn.features(soundfile.read(path, dtype="float32")[0]) for path in RECORDINGS[:2]]
+    task, sound = xattn.task, LoadedSound([xattn.read(path) for path in RECORDINGS[:2]], xattn.device)
+    samples = xattn.features(sound, [[(0, len(waveform))] for waveform in sound.waveforms])
     search = xattn.search(speechllm_plugin.transcription.window_search.TranscriptionOptions())
     for each in samples:
-        batch = {"net_input": {"src_tokens": torch.from_numpy(each)[None], "src_lengths": torch.tensor([len(each)])}}
+        batch = {"net_input": {"src_tokens": each[None], "src_lengths": torch.tensor([len(each)])}}
         [[best, *_]] = task.inference_step(search.search, [xattn.model], batch)
         [found] = search([each])
         assert found.n_best[0].score == pytest.approx(best["score"].item(), abs=1e-5)
