@@ -9,11 +9,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from speechllm_plugin.data.augmentation import SpecAugment
 from speechllm_plugin.data.recording import RECORDING_COLUMN
 from speechllm_plugin.files.locks import locked_folder
 from speechllm_plugin.files.text_table import aligned_row
-from speechllm_plugin.preparation import config_file, corpora, corpus_check, hold_out, split_files, vocabulary_plan
+from speechllm_plugin.preparation import config_file, corpora, corpus_check, hold_out, speed_perturbation, split_files, vocabulary_plan
+from speechllm_plugin.preparation.argument_types import condition, positive_number, probability, sampling_alpha, specaugment_setting, speed
 from speechllm_plugin.preparation.corpora import CORPORA, TASKS, TRAIN_SPLIT, Corpus
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 from speechllm_plugin.preparation.extraction import SoundReaders
@@ -107,6 +107,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="filterbanks are stored in zip archives, or computed while training (default: stored)",
     )
     add(
+        "--speed-perturbation",
+        nargs="+",
+        type=speed,
+        default=[],
+        metavar="SPEED",
+        help="training has every row at each of these speeds, as in 0.9 1.0 1.1 (pitch changes with it); dev and test sets stay as they are",
+    )
+    add(
         "--allow-outside-root",
         action="store_true",
         help="take audio files outside --root as well (absolute paths, or with ..); else they are an error, as a corpus of somebody else could "
@@ -138,7 +146,9 @@ def prepare(args: argparse.Namespace) -> None:
     splits = list(dict.fromkeys(args.splits or CORPORA[args.corpus].splits))
     pairs = corpora.language_pairs(args.corpus, args.task, args.source_lang, args.target_lang)
     given = {field.name: getattr(args, field.name) for field in fields(Settings)}
-    settings = Settings(**given | {"splits": splits, "specaugment": dict(args.specaugment)})
+    settings = Settings(
+        **given | {"splits": splits, "speed_perturbation": sorted(set(args.speed_perturbation)), "specaugment": dict(args.specaugment)}
+    )
     folder = PreparedFolder(args.out, settings.remembered())
     if TRAIN_SPLIT not in splits and folder.entry(TRAIN_SPLIT) is None and not (args.check or args.vocab_from):
         raise ValueError(
@@ -152,8 +162,9 @@ def prepare(args: argparse.Namespace) -> None:
     usable = {split: [row for row in rows[split] if not row.left_out] for split in splits}
     kept, held_out = hold_out.apply(usable, args.hold_out)
     print_held_out(held_out, usable)
-    contents = {split: corpora.manifests(args.task, split, kept[split]) for split in splits}
     columns_made = [RECORDING_COLUMN] if settings.stores_features else []
+    played = speed_perturbation.apply(kept, settings.speed_perturbation)
+    contents = {split: corpora.manifests(args.task, split, played[split]) for split in splits}
     corpus_check.check(args.task, args.root, contents, columns_made, args.allow_outside_root)
     if args.check:
         print_check(args.root, contents, left_out)
@@ -225,7 +236,7 @@ def print_check(root: str, contents: Mapping[str, Manifests], left_out: Mapping[
     print(f"\n{root}\n{_line('manifest', 'rows', 'hours', 'left out')}")
     for split, manifests in contents.items():
         for name, rows in manifests.items():
-            durations = [row.duration_seconds for row in rows if row.duration_seconds is not None]
+            durations = [row.duration_seconds / row.speed for row in rows if row.duration_seconds is not None]
             hours = f"{sum(durations) / 3600:.2f}" if len(durations) == len(rows) else "-"
             print(_line(name, len(rows), hours, len(left_out[split])))
     print("complete; nothing was written")
@@ -240,47 +251,6 @@ def print_table(
     for planned in vocabularies:
         tags = f", {len(planned.tags)} language tags among them" if planned.tags else ""
         print(f"{_line(planned.name, planned.size)} pieces{f', copied from {planned.source}' if planned.source else ''}{tags}")
-
-
-def positive_number(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be positive, but is {number}")
-    return number
-
-
-def probability(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"must be between 0 and 1, but is {number}")
-    return number
-
-
-def sampling_alpha(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 1:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most 1, but is {number}")
-    return number
-
-
-def condition(text: str) -> tuple[str, str]:
-    """Column and value of COLUMN=VALUE; the value may be empty."""
-    column, equals, value = text.partition("=")
-    if not (column and equals):
-        raise argparse.ArgumentTypeError(f"must be a column and its value, as in accent=us, but is {text}")
-    return column, value
-
-
-def specaugment_setting(text: str) -> tuple[str, int | float]:
-    """Key and value of KEY=VALUE, as SpecAugment takes them."""
-    key, _, value = text.partition("=")
-    try:
-        number = float(value) if key == "time_mask_p" else int(value)
-        settings: dict[str, Any] = {"freq_mask_F": 1, "time_mask_T": 1, key: number}
-        SpecAugment(**settings)
-    except (TypeError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"must be a SpecAugment setting and its number, as in time_mask_p=0.2, but is {text} ({error})") from error
-    return key, number
 
 
 def _by_corpus(text_of: Callable[[Corpus], object]) -> str:

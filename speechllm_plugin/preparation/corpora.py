@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speechllm_plugin.preparation.corpus_row import CorpusRow
-from speechllm_plugin.preparation.readers import covost2, mustc, own_tsv
+from speechllm_plugin.preparation.readers import covost2, fillets, mustc, own_tsv
 from speechllm_plugin.text.progress import with_progress
 
 TRAIN_SPLIT = "train"
@@ -63,6 +63,12 @@ COVOST2_SIZES: dict[str, Any] = {
     "multilingual_vocab_size": 32000,
     "transcript_vocab_size": 32000,
 }
+# An hour and a half of speech: 1,500 short texts.
+GAME_SIZES: dict[str, Any] = {
+    "vocab_sizes": {"asr": 300, "st": 500, "joint": 800},
+    "multilingual_vocab_size": 2000,
+    "transcript_vocab_size": 300,
+}
 CORPORA = {
     "mustc": Corpus(
         title="MuST-C",
@@ -84,6 +90,18 @@ CORPORA = {
         training_file="paper_covost2.sh",
         into="en",
         **COVOST2_SIZES,
+    ),
+    "fillets": Corpus(
+        title="Fish Fillets",
+        read=fillets.read,
+        layout=f"{fillets.GAME}/script",
+        directions=fillets.directions,
+        splits=("train", "dev", "test"),
+        test_split="test",
+        training_file="fillets.sh",
+        into="en",
+        study_tasks=("asr-cs", "asr-nl", "st-cs", "st-nl"),
+        **GAME_SIZES,
     ),
     "tsv": Corpus(
         title="own corpus",

@@ -118,7 +118,7 @@ def _check_texts(split: str, rows: Sequence[CorpusRow], needed: Iterable[str]) -
 
 def _may_be_trained_on(row: CorpusRow) -> bool:
     duration = row.duration_seconds
-    return duration is None or features.num_frames(round(duration * audio.SAMPLE_RATE)) in TRAIN_FRAMES
+    return duration is None or features.num_frames(round(duration / row.speed * audio.SAMPLE_RATE)) in TRAIN_FRAMES
 
 
 def _check_languages(task: str, contents: Mapping[str, Mapping[str, Sequence[CorpusRow]]]) -> None:

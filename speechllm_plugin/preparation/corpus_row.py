@@ -13,6 +13,7 @@ class CorpusRow:
     place: file of the corpus and position in it, for errors.
     offset_seconds: where the utterance begins in the audio file.
     duration_seconds: its length; None is up to the end of the file.
+    speed: how many times as fast as it was recorded the sound is played.
     left_out: why the row is left out, as in "3 rows that are empty"; empty if it is used.
     may_be_empty: recordings of the published corpus are known to be without sound: rows that turn out so are left out; else they are an error.
     """
@@ -21,10 +22,11 @@ class CorpusRow:
     place: str
     offset_seconds: float = 0.0
     duration_seconds: float | None = None
+    speed: float = 1.0
     left_out: str = ""
     may_be_empty: bool = False
 
     @property
-    def sound(self) -> tuple[str, float, float | None]:
-        """File, offset and duration: equal for rows of the same speech."""
-        return self.utterance.audio, self.offset_seconds, self.duration_seconds
+    def sound(self) -> tuple[str, float, float | None, float]:
+        """File, offset, duration and speed: equal for rows of the same speech."""
+        return self.utterance.audio, self.offset_seconds, self.duration_seconds, self.speed

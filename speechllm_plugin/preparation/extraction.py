@@ -17,6 +17,7 @@ import numpy as np
 
 from speechllm_plugin.data import audio, features
 from speechllm_plugin.data.containers.incomplete import EmptySound
+from speechllm_plugin.preparation import speed_perturbation
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 
 # Corpora round times to 10 ms, so the last row of a talk may end this much after its file.
@@ -50,7 +51,7 @@ def read_sound(row: CorpusRow, root: str | Path, frames: range, with_features: b
     """The reading of one row; features are computed only for lengths within `frames`."""
     try:
         source = _source(row, root)
-        waveform = audio.read(source, root)
+        waveform = speed_perturbation.played(audio.read(source, root), row.speed)
     except ValueError as error:
         return Reading(problem=str(error), is_empty=isinstance(error, EmptySound))
     n_frames = features.num_frames(len(waveform))
@@ -92,7 +93,7 @@ def _read_all(read_one: Callable[[CorpusRow], Reading], rows: Iterable[CorpusRow
 
 
 def _source(row: CorpusRow, root: str | Path) -> str:
-    path, start_seconds, duration_seconds = row.sound
+    path, start_seconds, duration_seconds, _ = row.sound
     if duration_seconds is None and not start_seconds:
         return path
     length, rate = audio.length_and_rate(path, root)

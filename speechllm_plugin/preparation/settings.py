@@ -38,6 +38,7 @@ class Settings:
     sampling_alpha: float | None
     hold_out: Sequence[hold_out.Condition]
     features: str
+    speed_perturbation: Sequence[float]
     specaugment: Mapping[str, int | float]
 
     def __post_init__(self) -> None:
@@ -47,6 +48,8 @@ class Settings:
         for flag, source in (("--transcript-vocab-from", self.transcript_vocabulary_folder), ("--vocab-from", self.vocabulary_folder)):
             if source == Path(self.out).resolve():
                 raise ValueError(f"{flag} must be another folder than --out, but both are {self.out}")
+        if self.speed_perturbation and not self.stores_features:
+            raise ValueError("--speed-perturbation needs --features stored: what is computed while training is the recording as it is")
         if self.vocab_from:
             for name in ("vocab_size", "transcript_vocab_size", "transcript_vocab_from"):
                 if getattr(self, name) is not None:
@@ -86,6 +89,7 @@ class Settings:
             "--vocab-from": source and str(source),
             "--transcribe-probability": self.transcribe_probability,
             "--sampling-alpha": self.sampling_alpha,
+            "--speed-perturbation": list(self.speed_perturbation) or None,
             "--hold-out": hold_out.describe(self.hold_out) or None,
         }
 

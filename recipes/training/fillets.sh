@@ -1,0 +1,17 @@
+# An hour or two of short recordings (recipes/fillets, recipes/tuxpaint), for the reduced rows on one GPU; on one with Triton add
+#   -- --bf16 --optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64
+# Not searched yet: dropout, learning rate and vocabularies are a first choice. docs/benchmark.md has the search.
+PREPARE_ARGS=(
+  --speed-perturbation 0.9 1.0 1.1
+  --specaugment freq_mask_N=2 freq_mask_F=27 time_mask_N=2 time_mask_T=40 time_mask_p=0.3
+)
+TRAINING_ARGS=(
+  --lr-scheduler inverse_sqrt --lr 2e-3 --warmup-updates 1000 --weight-decay 1e-6
+  --dropout 0.2 --max-tokens 20000 --length-noise 0.02
+  --max-update 6000
+  --no-epoch-checkpoints --validate-interval 1000 --save-interval-updates 500 --validate-interval-updates 500 --keep-interval-updates 5
+  --num-workers 2 --seed 1
+)
+AVERAGE_LAST=5
+GENERATION_ARGS=(--max-tokens 40000)
+source "$(dirname "${BASH_SOURCE[0]}")/small_teacher.sh"

@@ -1,0 +1,112 @@
+"""Fish Fillets NG: rows are its dialogs with their recordings, and what has no text or no recording is named."""
+
+import pytest
+import soundfile
+from game_corpora import LEVELS, FishFillets
+from prepare_command import manifests_in, prepare
+
+from speechllm_plugin.preparation.readers import fillets
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return FishFillets(tmp_path / "root")
+
+
+def rows(corpus, split="train", source="cs", target="de"):
+    return fillets.read(corpus.game.parents[3], split, source, target)
+
+
+def test_rows_are_the_dialogs_of_the_levels_of_a_split(corpus):
+    corpus.write()
+    for split, levels in LEVELS.items():
+        found = rows(corpus, split)
+        expected = [(level, *dialog) for level in sorted(levels) for dialog in corpus.dialogs[level]]
+        assert not any(row.left_out for row in found)
+        for row, (level, name, speaker, texts) in zip(found, expected, strict=True):
+            utterance = row.utterance
+            assert (utterance.src_text, utterance.tgt_text, utterance.src_lang, utterance.tgt_lang) == (texts["cs"], texts["de"], "cs", "de")
+            assert (utterance.id, utterance.speaker) == (f"{level}_{name}".replace("/", "-"), f"cs-{speaker}")
+            assert corpus.game.parents[3] / utterance.audio == corpus.sound_file(level, name)
+            assert utterance.extra == {"level": level, "sample_rate": ("22050", "44100")[int(name[2:]) % 2]}
+            assert row.place.startswith(str(corpus.texts_file(level, "cs")) + ":")
+
+
+def test_english_is_what_all_files_repeat(corpus):
+    corpus.write()
+    assert [row.utterance.tgt_text for row in rows(corpus, "dev", target="en")] == [texts["en"] for _, _, texts in corpus.dialogs["airplane"]]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (r"a \"quote\" and C:\\X", 'a "quote" and C:\\X'),
+        ("ends -- here", "ends -- here"),
+        (r"two\n lines", "two lines"),
+        (") dialogStr(", ") dialogStr("),
+    ],
+)
+def test_strings_are_those_of_lua(corpus, written, read):
+    corpus.dialogs["airplane"][1][2]["cs"] = written
+    corpus.write()
+    assert rows(corpus, "dev")[1].utterance.src_text == read
+
+
+def test_what_cannot_be_used_is_left_out_with_its_reason(corpus):
+    texts = [texts for _, _, texts in corpus.dialogs["airplane"]]
+    texts[0]["cs"] = ""
+    texts[1]["cs"] = "%1 hodin"
+    texts[2]["cs"] = "Подожди, počkej"
+    del texts[3]["de"]
+    corpus.write()
+    corpus.sound_file("airplane", "x-4").unlink()
+    corpus.sound_file("airplane", "x-5").rename(corpus.sound_file("airplane", "unheard"))
+    assert [(row.utterance.id, row.left_out) for row in rows(corpus, "dev")] == [
+        ("airplane_x-0", "that have no text"),
+        ("airplane_x-1", "whose text has a placeholder"),
+        ("airplane_x-2", "whose text is in two scripts"),
+        ("airplane_x-3", "that have no text in de"),
+        ("airplane_x-4", "that have no recording"),
+        ("airplane_x-5", "that have no recording"),
+        ("airplane_unheard", "that have no dialog"),
+    ]
+
+
+def test_damage_is_an_error_that_names_the_place(corpus):
+    corpus.write()
+    path = corpus.texts_file("airplane", "cs")
+    with pytest.raises(ValueError, match="--source-lang must be cs or nl"):
+        rows(corpus, source="en")
+    with pytest.raises(ValueError, match="--splits must be of train dev test for fillets, but has tst"):
+        rows(corpus, "tst")
+    with pytest.raises(FileNotFoundError, match="unpack the package fillets-ng-data-nl"):
+        rows(corpus, source="nl")
+    path.write_text('dialogStr("alone")')
+    with pytest.raises(ValueError, match="a dialogStr must follow its dialogId"):
+        rows(corpus, "dev")
+    path.write_bytes(b'dialogId("\xff", "", "")')
+    with pytest.raises(ValueError, match=f"{path}: must be UTF-8"):
+        rows(corpus, "dev")
+
+
+def test_a_speaker_is_held_out_of_training_only(corpus, tmp_path, capsys):
+    corpus.write()
+    flags = ["--source-lang", "cs", "--target-lang", "en", "--task", "asr", "--vocab-size", "24", "--transcript-vocab-size", "24"]
+    prepare("fillets", corpus.game.parents[3], tmp_path / "out", *flags, "--hold-out", "speaker=cs-small")
+    manifests = manifests_in(tmp_path / "out")
+    assert {name: {row.speaker for row in rows} for name, rows in manifests.items()} == {
+        "train": {"cs-big"},
+        "dev": {"cs-big"},
+        "test": {"cs-big", "cs-small"},
+    }
+    assert "train: held out 6 of 12 rows: speaker=cs-small\n" in capsys.readouterr().out
+
+
+def test_a_recording_without_sound_is_left_out(corpus, tmp_path, capsys):
+    corpus.write()
+    silent = corpus.sound_file("alibaba", "x-0")
+    soundfile.write(silent, [], 22050, format="OGG", subtype="VORBIS")
+    flags = ["--source-lang", "cs", "--target-lang", "en", "--task", "asr", "--vocab-size", "24", "--transcript-vocab-size", "24"]
+    prepare("fillets", corpus.game.parents[3], tmp_path / "out", *flags)
+    assert "train: dropped 1 of 12 rows: empty recordings\n" in capsys.readouterr().out
+    assert (tmp_path / "out/missing_train.txt").read_text().endswith("sound/alibaba/cs/x-0.ogg\n")
