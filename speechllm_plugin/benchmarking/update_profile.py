@@ -18,7 +18,7 @@ KERNEL_GROUPS = [
     ("convolution", r"conv|^_weight_gradient|dgrad|wgrad|im2col"),
     ("products", r"gemm|cutlass|nvjet|xmma|cublas|splitk|matmul|addmm|::b?mm\b|linear|dot_kernel"),
     ("norm", r"norm|^_forward|^_backward|^_sums|^_gradient|^_through_silu"),
-    ("softmax, loss", r"softmax|logsumexp|nll_loss"),
+    ("softmax, loss", r"softmax|logsumexp|nll_loss|^_token_"),
     ("dropout", r"dropout|bernoulli|philox|random|distribution"),
     ("activation", r"^_activate|^_gate|silu|sigmoid|relu|gelu|::glu|glu_"),
     ("gather", r"index|gather|scatter|embedding|take|sort|searchsorted"),

@@ -127,12 +127,14 @@ def label_smoothed_cross_entropy(logits: Tensor, target: Tensor, label_smoothing
     Returns:
         (1 - e - e') nll + e' * sum over the vocabulary, with e' = e / (V - 1), and the unsmoothed nll.
     """
+    vocabulary_size = logits.size(-1)
+    each = label_smoothing / (vocabulary_size - 1)
+    if kernels.for_training(logits):
+        return kernels.smoothed_loss(logits, target, 1 - label_smoothing - each, each, pad)
     logits, real = logits.float(), target != pad
     normaliser = logits.logsumexp(-1)
     nll_loss = ((normaliser - logits.gather(-1, target[..., None]).squeeze(-1)) * real).sum()
     if not label_smoothing:
         return nll_loss, nll_loss
-    vocabulary_size = logits.size(-1)
-    each = label_smoothing / (vocabulary_size - 1)
     smooth_loss = ((vocabulary_size * normaliser - logits.sum(-1)) * real).sum()
     return (1 - label_smoothing - each) * nll_loss + each * smooth_loss, nll_loss

@@ -23,6 +23,7 @@ FILES_OF_KERNELS = {
     "depthwise_conv": "convolution_over_time",
     "gated_linear_unit": "activation",
     "layer_norm": "residual_norm",
+    "smoothed_loss": "token_losses",
 }  # function: its file
 
 

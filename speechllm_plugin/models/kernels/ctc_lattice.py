@@ -17,7 +17,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-TYPES_AT_ONCE, LABELS_AT_ONCE, SMALLEST_WIDTH = 1024, 16, 16
+from speechllm_plugin.models.kernels.log_normaliser import TYPES_AT_ONCE, log_normaliser
+
+LABELS_AT_ONCE, SMALLEST_WIDTH = 16, 16
 LATTICE_SIZES = ["num_states", "num_types", "num_labels", "stride_sentence", "stride_state", "blank"]
 
 
@@ -45,18 +47,7 @@ def _label_scores(
     sentence, state = tl.program_id(0), tl.program_id(1)
     if state < tl.load(lengths + sentence):
         row = logits + sentence.to(tl.int64) * stride_sentence + state.to(tl.int64) * stride_state
-        most = tl.full([TYPES], float("-inf"), tl.float32)
-        total = tl.zeros([TYPES], tl.float32)
-        for first in range(0, num_types, TYPES):
-            place = first + tl.arange(0, TYPES)
-            value = tl.load(row + place, mask=place < num_types, other=float("-inf")).to(tl.float32)
-            new_most = tl.maximum(most, value)
-            shift = tl.where(new_most == float("-inf"), 0.0, new_most)
-            total = total * tl.exp(most - shift) + tl.exp(value - shift)
-            most = new_most
-        highest = tl.max(most, 0)
-        highest = tl.where(highest == float("-inf"), 0.0, highest)
-        whole = highest + tl.log(tl.sum(total * tl.exp(most - highest), 0))
+        whole, _ = log_normaliser(row, num_types, TYPES)
         where = sentence.to(tl.int64) * num_states + state
         tl.store(normaliser + where, whole)
         column = tl.arange(0, WIDTH)
