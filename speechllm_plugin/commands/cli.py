@@ -30,6 +30,7 @@ COMMANDS = {
     "score": ("score", "score the output of fairseq-generate against the manifest"),
     "report": ("report", "compare finished runs: scores, significance, slices, failures, in one HTML file"),
     "check": ("check", "test a checkpoint: batches, padding, cache, future, compression, bfloat16, tags"),
+    "stress": ("stress", "make harder test sets of one: utterances joined to long ones, or each in noise"),
     "silence": ("silence", "make a test set of silence and noise, to see what a model says without speech"),
 }
 

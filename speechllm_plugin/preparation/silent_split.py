@@ -15,6 +15,7 @@ from speechllm_plugin.data.audio import SAMPLE_RATE
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.preparation.noise import pink_noise
 from speechllm_plugin.text.progress import with_progress
 
 SPLIT = "silence"
@@ -34,11 +35,9 @@ def quiet_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
 
 def speech_like_noise(num_samples: int, rng: np.random.Generator) -> np.ndarray:
     """Pink noise (power in proportion to 1 / frequency) that swells and falls at the pace of syllables."""
-    spectrum = np.fft.rfft(rng.standard_normal(num_samples))
-    spectrum[1:] /= np.sqrt(np.arange(1, len(spectrum)))
-    spectrum[0] = 0
+    noise = pink_noise(num_samples, rng)
     swell = 1 - np.cos(2 * np.pi * SYLLABLES_PER_SECOND * np.arange(num_samples) / SAMPLE_RATE)
-    return at_level(np.fft.irfft(spectrum, num_samples) * swell, LOUD_DBFS)
+    return at_level(noise * swell, LOUD_DBFS)
 
 
 def at_level(waveform: np.ndarray, dbfs: float) -> np.ndarray:
@@ -60,13 +59,11 @@ def plan(
     """The rows of the manifest. The name of a file has all that its samples depend on.
 
     Args:
-        folder: where the files are going to be. Manifests name it relative to the audio root if that is the data folder, else by its whole path.
+        folder: where the files are going to be.
         pairs: (src_lang, tgt_lang) of the utterances, in turn.
         seconds: the shortest and the longest length.
     """
-    is_beside = Path(config.audio_root).resolve() == folder.parent.resolve()
-    start = folder.name if is_beside else folder.absolute().as_posix()
-    rows = []
+    start, rows = start_of_audio(folder, config), []
     for number in range(num_utterances):
         kind = list(SOUNDS)[number % len(SOUNDS)]
         source, target = pairs[number // len(SOUNDS) % len(pairs)]
@@ -84,6 +81,12 @@ def plan(
             )
         )
     return rows
+
+
+def start_of_audio(folder: Path, config: DataConfig) -> str:
+    """How a manifest names a folder beside it: relative to the audio root if that is the data folder, else by its whole path."""
+    is_beside = Path(config.audio_root).resolve() == folder.parent.resolve()
+    return folder.name if is_beside else folder.absolute().as_posix()
 
 
 def num_samples_of(number: int, num_utterances: int, seconds: tuple[float, float]) -> int:
