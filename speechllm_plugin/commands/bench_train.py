@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     running.add_argument(
         "--find-max-tokens",
         action="store_true",
-        help=f"measure no time, but find the largest batches that fit {largest_batch.SHARE_OF_MEMORY:.0%} of the GPU's memory, up to --frames",
+        help=f"measure no time, but find the largest batches that fit {largest_batch.SHARE_OF_MEMORY:.0%}% of the GPU's memory, up to --frames",
     )
     results = parser.add_argument_group("results, beside the lines that are printed")
     results.add_argument("--json", type=Path, metavar="FILE", help="all numbers; speechllm_plugin/commands/bench_train.py says which")

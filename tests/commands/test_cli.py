@@ -55,6 +55,14 @@ def test_every_command_describes_its_arguments(command, capsys):
     assert f"speechllm {command}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("kind", BENCHMARKS)
+def test_every_kind_of_benchmark_describes_its_arguments(kind, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["bench", kind, "--help"])
+    assert ended.value.code == 0
+    assert f"speechllm bench {kind}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("arguments", [[], ["unknown"], ["score"], ["average", "--num", "many"]])
 def test_wrong_arguments_end_with_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
