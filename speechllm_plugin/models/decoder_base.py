@@ -14,6 +14,7 @@ from speechllm_plugin.generation.decoder_state import DecoderState
 from speechllm_plugin.models.config import SpeechToTextConfig
 from speechllm_plugin.models.cost import matmul
 from speechllm_plugin.models.decoder_positions import DECODER_POSITIONS
+from speechllm_plugin.models.dropout import dropped
 from speechllm_plugin.models.speech_encoder import SpeechStates
 from speechllm_plugin.models.transformer_layer import TransformerLayer
 
@@ -63,7 +64,7 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
     def embed(self, tokens: Tensor, numbers: Tensor) -> Tensor:
         """(B, U) or (B, K) tokens -> (B, ., C), at positions with these (B or 1, U or 1) numbers."""
         x = self.embedding(tokens) * math.sqrt(self.embedding.embedding_dim)
-        return self.dropout(self.positions.added(x, numbers))
+        return dropped(self.positions.added(x, numbers), self.dropout)
 
     def embed_text(self, tokens: Tensor, speech: SpeechStates) -> Tensor:
         """(B, U) tokens of a whole text -> (B, U, C)."""

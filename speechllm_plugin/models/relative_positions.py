@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.nn.functional import pad
 
 from speechllm_plugin.models import kernels
-from speechllm_plugin.models.attention import SelfAttention, attention
+from speechllm_plugin.models.attention import SelfAttention, added, attention
 from speechllm_plugin.models.cost import matmul
 
 SCORES_AT_ONCE = 2**24, 2  # of relative positions, without gradients: this many, or this many times what comes out
@@ -78,11 +79,17 @@ class XLSelfAttention(SelfAttention):
         by_head = (query + self.position_bias[:, None]).transpose(0, 1)  # (H, B, S, D)
         scores = by_head.flatten(1, 2) @ position.transpose(1, 2)  # (H, B * S, P)
         scores = scores.unflatten(1, by_head.shape[1:3]).transpose(0, 1)  # (B, H, S, P)
-        bias = hidden_outside(mask, self.shift(scores, lengths))
+        bias = self.bias(scores, mask, lengths)
         return attention(query + self.content_bias[:, None], key, value, bias, self.dropout_now, self.scale)
 
+    def bias(self, scores: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
+        """The (B, H, S, S) scores by key, -inf where the mask hides, of (B, H, S, P) scores by lag."""
+        if torch.is_grad_enabled():
+            return ShiftedScores.apply(scores, mask)
+        return hidden_outside(mask, self.shift(scores, lengths))
+
     @staticmethod
-    def shift(scores: Tensor, lengths: Tensor) -> Tensor:
+    def shift(scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, H, S, P) scores by lag, from S - 1 down to 1 - S and beyond -> (B, H, S, S) by key: row i is read from S - 1 - i on.
 
         In memory that is one place earlier in each row than in the row before: a view, with rows that are shorter by one.
@@ -90,6 +97,22 @@ class XLSelfAttention(SelfAttention):
         num_states, width = scores.shape[2:]
         rows = scores.flatten(2)[..., num_states - 1 : num_states * width - 1]
         return rows.unflatten(2, (num_states, width - 1))[..., :num_states]
+
+
+class ShiftedScores(Function):
+    """XLSelfAttention.bias in one pass forward and one backward: no gradient comes from a hidden place, as its weight is 0."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, mask: Tensor) -> Tensor:
+        ctx.shape = scores.shape
+        return XLSelfAttention.shift(scores) + added(mask, scores.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        num_sentences, num_heads, *rest = ctx.shape
+        of_scores = gradient.new_zeros(num_heads, num_sentences, *rest).transpose(0, 1)  # in memory as the product that made the scores
+        XLSelfAttention.shift(of_scores).copy_(gradient)
+        return of_scores, None
 
 
 def hidden_outside(mask: Tensor, scores: Tensor) -> Tensor:
@@ -125,12 +148,16 @@ class LegacySelfAttention(XLSelfAttention):
         """The (S, C) sinusoids of the positions from 0 on."""
         return interleaved_sinusoids(torch.arange(num_states, device=device), dim)
 
+    def bias(self, scores: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
+        return hidden_outside(mask, self.shift(scores, lengths))
+
     @staticmethod
-    def shift(scores: Tensor, lengths: Tensor) -> Tensor:
+    def shift(scores: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, H, S, S) -> (B, H, S, S): the one-sided shift at each utterance's own number of states L.
 
         With a column of zeros before them, the L rows of L + 1 scores are read as L + 1 rows of L, without the first.
         """
+        assert lengths is not None
         num_states, length = scores.size(2), lengths[:, None, None]
         index = torch.arange(num_states, device=scores.device)
         flat = (index[:, None] + 1) * length + index  # (B, S, S): place in the block of L rows

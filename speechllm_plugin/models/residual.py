@@ -4,16 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from speechllm_plugin.models import kernels
+from speechllm_plugin.models.dropout import dropped, probability_now
 
 
 def computing_dtype(x: Tensor) -> torch.dtype:
     """What matrix products around x are computed in: autocast's type, else that of x."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-
-
-def probability_now(dropout: nn.Dropout) -> float:
-    return dropout.p if dropout.training else 0.0
 
 
 def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:
@@ -27,8 +24,7 @@ def add(x: Tensor, branch: Tensor, dropout: nn.Dropout, factor: float = 1.0) -> 
     """x + factor * dropout(branch), (B, S, C), in the type of x."""
     if kernels.for_training(x):
         return kernels.add(x, branch, factor, probability_now(dropout))
-    branch = dropout(branch)
-    return (x + (branch if factor == 1 else factor * branch)).to(x.dtype)
+    return (x + dropped(branch, dropout, factor)).to(x.dtype)
 
 
 def add_normed(x: Tensor, branch: Tensor, dropout: nn.Dropout, norm: nn.LayerNorm, factor: float = 1.0) -> tuple[Tensor, Tensor]:

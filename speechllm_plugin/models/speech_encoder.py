@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from speechllm_plugin.models.config import SpeechToTextConfig, for_parts, gives_positions_to_speech, num_encoder_layers
 from speechllm_plugin.models.cost import Lengths, matmul
 from speechllm_plugin.models.ctc import CTCHead, CTCOutput
+from speechllm_plugin.models.dropout import dropped
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.encoders.parts import EncoderLayer, SpeechContext
 from speechllm_plugin.models.merging import Segments, find_segments, merge
@@ -95,7 +96,7 @@ class SpeechEncoder(FairseqEncoder):
     def below_exit(self, src_tokens: Tensor, src_lengths: Tensor) -> tuple[Tensor, SpeechContext]:
         """The states of the CTC layer, or without CTC those that the first layer reads, and their context."""
         x, padding = self.subsampling(src_tokens.to(next(self.parameters()).dtype), src_lengths)
-        x, context = self.dropout(self.positions(x * math.sqrt(self.dim))), self.context(padding)
+        x, context = dropped(self.positions(x * math.sqrt(self.dim)), self.dropout), self.context(padding)
         for layer in self.layers[: self.cfg.ctc_layer]:
             x = layer(x, context)
         return x, context

@@ -10,7 +10,8 @@ from torch.nn.functional import relu
 from speechllm_plugin.models import kernels
 from speechllm_plugin.models.attention import CrossAttention, SelfAttention
 from speechllm_plugin.models.cost import matmul
-from speechllm_plugin.models.residual import add, add_normed, normed, probability_now
+from speechllm_plugin.models.dropout import dropped, probability_now
+from speechllm_plugin.models.residual import add, add_normed, normed
 
 
 class FeedForward(nn.Module):
@@ -25,14 +26,14 @@ class FeedForward(nn.Module):
         self.dropout, self.activation_dropout = nn.Dropout(dropout), nn.Dropout(activation_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.transform(self.norm(x)))
+        return dropped(self.transform(self.norm(x)), self.dropout)
 
     def transform(self, normed: Tensor) -> Tensor:
         """What comes between the LayerNorm and the last dropout."""
         hidden = self.fc1(normed)  # the largest tensor of a layer
         if kernels.for_training(hidden):
             return self.fc2(kernels.activate(hidden, self.activation.__name__, probability_now(self.activation_dropout)))
-        return self.fc2(self.activation_dropout(self.activation(hidden, inplace=not torch.is_grad_enabled())))
+        return self.fc2(dropped(self.activation(hidden, inplace=not torch.is_grad_enabled()), self.activation_dropout))
 
     def flops(self, num_states: int) -> int:
         return 2 * matmul(num_states, self.fc1.in_features, self.fc1.out_features)
