@@ -1,7 +1,8 @@
 """A step that repeats from a captured CUDA graph: hundreds of small kernels for one launch."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,24 @@ import torch
 from speechllm_plugin.generation.held_tensors import HeldTensors
 
 KEPT_SHARE = 1 / 64  # of a GPU's memory, for what one search leaves to the next
+
+
+@contextmanager
+def capturing(graph: torch.cuda.CUDAGraph, pool: Any) -> Iterator[None]:
+    """Let a graph of this pool capture what a block does. Meanwhile Python collects no garbage: older graphs may be in it, whose end would
+    spoil this one."""
+    # torch.cuda.graph would empty the allocator's cache each time, which costs more than the graph of a search saves.
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+        try:
+            yield
+        finally:
+            graph.capture_end()
+    finally:
+        if collects:
+            gc.enable()
 
 
 class KeptStep(NamedTuple):
@@ -70,13 +89,9 @@ class GraphedStep:
         self.graphs[-1].replay()
 
     def capture(self, function: Callable[[], object]) -> Any:
-        # torch.cuda.graph would empty the allocator's cache each time, which costs more than the graph saves.
         graph = torch.cuda.CUDAGraph()
-        graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
-        try:
+        with capturing(graph, self.pool):
             function()
-        finally:
-            graph.capture_end()
         return graph
 
     def forget(self) -> None:

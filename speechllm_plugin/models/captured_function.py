@@ -8,6 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from speechllm_plugin.generation.cuda_graph import capturing
+
 GROWTH = 1.25  # of a buffer that has become too short
 
 Key = tuple[tuple[torch.Size, torch.dtype], ...]
@@ -103,11 +105,8 @@ class CapturedFunction:
 
     def record(self, graph: torch.cuda.CUDAGraph, function: Callable[[], Any]) -> Any:
         """Capture what the function does."""
-        graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
-        try:
+        with capturing(graph, self.pool):
             return function()
-        finally:
-            graph.capture_end()
 
     def buffer(self, use: str, number: int, shape: torch.Size, dtype: torch.dtype) -> Tensor:
         """A tensor in memory that all graphs use alike; one that grows leaves the old one to the graphs that have it."""

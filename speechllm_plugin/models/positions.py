@@ -22,8 +22,8 @@ class SinusoidalPositions(nn.Module):
     def __init__(self, dim: int, num_positions: int = 1024):
         super().__init__()
         self.dim = dim
+        self.outgrown: list[Tensor] = []  # tables of before, which captured graphs read on
         self.register_buffer("table", self.build(num_positions), persistent=False)
-        self.outgrown: list[Tensor] = []  # captured graphs read them where they are
 
     def build(self, num_positions: int) -> Tensor:
         """The (num_positions, dim) sinusoids."""

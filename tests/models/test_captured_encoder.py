@@ -9,6 +9,7 @@ from tiny_model import ENCODERS, FEW_ENCODERS, make_model, make_speech
 
 from speechllm_plugin.models import captured_encoder
 from speechllm_plugin.models.captured_encoder import CapturedEncoder, capture_encoder
+from speechllm_plugin.models.compressions import COMPRESSIONS
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 LENGTHS = [[57, 40, 22, 1], [30, 57, 57, 9], [57, 31, 8, 44]]  # of one shape
@@ -38,7 +39,7 @@ def assert_same(encoder, with_ctc, device="cpu"):
         results.append((encoder(features, lengths, with_ctc), encoder.forward_by_operations(features, lengths, with_ctc)))
     for captured, plain in results:
         for one, other in zip(parts_of(captured), parts_of(plain), strict=True):
-            assert torch.equal(one, other)
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("with_ctc", [True, False])
@@ -49,6 +50,13 @@ def test_a_recorded_encoder_gives_what_its_operations_give(encoder, with_ctc):
     assert_same(own, with_ctc)
     lower = [part for (name, *_), part in own.captured.parts.items() if name in ("whole", "below")]
     assert [part.num_replays for part in lower] == [6]
+
+
+@pytest.mark.parametrize("strategy", COMPRESSIONS)
+def test_every_compression_can_be_recorded(strategy):
+    own = make_model("dfp", ("transformer", "none", strategy)).eval().encoder
+    own.captured = CapturedEncoder(own, RecordedFunction)
+    assert_same(own, with_ctc=False)
 
 
 def recorded_encoder():
@@ -80,6 +88,15 @@ def test_training_gradients_and_copies_run_without_graphs():
     encode(model)
     assert [part.num_replays for part in model.encoder.captured.parts.values()] == [0]
     assert copy.deepcopy(model).encoder.captured is None and model.encoder.up_to_compression().captured is None
+
+
+def test_a_longer_utterance_leaves_graphs_their_positions():
+    model = make_model("dfp", ("transformer", "none", "none")).eval()
+    positions = model.encoder.positions.absolute
+    positions.table = positions.build(20)
+    read = positions(0, 15)
+    encode(model, [120])
+    assert positions.table.size(0) == 60 and [table.data_ptr() for table in positions.outgrown] == [read.data_ptr()]
 
 
 def test_a_large_batch_runs_without_graphs(monkeypatch):
