@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speechllm_plugin.preparation.corpus_row import CorpusRow
-from speechllm_plugin.preparation.readers import covost2, fillets, mustc, own_tsv
+from speechllm_plugin.preparation.readers import covost2, fillets, mustc, own_tsv, tuxpaint
 from speechllm_plugin.text.progress import with_progress
 
 TRAIN_SPLIT = "train"
@@ -102,6 +102,20 @@ CORPORA = {
         into="en",
         study_tasks=("asr-cs", "asr-nl", "st-cs", "st-nl"),
         **GAME_SIZES,
+    ),
+    "tuxpaint": Corpus(
+        title="Tux Paint",
+        read=tuxpaint.read,
+        layout=tuxpaint.STAMPS,
+        directions=tuxpaint.directions,
+        splits=("train", "dev", "test"),
+        test_split="test",
+        training_file="fillets.sh",
+        into="en",
+        study_tasks=("st-multi",),
+        vocab_sizes={"asr": 1000, "st": 500, "joint": 1500},
+        multilingual_vocab_size=2000,
+        transcript_vocab_size=1000,
     ),
     "tsv": Corpus(
         title="own corpus",

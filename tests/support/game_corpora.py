@@ -51,3 +51,34 @@ class FishFillets:
             for index, (name, _, _) in enumerate(dialogs):
                 write_sound(self.sound_file(level, name), 0.3 + 0.05 * index, (22050, 44100)[index % 2], seed=100 * number + index)
         return self
+
+
+# Stamps of each split, by the same lists.
+STAMPS = {
+    "train": ("animals/one", "animals/two", "food/three", "food/four", "food/five"),
+    "dev": ("animals/birds/adelaide-rosella", "animals/birds/seagull"),
+    "test": ("animals/birds/peacock", "animals/birds/vulture"),
+}
+
+
+class Stamps:
+    """Stamps with a text in each language, spoken in some of them.
+
+    texts: stamp -> {language: text}; en is the first line of its file.
+    """
+
+    def __init__(self, root, spoken=("es", "fr"), languages=("en", "es", "fr", "de")):
+        self.folder, self.spoken = root / "usr/share/tuxpaint/stamps", spoken
+        names = [name for of_split in STAMPS.values() for name in of_split]
+        self.texts = {name: {lang: f"{lang} {chr(97 + number)}" for lang in languages} for number, name in enumerate(names)}
+
+    def sound_file(self, stamp, language):
+        return self.folder / f"{stamp}_desc_{language}.ogg"
+
+    def write(self):
+        for number, (stamp, texts) in enumerate(self.texts.items()):
+            for language in self.spoken:
+                write_sound(self.sound_file(stamp, language), 0.5 + 0.05 * number, (44100, 8000)[number % 2], seed=7 * number + len(texts))
+            lines = [texts.get("en", ""), "", *(f"{language}.utf8={text}" for language, text in texts.items() if language != "en")]
+            (self.folder / f"{stamp}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return self
