@@ -4,6 +4,7 @@
 #   source recipes/environment.sh; source recipes/pipeline.sh
 #   source recipes/models/M.sh               MODEL_ARGS=(...)
 #   source recipes/training/T.sh             PREPARE_ARGS=(...) TRAINING_ARGS=(...) GENERATION_ARGS=(...) AVERAGE_LAST=N
+#                                            MACHINE_ARGS=(...) are more training arguments, which may be others when a training goes on elsewhere
 #   prepare DATA COMMAND...                  runs COMMAND, which fills the folder DATA; log in DATA/prepare.log
 #   train DATA OUT                           OUT/checkpoints, OUT/train.log; other options or data than before are an error
 #   average OUT                              OUT/average.pt
@@ -18,7 +19,7 @@
 set -euo pipefail
 held_lock=  # of the stage that runs
 dry_run=${dry_run:-} expected_frames=${expected_frames:-0}  # frames of a training set that a dry run does not find, if they are known
-SCORE_ARGS=() SILENCE_ARGS=() REPORT_ARGS=()
+SCORE_ARGS=() SILENCE_ARGS=() REPORT_ARGS=() MACHINE_ARGS=()
 declare -A VOCAB_SIZE=()  # of training files for recipes/study.sh
 
 pipeline_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -73,11 +74,12 @@ train() {
   fi
   [[ -n $dry_run ]] || { mkdir -p "$out" && echo "$options" >"$started"; }
   run_stage train "$out" "$out/train.log" "$out/.train.done" "$options" -- \
-    show_validations fairseq-train "$data" --valid-subset dev --save-dir "$out/checkpoints" "${plugin_args[@]}" "${optimizer_args[@]}" "${MODEL_ARGS[@]}" "${TRAINING_ARGS[@]}"
+    show_validations fairseq-train "$data" --valid-subset dev --save-dir "$out/checkpoints" "${plugin_args[@]}" "${optimizer_args[@]}" "${MODEL_ARGS[@]}" "${TRAINING_ARGS[@]}" "${MACHINE_ARGS[@]}"
 }
 
 # show_validations COMMAND...: its output goes to run_stage's log; the console (3) sees a short line per validation.
 show_validations() {
+  [[ -z ${MACHINE_ARGS[*]} ]] || echo "          for the GPUs here: ${MACHINE_ARGS[*]}" >&3
   "$@" 2>&1 | experiments show-validations
 }
 
@@ -164,7 +166,7 @@ run_stage() {
     printf '          $'
     printf ' %q' "$@"
     printf '\n'
-    [[ $name != train ]] || echo "          # $(experiments expected-work "$2" "$expected_frames" "${TRAINING_ARGS[@]}")"
+    [[ $name != train ]] || echo "          # $(experiments expected-work "$2" "$expected_frames" "${TRAINING_ARGS[@]}" "${MACHINE_ARGS[@]}")"
     return
   fi
   local lock=${stamp%.done}.lock held

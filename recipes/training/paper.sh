@@ -1,4 +1,5 @@
-# The study's settings for MuST-C: 320,000 frames an update on one GPU; on N GPUs the recipes divide --update-freq by N.
+# The study's settings for MuST-C: 320,000 frames an update on one GPU. On N GPUs the recipes divide --update-freq by N, and join as many of the
+# batches as the GPUs' memory holds, with GPU_ARGS.
 PREPARE_ARGS=()
 TRAINING_ARGS=(
   --lr-scheduler inverse_sqrt --lr 2e-3 --warmup-updates 25000
@@ -7,6 +8,7 @@ TRAINING_ARGS=(
   --keep-last-epochs 5
   --num-workers 4 --seed 1
 )
+GPU_ARGS=(--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64 --ddp-backend legacy_ddp)
 AVERAGE_LAST=5
 # Not of the paper, which distills from NLLB-200 3.3B: fairseq's base Transformer with what is usual for a few hundred thousand sentences.
 TEACHER_ARGS=(

@@ -57,7 +57,7 @@ class Distillation:
             translations: list[str | Path | int] = ["--teacher", teacher / "average.pt", "--beam", 5]
         elif self.pretrained_model:
             texts = folder / "translations" / f"{Path(self.pretrained_model).name}-{translations_per_text}.tsv"
-            script.call("translate", data, self.pretrained_model, translations_per_text, visible_gpus(), texts)
+            script.call("translate", data, self.pretrained_model, translations_per_text, visible_gpus().number, texts)
             translations = ["--teacher-output", texts]
         else:
             translations = ["--teacher-output", self.teacher]

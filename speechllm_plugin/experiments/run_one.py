@@ -8,7 +8,7 @@ from speechllm_plugin.experiments import command_line, training_file
 from speechllm_plugin.experiments.distillation_plan import Distillation
 from speechllm_plugin.experiments.stage_script import RECIPES, StageScript, visible_gpus
 from speechllm_plugin.experiments.task_data import TaskData
-from speechllm_plugin.experiments.training_file import TrainingFile
+from speechllm_plugin.experiments.training_file import Gpus, TrainingFile
 from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.preparation.corpora import CORPORA, TASKS
 
@@ -42,12 +42,12 @@ class Experiment:
     train_args: list[str]
     with_silence: bool
 
-    def script(self, num_gpus: int) -> StageScript:
-        """Its stages, training on this number of GPUs."""
+    def script(self, gpus: Gpus) -> StageScript:
+        """Its stages, training on these GPUs."""
         script, training = StageScript(), self.training
         folder = self.out / self.data.folder
         data, out = folder / "data", folder / self.name
-        train_args = training.training_args_on(num_gpus)
+        own_args = self.train_args
         script.set("GENERATION_ARGS", training.generation_args)
         script.set("SILENCE_ARGS", training.silence_args)
         script.set("AVERAGE_LAST", self.average_last)
@@ -56,11 +56,12 @@ class Experiment:
             split = CORPORA[self.data.corpus].test_split
             data = self.distillation.distill(script, folder, split, training.teacher_args)
             out = folder / f"{self.name}-{self.distillation.name}"
-            train_args = [*train_args, *self.distillation.training_args]
+            own_args = [*self.distillation.training_args, *own_args]
         if self.with_silence:
             script.call("silence", data)
         script.set("MODEL_ARGS", training.model_args(self.model_file))
-        script.set("TRAINING_ARGS", [*train_args, *self.train_args])
+        script.set("TRAINING_ARGS", [*training.training_args, *own_args])
+        script.set("MACHINE_ARGS", training.machine_args(gpus, own_args))
         self.data.train_and_score(script, data, out, self.with_silence)
         for split, _ in self.data.test_splits():
             script.call("summary", split, out)
@@ -118,5 +119,5 @@ def read(corpus: str, arguments: list[str]) -> Experiment:
 def main(corpus: str, *arguments: str) -> None:
     with command_line.usage_errors(f"{corpus}/run.sh"):
         experiment = read(corpus, list(arguments))
-        script = experiment.script(max(1, visible_gpus()))
+        script = experiment.script(visible_gpus())
     sys.exit(script.run().returncode)

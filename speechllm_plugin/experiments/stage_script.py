@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from speechllm_plugin.experiments.training_file import Gpus
+
 # When all its processes are told to stop, the shell waits for the others, which have to clean up.
 TRAP = """trap 'rm -f "${held_lock:-}"; exit 143' TERM"""
 running: set[subprocess.Popen] = set()
@@ -64,7 +66,9 @@ def stop_all() -> None:
         stop(process)
 
 
-def visible_gpus() -> int:
+def visible_gpus() -> Gpus:
     """The GPUs that torch sees. It is asked in a process of its own: loading it takes seconds and memory that this one does not need."""
-    command = [sys.executable, "-c", "import torch; print(torch.cuda.device_count())"]
-    return int(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    sizes = "torch.cuda.get_device_properties(number).total_memory / 2**30 for number in range(torch.cuda.device_count())"
+    output = subprocess.run([sys.executable, "-c", f"import torch; print(*({sizes}))"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    gib = [float(word) for word in output.split()]
+    return Gpus(len(gib), min(gib, default=0.0))

@@ -8,7 +8,7 @@ from speechllm_plugin.experiments.expected_work import Work
 from speechllm_plugin.experiments.stage_script import RECIPES, StageScript
 from speechllm_plugin.experiments.study_plan import StudyExperiment, StudyPlan
 from speechllm_plugin.experiments.task_data import TaskData
-from speechllm_plugin.experiments.training_file import TrainingFile
+from speechllm_plugin.experiments.training_file import Gpus, TrainingFile
 from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.preparation.corpora import CORPORA
 
@@ -63,14 +63,13 @@ class StudySettings:
             more += ["--transcript-vocab-size", sizes["transcript"]]
         return data.prepare_command(self.plan.roots[data.corpus], self.data_folder(data), [*more, *self.hold_out_args])
 
-    def train_args(self, experiment: StudyExperiment, num_gpus: int) -> list[str]:
+    def train_args(self, experiment: StudyExperiment) -> list[str]:
         """The arguments of fairseq-train beside the model's.
 
         Raises:
             FileNotFoundError: the recognition that it starts from is not there.
-            ValueError: the updates of the training file cannot be shared among the GPUs.
         """
-        arguments = [*self.training[experiment.data.corpus].training_args_on(num_gpus), "--seed", experiment.seed]
+        arguments = [*self.training[experiment.data.corpus].training_args, "--seed", experiment.seed]
         if experiment.start:
             start = self.out / experiment.start
             if not (self.dry_run or start.is_file()):
@@ -81,22 +80,28 @@ class StudySettings:
                 arguments += ["--init-decoder-from", str(start)]
         return arguments
 
-    def script(self, experiment: StudyExperiment, num_gpus: int) -> StageScript:
-        """The stages of an experiment, training on this number of GPUs."""
+    def script(self, experiment: StudyExperiment, gpus: Gpus) -> StageScript:
+        """The stages of an experiment, training on these GPUs.
+
+        Raises:
+            ValueError: the updates of the training file cannot be shared among them.
+        """
         data, training = experiment.data, self.training[experiment.data.corpus]
         script = StageScript(self.dry_run)
         script.set("MODEL_ARGS", training.model_args(experiment.model_file))
-        script.set("TRAINING_ARGS", self.train_args(experiment, num_gpus))
+        script.set("TRAINING_ARGS", self.train_args(experiment))
+        script.set("MACHINE_ARGS", training.machine_args(gpus))
         script.set("GENERATION_ARGS", training.generation_args)
         script.set("AVERAGE_LAST", training.average_last)
         script.set("expected_frames", self.frames_of.get(data, 0))
         data.train_and_score(script, self.data_folder(data), self.out / experiment.name, self.with_silence)
         return script
 
-    def work(self, experiment: StudyExperiment, num_gpus: int) -> Work | None:
+    def work(self, experiment: StudyExperiment, gpus: Gpus) -> Work | None:
         """The training that an experiment takes at most, if its settings bound it."""
         data = experiment.data
-        return expected_work.expected(self.data_folder(data), self.train_args(experiment, num_gpus), self.frames_of.get(data))
+        arguments = [*self.train_args(experiment), *self.training[data.corpus].machine_args(gpus)]
+        return expected_work.expected(self.data_folder(data), arguments, self.frames_of.get(data))
 
 
 def read(arguments: list[str]) -> StudySettings:

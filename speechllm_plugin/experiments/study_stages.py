@@ -53,29 +53,29 @@ def prepare_all(study: StudySettings) -> None:
 class Trainings:
     """The experiments of a study, run one after the other or several at a time.
 
-    num_gpus: those of one experiment.
+    gpus: those of one experiment.
     devices: names of the GPUs that experiments at a time are spread over.
     works: what the trainings of a dry run take at most.
     """
 
     def __init__(self, study: StudySettings):
-        visible = max(1, visible_gpus())
+        visible = visible_gpus()
         self.study = study
         self.works: list[Work] = []
-        self.num_gpus = visible if study.jobs == 1 else 1
-        self.devices = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(visible)))).split(",")
+        self.gpus = visible if study.jobs == 1 else visible._replace(number=min(1, visible.number))
+        self.devices = (os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(max(1, visible.number))))).split(",")
 
     def run(self, experiment: StudyExperiment, **settings: Any) -> bool:
         """Whether an experiment ends well; settings as of subprocess.run."""
         try:
-            script = self.study.script(experiment, self.num_gpus)
+            script = self.study.script(experiment, self.gpus)
         except (ValueError, OSError) as error:
             print(f"pipeline: error: {error}", file=sys.stderr)
             return False
         if self.study.dry_run:
             process = script.run(stdout=subprocess.PIPE, text=True)
             print(process.stdout, end="", flush=True)
-            work = self.study.work(experiment, self.num_gpus)
+            work = self.study.work(experiment, self.gpus)
             self.works += [work] if work and str(work) in process.stdout else []  # what was trained before is not trained again
             return process.returncode == 0
         return script.run(**settings).returncode == 0

@@ -1,14 +1,24 @@
 """Training files (recipes/training/*.sh): the settings of a corpus and a machine, and what they make of a model file."""
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, NamedTuple, get_origin
 
 from speechllm_plugin.describing.model_flags import read_flags
 from speechllm_plugin.files import shell_arrays
 
 KIND_NAMES = {int: "a number", list: "an array", dict: "an array with keys"}
 LAYER_FLAGS = ("--encoder-layers", "--ctc-layer", "--decoder-layers")
+# In training, of the paper's rows with a third to spare: 320,000 frames of row 5.1 took 68 GiB under --bf16. Without it tensors are twice as large.
+FRAMES_PER_GIB = {True: 3000, False: 1500}
+
+
+class Gpus(NamedTuple):
+    """The GPUs of one training, and the memory of the smallest."""
+
+    number: int
+    gib: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +28,7 @@ class TrainingFile:
     average_last: number of checkpoints to average.
     prepare_args: of `speechllm prepare`.
     training_args: of fairseq-train, meant for one GPU.
+    gpu_args: more of them where there are GPUs.
     generation_args: of fairseq-generate.
     teacher_args: of fairseq-train, for the text translation model of --kd own.
     silence_args: of `speechllm silence`.
@@ -29,6 +40,7 @@ class TrainingFile:
     average_last: int
     prepare_args: list[str] = field(default_factory=list)
     training_args: list[str] = field(default_factory=list)
+    gpu_args: list[str] = field(default_factory=list)
     generation_args: list[str] = field(default_factory=list)
     teacher_args: list[str] = field(default_factory=list)
     silence_args: list[str] = field(default_factory=list)
@@ -44,23 +56,39 @@ class TrainingFile:
                 flags[place + 1] = str(-(-_whole(model_file, flag, flags[place + 1]) // self.layers_divided_by))
         return flags + self.size_args
 
-    def training_args_on(self, num_gpus: int) -> list[str]:
-        """The flags of fairseq-train with as many frames an update on several GPUs as on one.
+    def machine_args(self, gpus: Gpus, own_args: Sequence[str] = ()) -> list[str]:
+        """The flags of fairseq-train that depend on the machine: an update has as many frames on all GPUs as on one, in as few batches as fit.
+
+        Args:
+            own_args: of the user, which win: a flag that is among them is not among these.
 
         Raises:
-            ValueError: --update-freq cannot be divided among them.
+            ValueError: --update-freq cannot be divided among the GPUs.
         """
-        if num_gpus <= 1:
-            return self.training_args
+        if not gpus.number:
+            return []
+        given = {word for word in own_args if word.startswith("--")}
+        flags = [] if "--update-freq" in given else self.batches_on(gpus, given, [*self.training_args, *own_args])
+        return flags + [word for words in by_flag(self.gpu_args) if words[0] not in given for word in words]
+
+    def batches_on(self, gpus: Gpus, given: Set[str], all_args: list[str]) -> list[str]:
+        """--update-freq, and --max-tokens where several batches fit into a GPU's memory at once."""
         text = last_value(self.training_args, "--update-freq") or "1"
+        if gpus.number == 1 and not self.gpu_args:
+            return []
         if not text.isdecimal():
-            raise ValueError(f"--update-freq {text} cannot be shared among {num_gpus} GPUs: it must be one number")
-        update_freq = int(text)
-        if update_freq % num_gpus:
+            raise ValueError(f"--update-freq {text} cannot be shared among {gpus.number} GPUs: it must be one number")
+        if int(text) % gpus.number:
             raise ValueError(
-                f"--update-freq {update_freq} cannot be shared among {num_gpus} GPUs: let CUDA_VISIBLE_DEVICES name a number of them that divides it"
+                f"--update-freq {text} cannot be shared among {gpus.number} GPUs: let CUDA_VISIBLE_DEVICES name a number of them that divides it"
             )
-        return [*self.training_args, "--update-freq", str(update_freq // num_gpus)]
+        update_freq, max_tokens = int(text) // gpus.number, last_value(self.training_args, "--max-tokens")
+        at_once = 1
+        if self.gpu_args and max_tokens is not None and not given & {"--max-tokens", "--batch-size"}:
+            most = gpus.gib * FRAMES_PER_GIB["--bf16" in all_args] / int(max_tokens)
+            at_once = max(number for number in range(1, update_freq + 1) if update_freq % number == 0 and number <= max(1, most))
+        larger = [] if at_once == 1 else ["--max-tokens", str(int(max_tokens or 0) * at_once)]
+        return [*larger, "--update-freq", str(update_freq // at_once)]
 
 
 SETTING_KINDS: dict[str, type] = {each.name.upper(): get_origin(each.type) or int for each in fields(TrainingFile)}  # int, list or dict
@@ -87,6 +115,17 @@ def read(path: Path) -> TrainingFile:
     if "average_last" not in values:
         raise ValueError(f"{path}: sets no AVERAGE_LAST, the number of checkpoints to average; add a line like AVERAGE_LAST=5")
     return TrainingFile(**values)
+
+
+def by_flag(arguments: Sequence[str]) -> list[list[str]]:
+    """Each flag with its values."""
+    found: list[list[str]] = []
+    for word in arguments:
+        if word.startswith("--"):
+            found.append([word])
+        else:
+            found[-1].append(word)
+    return found
 
 
 def last_value(arguments: list[str], flag: str) -> str | None:

@@ -13,6 +13,7 @@ from speechllm_plugin.experiments import command_line, run_one, study_settings
 from speechllm_plugin.experiments.distillation_plan import KD_MODES, Distillation
 from speechllm_plugin.experiments.scheduling import run_at_once
 from speechllm_plugin.experiments.stage_script import StageScript
+from speechllm_plugin.experiments.training_file import Gpus
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW5 = str(ROOT / "recipes/models/row5_dfp_conformer.sh")
@@ -54,7 +55,7 @@ def test_usage_errors_are_one_line_that_names_the_help(capsys):
 
 def test_a_run_prepares_trains_and_scores():
     arguments = ["--root", "my corpus", "--vocab-size", "9", "--silence", "de+fr", "--hold-out", "accent=other: Greek", ROW5, "--", "--bf16"]
-    script = run_one.read("mustc", arguments).script(num_gpus=2)
+    script = run_one.read("mustc", arguments).script(Gpus(2, 79.6))
     assert stages(script) == [
         "prepare experiments/mustc/st-en-de+fr/data python3 -m speechllm_plugin.commands.cli prepare mustc --root 'my corpus' --task st "
         "--source-lang en --target-lang de fr --out experiments/mustc/st-en-de+fr/data --vocab-size 9 --hold-out 'accent=other: Greek'",
@@ -68,14 +69,16 @@ def test_a_run_prepares_trains_and_scores():
     ]
     lines = str(script).split("\n")
     (training,) = (line for line in lines if line.startswith("TRAINING_ARGS="))
-    assert training.startswith("TRAINING_ARGS=(--lr-scheduler ") and training.endswith(" --seed 1 --update-freq 4 --bf16)")
+    assert training.startswith("TRAINING_ARGS=(--lr-scheduler ") and training.endswith(" --seed 1 --bf16)")
+    flags = "--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64 --ddp-backend legacy_ddp"
+    assert f"MACHINE_ARGS=(--max-tokens 160000 --update-freq 1 {flags})" in lines
     assert "SCORE_ARGS=(--by tgt_lang)" in lines and "AVERAGE_LAST=5" in lines and "GENERATION_ARGS=(--max-tokens 80000)" in lines
     assert any(line.startswith("MODEL_ARGS=(--arch dfp_transformer --causal-prefix ") for line in lines)
 
 
 def test_a_joint_model_has_two_test_sets_and_several_sources_are_scored_apart():
     arguments = ["--task", "joint", "--out", "out", "--name", "mine", "--average-last", "3", "de+fr", "en", ROW5]
-    script = run_one.read("covost2", arguments).script(num_gpus=1)
+    script = run_one.read("covost2", arguments).script(Gpus(0))
     assert [line for line in stages(script) if line.split()[0] in ("generate", "score", "summary")] == [
         "generate out/joint-de+fr-en/data out/joint-de+fr-en/mine test_asr",
         "score out/joint-de+fr-en/data out/joint-de+fr-en/mine test_asr wer cer",
@@ -96,7 +99,7 @@ def test_a_joint_model_has_two_test_sets_and_several_sources_are_scored_apart():
     ],
 )
 def test_a_student_learns_from_the_translations_of_an_own_teacher(mode, distilled, k, more):
-    script = run_one.read("mustc", ["--out", "o", "--kd", "own", "--kd-mode", mode, "de", ROW5]).script(num_gpus=1)
+    script = run_one.read("mustc", ["--out", "o", "--kd", "own", "--kd-mode", mode, "de", ROW5]).script(Gpus(0))
     data = f"o/st-en-de/data-kd-own-{mode}"
     assert stages(script)[1:4] == [
         "train_teacher o/st-en-de/data o/st-en-de/teacher tst-COMMON bleu chrf",
@@ -157,14 +160,14 @@ def test_a_translation_waits_for_the_recognition_that_it_starts_from(study, tmp_
     (row3, row5), start = settings.plan.experiments("st"), tmp_path / "out/mustc/asr-en-de/row3_decoder_only_18-seed7/average.pt"
     message = f"^mustc/st-en-de/row3_decoder_only_18-seed7: starts from {start}, which is not there: run that experiment first$"
     with pytest.raises(FileNotFoundError, match=message):
-        settings.script(row3, num_gpus=1)
+        settings.script(row3, Gpus(0))
     start.parent.mkdir(parents=True)
     start.write_text("")
-    words = settings.train_args(row3, num_gpus=2)
-    assert words == ["--update-freq", "4", "--update-freq", "2", "--seed", "7", "--init-encoder-from", str(start), "--init-decoder-from", str(start)]
-    assert "--init-decoder-from" not in study("--dry-run").train_args(row5, num_gpus=1)
+    words = settings.train_args(row3)
+    assert words == ["--update-freq", "4", "--seed", "7", "--init-encoder-from", str(start), "--init-decoder-from", str(start)]
+    assert "--init-decoder-from" not in study("--dry-run").train_args(row5)
     with pytest.raises(ValueError, match="--update-freq 4 cannot be shared among 3 GPUs"):
-        settings.script(row3, num_gpus=3)
+        settings.script(row3, Gpus(3, 80))
 
 
 def test_data_of_a_study_share_the_transcript_vocabulary(study, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from speechllm_plugin.experiments import study_plan, study_settings
 from speechllm_plugin.experiments.study_plan import corpus_at, plan
+from speechllm_plugin.experiments.training_file import Gpus
 from speechllm_plugin.preparation.corpora import CORPORA, Corpus
 
 MODELS = Path(__file__).resolve().parents[2] / "recipes/models"
@@ -166,6 +167,6 @@ def test_a_new_corpus_is_planned_from_its_entry_alone(tmp_path, monkeypatch, mus
     assert (
         f"prepare europarl --root {tmp_path}/europarl --task st --source-lang en --target-lang de fr --out out/europarl/st-en-de+fr/data" in command
     )
-    study.training["europarl"].training_args_on(1)
+    study.training["europarl"].machine_args(Gpus(1, 80))
     assert list(translation.data.test_splits()) == [("test", "st")]
     assert study_plan.corpus_at(str(tmp_path / "europarl")) == "europarl"

@@ -7,7 +7,7 @@ import pytest
 
 from speechllm_plugin.experiments import expected_work, training_file
 from speechllm_plugin.experiments.expected_work import Work
-from speechllm_plugin.experiments.training_file import last_value
+from speechllm_plugin.experiments.training_file import Gpus, last_value
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -26,21 +26,43 @@ def write(tmp_path):
 
 @pytest.mark.parametrize(("training", "frames"), [("paper.sh", 320_000), ("paper_covost2.sh", 256_000)])
 @pytest.mark.parametrize("gpus", [1, 2, 4, 8])
-def test_an_update_has_the_papers_frames_on_any_number_of_gpus(training, frames, gpus):
-    arguments = training_file.read(RECIPES / "training" / training).training_args_on(gpus)
-    assert gpus * int(last_value(arguments, "--max-tokens")) * int(last_value(arguments, "--update-freq")) == frames
+@pytest.mark.parametrize("gib", [15.6, 39.4, 79.6, 139.8])
+@pytest.mark.parametrize("own", [[], ["--bf16"], ["--bf16", "--ctc-weight", "1"]])
+def test_an_update_has_the_papers_frames_on_any_gpus(training, frames, gpus, gib, own):
+    settings = training_file.read(RECIPES / "training" / training)
+    arguments = [*settings.training_args, *settings.machine_args(Gpus(gpus, gib), own)]
+    max_tokens, update_freq = (int(last_value(arguments, flag)) for flag in ("--max-tokens", "--update-freq"))
+    assert gpus * max_tokens * update_freq == frames
+    assert max_tokens <= max(frames / 8, gib * (3000 if own else 1500))
+    assert gpus < 8 or max_tokens == frames / 8
+
+
+def test_an_update_is_one_batch_where_the_gpu_holds_it():
+    settings = training_file.read(RECIPES / "training/paper.sh")
+    flags = "--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64 --ddp-backend legacy_ddp".split()
+    assert settings.machine_args(Gpus(1, 139.8), ["--bf16"]) == ["--max-tokens", "320000", "--update-freq", "1", *flags]
+    assert settings.machine_args(Gpus(1, 139.8)) == ["--max-tokens", "160000", "--update-freq", "2", *flags]
+    assert settings.machine_args(Gpus(0)) == [] and training_file.read(RECIPES / "training/small_cpu.sh").machine_args(Gpus(1, 80)) == []
+
+
+def test_what_the_user_says_is_left_to_the_user():
+    settings, gpus = training_file.read(RECIPES / "training/paper.sh"), Gpus(2, 139.8)
+    assert settings.machine_args(gpus, ["--max-tokens", "20000", "--optimizer", "adam", "--cuda-graphs", "0"]) == (
+        "--update-freq 4 --num-batch-buckets 32 --ddp-backend legacy_ddp".split()
+    )
+    assert "--max-tokens" not in settings.machine_args(gpus, ["--update-freq", "3"])
 
 
 def test_updates_that_grow_cannot_be_shared(write):
     training = training_file.read(write("AVERAGE_LAST=1 TRAINING_ARGS=(--update-freq 2,4)"))
-    assert last_value(training.training_args_on(1), "--update-freq") == "2,4"
+    assert training.machine_args(Gpus(1, 80)) == []
     with pytest.raises(ValueError, match="--update-freq 2,4 cannot be shared among 2 GPUs: it must be one number"):
-        training.training_args_on(2)
+        training.machine_args(Gpus(2, 80))
 
 
 def test_a_number_of_gpus_that_would_change_the_batch_is_refused():
     with pytest.raises(ValueError, match="--update-freq 8 cannot be shared among 3 GPUs"):
-        training_file.read(RECIPES / "training/paper.sh").training_args_on(3)
+        training_file.read(RECIPES / "training/paper.sh").machine_args(Gpus(3, 80))
 
 
 @pytest.mark.parametrize(("row", "expected"), [("row5.1_*", (4, 3, 2)), ("row3_*", (None, None, 6)), ("row6_*", (None, None, 11))])
