@@ -24,7 +24,7 @@ from speechllm_plugin.host import stock_command
 
 logger = logging.getLogger(__name__)
 
-SECONDS_TO_END = 10  # that the other ranks have when one has ended badly; one inside of NCCL hears no signal
+SECONDS_OF_GRACE = 10  # that the other ranks have when one has ended badly; one inside of NCCL hears no signal
 OF_TORCHRUN = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK", "LOCAL_RANK")
 LOST_CONNECTION = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited", "NCCL communicator was aborted")
 
@@ -147,7 +147,7 @@ def end_all(processes: Any) -> None:
     for process in processes:
         process.terminate()
     for process in processes:
-        process.join(SECONDS_TO_END)
+        process.join(SECONDS_OF_GRACE)
         process.kill()
         process.join()
 

@@ -1,0 +1,134 @@
+"""`speechllm bench scaling`: frames a second of trainings on 1, 2, 4 GPUs, through fairseq-train itself, on noise; on a CPU in so many processes.
+
+--json FILE holds one object: `setting` (the flags, the device) and `measurements` (their keys: benchmarking/rank_training.py).
+"""
+
+import json
+import os
+import shlex
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from tqdm import tqdm
+
+from speechllm_plugin.benchmarking import noise_corpus, plot, rank_training, scaling_table, training_benchmark
+from speechllm_plugin.benchmarking.random_model import RandomModel
+from speechllm_plugin.benchmarking.rank_training import RankMeasurement
+from speechllm_plugin.benchmarking.training_benchmark import PROFILED_UPDATES, Candidate, Training
+from speechllm_plugin.commands.bench_decode import add_model_arguments, name_with_threads
+from speechllm_plugin.commands.bench_train import MOST_WORKERS
+from speechllm_plugin.data.features import FRAMES_PER_SECOND
+from speechllm_plugin.describing.setting import Setting
+from speechllm_plugin.files.atomic import check_writable, replacing
+from speechllm_plugin.host.devices import existing_device
+from speechllm_plugin.text.progress import DELAY_SECONDS
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_model_arguments(parser)
+    work = parser.add_argument_group("training")
+    work.add_argument(
+        "--gpus", type=int, nargs="+", default=[1, 2], metavar="N", help="numbers of GPUs, 1 among them (default: 1 2); on a CPU processes"
+    )
+    work.add_argument(
+        "--frames", type=int, default=320_000, metavar="N", help="frames of an update of all GPUs; 0: not measured (default: %(default)s)"
+    )
+    work.add_argument(
+        "--rank-frames", type=int, default=40_000, metavar="N", help="frames of an update of each; 0: not measured (default: %(default)s)"
+    )
+    work.add_argument("--workers", type=int, metavar="N", help="that read data for each (default: its share of the cores, up to a few)")
+    work.add_argument(
+        "--train-flags", default="", metavar="'FLAGS'", help="more flags for fairseq-train, as '--num-batch-buckets 32 --cuda-graphs 64'"
+    )
+    running = parser.add_argument_group("measuring")
+    running.add_argument("--updates", type=int, default=20, metavar="N", help="that are measured (default: %(default)s)")
+    running.add_argument("--warm-up", type=int, default=10, metavar="N", help="updates before them (default: %(default)s)")
+    running.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one; threads of a process on a CPU: OMP_NUM_THREADS")
+    results = parser.add_argument_group("results, beside the lines that are printed")
+    results.add_argument("--json", type=Path, metavar="FILE", help="all numbers; speechllm_plugin/commands/bench_scaling.py says which")
+    results.add_argument("--profile", type=Path, metavar="DIR", help="for each training a table of what its updates run, and a trace of three")
+    results.add_argument("--plot", type=Path, metavar="FILE", help="frames a second against GPUs: .png, .pdf or .svg; needs matplotlib")
+
+
+def run(args: Namespace) -> None:
+    device = existing_device(args.device)
+    check(args, device)
+    setting = Setting(args.vocab_size, args.transcript_vocab_size, noise_corpus.MEAN_SECONDS, 1, 1, args.compression_rate)
+    models = [RandomModel.read(path, shlex.split(args.model_flags), setting) for path in args.model_files]
+    flags = ["--optimizer", "speechllm_adam", *shlex.split(args.train_flags)]
+    candidates = [Candidate(model.name, "plugin", model, [*model.flags, *flags]) for model in models]
+    print(f"device: {name_with_threads(device)}; a line is a training, sums are those over GPUs with the time in which they wait for each other")
+    measurements = measure(candidates, args, device)
+    if args.plot:
+        scaling_table.draw(args.plot, measurements)
+    if args.json:
+        given = {name: str(value) if name != "gpus" else value for name, value in vars(args).items() if name != "run"}
+        machine = {"device": name_with_threads(device), "torch": torch.__version__}
+        with replacing(args.json) as temporary:
+            content = {"setting": given | machine, "measurements": [vars(each) for each in measurements]}
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(candidates: list[Candidate], args: Namespace, device: torch.device) -> list[RankMeasurement]:
+    """All trainings on the same corpus, those to be compared one after the other, and a line as soon as each is known."""
+    works = [(f"{args.frames:,} an update", number, args.frames // number) for number in args.gpus if args.frames]
+    works += [(f"{args.rank_frames:,} a rank", number, args.rank_frames) for number in args.gpus if args.rank_frames]
+    measurements: list[RankMeasurement] = []
+    name_width = max(len(candidate.name) for candidate in candidates)
+    with TemporaryDirectory() as name, tqdm(total=len(works) * len(candidates), unit="training", delay=DELAY_SECONDS) as progress:
+        longest = min(noise_corpus.LONGEST_FRAMES, *(max_tokens for _, _, max_tokens in works))
+        num_frames = (args.warm_up + args.updates + PROFILED_UPDATES) * max(number * max_tokens for _, number, max_tokens in works)
+        num_utterances = 1 + round(training_benchmark.SPARE_UTTERANCES * num_frames / noise_corpus.MEAN_SECONDS / FRAMES_PER_SECOND)
+        lengths = noise_corpus.lengths_in_frames(min(num_utterances, training_benchmark.RECORDINGS), longest)
+        noise_corpus.write(Path(name), lengths, args.vocab_size, args.transcript_vocab_size, num_utterances=num_utterances)
+        progress.write(scaling_table.heading(name_width))
+        for candidate in candidates:
+            ones: dict[str, float | None] = {}
+            for setting, number, max_tokens in works:
+                progress.set_description(f"{candidate.name}, {number} x {max_tokens:,} frames")
+                training = make_training(args, device, number, max_tokens, args.profile or Path(name, "profiles"))
+                measured = rank_training.measure(candidate, training, Path(name), number, setting)
+                one = ones.setdefault(setting, measured.frames_per_second)
+                if measured.frames_per_second is not None:
+                    measured.ratio = measured.frames_per_second / one if one else float("nan")
+                measurements.append(measured)
+                progress.update()
+                progress.write(scaling_table.line(measured, name_width))
+    return measurements
+
+
+def make_training(args: Namespace, device: torch.device, number: int, max_tokens: int, profiles: Path) -> Training:
+    on_gpu = device.type == "cuda"
+    workers = args.workers
+    if workers is None:
+        workers = min(max(1, (os.cpu_count() or 1) // number), MOST_WORKERS) if on_gpu else 1
+    flags = ["--num-workers", str(workers), *(["--bf16"] if on_gpu else [])]
+    return Training(max_tokens, max_tokens, 1, args.warm_up, args.updates, device, flags, profiles)
+
+
+def check(args: Namespace, device: torch.device) -> None:
+    """Everything that can be wrong with numbers and places is found before anything is measured."""
+    for name in ("updates", "warm_up"):
+        if getattr(args, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, but is {getattr(args, name)}")
+    for name in ("frames", "rank_frames"):
+        if getattr(args, name) < 0:
+            raise ValueError(f"--{name.replace('_', '-')} must not be negative (0 = not measured), but is {getattr(args, name)}")
+    if not args.frames and not args.rank_frames:
+        raise ValueError("--frames and --rank-frames are both 0, so that nothing would be measured: leave one of them out")
+    args.gpus = sorted(set(args.gpus))
+    if args.gpus[0] != 1:
+        raise ValueError(f"--gpus must have 1, with which the others are compared, but is {' '.join(map(str, args.gpus))}")
+    if device.type == "cuda" and args.gpus[-1] > torch.cuda.device_count():
+        raise ValueError(f"--gpus {args.gpus[-1]} needs as many GPUs, but there are {torch.cuda.device_count()}")
+    uneven = next((number for number in args.gpus if args.frames % number), None)
+    if uneven:
+        raise ValueError(f"--frames {args.frames} cannot be shared among {uneven} GPUs: give a multiple of {uneven}")
+    if args.json:
+        check_writable("--json", args.json)
+    if args.profile:
+        check_writable("--profile", args.profile / "trace")
+    if args.plot:
+        plot.check(args.plot)

@@ -1,0 +1,60 @@
+"""`speechllm bench scaling`: the same work on several ranks, numbers that add up, and errors before anything is measured."""
+
+import json
+
+import pytest
+from commands import ROOT
+
+from speechllm_plugin.benchmarking.update_profile import group_of
+from speechllm_plugin.commands import cli
+
+SMALL = (
+    "--encoder-layers 2 --ctc-layer 1 --decoder-layers 1 --encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-ffn-embed-dim 16 "
+    "--decoder-ffn-embed-dim 16 --encoder-attention-heads 2 --decoder-attention-heads 2 --conv-channels 16 --depthwise-conv-kernel-size 3"
+)
+SIZES = ["--vocab-size", "50", "--transcript-vocab-size", "30", "--model-flags", SMALL, "--device", "cpu"]
+
+
+def scaling(*arguments):
+    (row,) = (ROOT / "recipes/models").glob("row5.1_*.sh")
+    return cli.main(["bench", "scaling", str(row), *map(str, arguments), *SIZES])
+
+
+@pytest.mark.end_to_end
+def test_trainings_on_one_and_two_processes_are_compared(tmp_path, capsys):
+    results = {"--json": tmp_path / "scaling.json", "--plot": tmp_path / "scaling.svg", "--profile": tmp_path / "profiles"}
+    work = ["--gpus", 2, 1, "--frames", 2000, "--rank-frames", 0, "--updates", 2, "--warm-up", 2, "--workers", 0]
+    work += ["--train-flags", "--num-batch-buckets 2"]
+    assert scaling(*work, *(word for pair in results.items() for word in pair)) == 0
+    measured = json.loads(results["--json"].read_text(encoding="utf-8"))["measurements"]
+    assert [(each["num_ranks"], each["max_tokens"], each["error"]) for each in measured] == [(1, 2000, None), (2, 1000, None)]
+    one, two = measured
+    assert one["ratio"] == 1 and two["ratio"] == pytest.approx(two["frames_per_second"] / one["frames_per_second"])
+    assert one["communication_milliseconds"] == 0 < two["communication_milliseconds"]
+    for each in measured:
+        assert 0 < each["frames_per_second"] * each["milliseconds"] / 1000 <= 2000  # frames of an update, without padding
+        assert each["communication_share"] == pytest.approx(each["communication_milliseconds"] / each["milliseconds"])
+    printed = capsys.readouterr().out
+    assert printed.count("2,000 an update") == 2 and " 1.00 x " in printed
+    assert len(list(results["--profile"].glob("*.txt"))) == 2 and "</svg>" in results["--plot"].read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpus", 2, 4], "--gpus must have 1, with which the others are compared, but is 2 4"),
+        (["--gpus", 1, 3], "--frames 320000 cannot be shared among 3 GPUs: give a multiple of 3"),
+        (["--frames", 0, "--rank-frames", 0], "are both 0, so that nothing would be measured"),
+        (["--rank-frames", -1], "--rank-frames must not be negative (0 = not measured), but is -1"),
+        (["--updates", 0], "--updates must be at least 1, but is 0"),
+        (["--plot", "scaling.txt"], "--plot must end with one of .png, .pdf, .svg, but is scaling.txt"),
+    ],
+)
+def test_errors_name_the_flag(arguments, message, capsys):
+    assert scaling(*arguments) != 0
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgs)", "gloo:all_reduce", "c10d::allreduce_"])
+def test_sums_over_ranks_are_communication(name):
+    assert group_of(name) == "communication"
