@@ -166,14 +166,10 @@ class BeamSearch:
                     state.reserve(reserved)
                 if graphed is not None:
                     graphed.forget()
-            if (
-                graphed is not None
-                and step == 0
-                and num_forced == 0
-                and graphed.resume([beams, journal, states, joint, hot_words, bias, self._captured()])
-            ):
-                beams.total[:, 1:] = -math.inf  # so that the first step is as the others, and the first hypothesis is enough
-                repeats_from = 0
+            if graphed is not None and step == num_forced and graphed.resume([beams, journal, states, joint, hot_words, bias, self._captured()]):
+                repeats_from = step
+                if step == 0:
+                    beams.total[:, 1:] = -math.inf  # so that the first step is as the others, and the first hypothesis is enough
             if graphed is None or step < repeats_from:
                 self._advance(beams, journal, states, joint, hot_words, bias, is_first=step == 0, is_forced=step < num_forced)
             else:

@@ -31,7 +31,7 @@ class RunningBeams:
         self.tokens[:, :, 0] = start_token
         self.total = torch.zeros(rows, device=device)
         self.is_dead = torch.zeros(rows, dtype=torch.bool, device=device)
-        self.prefix = self.tokens.new_empty(num_sentences, 0) if prefix is None else prefix
+        self.prefix = self.tokens.new_empty(num_sentences, 0) if prefix is None else prefix.clone()
 
     def last_tokens(self) -> Tensor:
         """The (B, K) newest token of each."""

@@ -55,6 +55,9 @@ class RecordedStep(GraphedStep):
         return Played(recording)
 
 
+PAD = 1
+
+
 def searches_of(models, options):
     """The same search without and with recordings."""
     plain, graphed = (beam_search(models, task().target_dictionary, **{"max_len_b": 15, **options}) for _ in range(2))
@@ -126,6 +129,18 @@ def test_a_batch_of_the_same_shape_is_not_recorded_anew(decoder, name):
     first = graphed.graphed_step.kept
     assert_same(plain, graphed, make_sample([57, 1, 57, 57]))
     assert graphed.graphed_step.kept is first
+
+
+def test_a_batch_with_other_prefixes_of_the_same_width_is_not_recorded_anew():
+    plain, graphed = searches_of([make_searched_model("dfp")], {"beam_size": 4, "min_len": 8})
+    prefixes = [torch.tensor([[7, 9], [8, PAD], [6, 6], [PAD, PAD]]), torch.tensor([[5, PAD], [6, 7], [9, 5], [8, PAD]])]
+    given = [prefix.clone() for prefix in prefixes]
+    for prefix in prefixes:
+        assert_same(plain, graphed, make_sample(), prefix_tokens=prefix)
+    assert graphed.graphed_step.num_recordings == 1
+    assert all(map(torch.equal, given, prefixes))  # nobody writes into what is the caller's
+    assert_same(plain, graphed, make_sample())
+    assert graphed.graphed_step.num_recordings == 2
 
 
 def test_joint_scores_and_hot_words_are_kept_too():
