@@ -13,6 +13,7 @@ def install() -> None:
     * `loader_workers`: the workers of a data loader end with their epoch; the main process would wait for each of them for 5 s.
     * `short_weights`: with --bf16 the optimizer `speechllm_adam` is not wrapped in fairseq's, which copies weights one by one.
     * `checkpoint_loading`: a damaged, foreign or malicious checkpoint is an error that names the file.
+    * `rank_numbers`: on several GPUs, no update waits for a GPU because ranks tell each other how many tokens they have.
     * `rank_processes`: fairseq-train runs in several processes on CPUs, too, under torchrun, too, and a rank that dies ends the others.
     * `idle_ranks`: a rank that has no batch left counts its other batches of the update.
     * `training_failures`: a loss that is not finite, or a batch that does not fit into memory, ends in one line that names the batch.
@@ -38,6 +39,7 @@ def install() -> None:
         forked_processes,
         idle_ranks,
         loader_workers,
+        rank_numbers,
         rank_processes,
         safe_loading,
         short_weights,
@@ -51,6 +53,7 @@ def install() -> None:
     loader_workers.end_with_their_epoch()
     short_weights.leave_bf16_to_the_optimizer()
     checkpoint_loading.explain_errors()
+    rank_numbers.exchange_on_hosts()
     rank_processes.start_and_watch()
     idle_ranks.leave_out_single_batches()
     training_failures.name_batches()
