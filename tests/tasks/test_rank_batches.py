@@ -14,7 +14,7 @@ LENGTHS = [13, 57, 9, 40, 13, 22, 57, 31, 9, 44, 18, 52, 36, 27]
 
 def iterator_of(num_ranks=1, rank=0, epoch=1, lengths=LENGTHS, **options):
     data = make_data(lengths)
-    data.shuffle = True
+    data.shuffle, data.length_noise = True, 0.2
     sizes = {"max_tokens": 120, "required_batch_size_multiple": 1}
     return task().get_batch_iterator(data, **sizes, num_shards=num_ranks, shard_id=rank, epoch=epoch, **options)
 
