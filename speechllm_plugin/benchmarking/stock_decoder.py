@@ -13,10 +13,10 @@ import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
 
 from speechllm_plugin.models.config import flag
-from speechllm_plugin.models.text_decoder import TextContext
+from speechllm_plugin.models.decoder_layers.decoder_layer import TextContext
 
 CACHE = "stock_cache"
-SERVED = {"decoder_positions": "sinusoidal", "prefix_positions": "none"}
+SERVED = {"decoder_positions": "sinusoidal", "prefix_positions": "none", "decoder_layer": "transformer", "speech_ffn": False}
 
 
 def check_served(cfg) -> None:
@@ -64,7 +64,7 @@ class StockDecoder(FairseqIncrementalDecoder):
         mask = (~speech.padding)[:, None, None]
         if self.decoder.cross_attention:
             return StockCache([list(layer.cross_attn.keys_and_values(speech.states)) for layer in self.decoder.layers], mask, prefix=False)
-        context, x, keys_and_values = TextContext(self.decoder.prefix_mask(speech.padding, [])), speech.states, []
+        context, x, keys_and_values = TextContext(self.decoder.prefix_mask(speech.padding, []), padding=speech.padding), speech.states, []
         for layer in self.decoder.layers:
             x, *key_and_value = layer.prefill(x, context)
             keys_and_values.append([cached.contiguous() for cached in key_and_value])

@@ -4,8 +4,8 @@ file, name (without folder and .sh), arch
 encoder      kind, layers, dim, ffn_dim, heads, positions (sinusoidal, xl, legacy, rope, own, or none: the decoder gives some),
              depthwise_conv_kernel_size (null: no Conformer), legacy_batch_norm, frames_per_state, conv_channels and conv_kernel_sizes
              (null: another subsampling)
-decoder      layers, dim, ffn_dim, heads, shared_embeddings, positions (sinusoidal, rope), prefix_positions (none, own, continued; null: the
-             speech is no prefix)
+decoder      kind (transformer, conformer), layers, dim, ffn_dim, heads, conv_kernel_size (null: no Conformer), speech_ffn, shared_embeddings,
+             positions (sinusoidal, rope), prefix_positions (none, own, continued; null: the speech is no prefix)
 masks        speech: causal, full, or null (the speech is no prefix of the text); text: causal
 ctc          null, or layer, labels (the blank included)
 compression  null, or kind, layer, max_length (states, null: no limit), rate (states before / after), rate_is_assumed
@@ -71,10 +71,13 @@ def facts(file: Path, arch: str, cfg: SpeechToTextConfig, setting: Setting) -> d
             "conv_kernel_sizes": kernel_sizes(cfg) if has_convolutions else None,
         },
         "decoder": {
+            "kind": cfg.decoder_layer,
             "layers": cfg.decoder_layers,
             "dim": cfg.decoder_embed_dim,
             "ffn_dim": cfg.decoder_ffn_embed_dim,
             "heads": cfg.decoder_attention_heads,
+            "conv_kernel_size": cfg.decoder_conv_kernel_size if has_effect("decoder_conv_kernel_size", cfg) else None,
+            "speech_ffn": isinstance(cfg, DFPConfig) and cfg.speech_ffn,
             "shared_embeddings": cfg.share_decoder_input_output_embed,
             "positions": cfg.decoder_positions,
             "prefix_positions": cfg.prefix_positions if isinstance(cfg, DFPConfig) else None,

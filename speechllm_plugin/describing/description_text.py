@@ -34,7 +34,7 @@ def structure(described: dict) -> list[str]:
         "architecture": f"{described['arch']}: {place_of_speech}",
         "subsampling": f"{subsampling(encoder)}, width {encoder['dim']:,}",
         "encoder": f"{encoder['kind']}, {transformer_sizes(encoder)}" if encoder["layers"] else "none",
-        "decoder": transformer_sizes(decoder),
+        "decoder": f"{decoder['kind']}, {transformer_sizes(decoder)}",
         "positions": f"speech {positions}; text {DECODER_POSITIONS[decoder['positions']].label}{PREFIX[decoder['prefix_positions']]}",
         "speech mask": SPEECH_MASKS[described["masks"]["speech"]],
         "text mask": "causal: a token sees itself and earlier ones",
@@ -43,6 +43,10 @@ def structure(described: dict) -> list[str]:
     }
     if encoder["depthwise_conv_kernel_size"]:
         lines["encoder"] += f", convolution over {encoder['depthwise_conv_kernel_size']} states"
+    if decoder["conv_kernel_size"]:
+        lines["decoder"] += f", convolution over {decoder['conv_kernel_size']} states, of text up to itself"
+    if decoder["speech_ffn"]:
+        lines["decoder"] += ", feed-forward networks of its own for speech"
     if encoder["legacy_batch_norm"]:
         lines["encoder"] += ", batch norm counts padding (legacy)"
     if ctc:

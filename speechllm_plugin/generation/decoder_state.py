@@ -54,6 +54,7 @@ class DecoderState:
         self.slot = torch.arange(num_hypotheses, device=device)
         self.own_slot = torch.full((num_hypotheses, num_hypotheses), -math.inf, dtype=dtype, device=device).fill_diagonal_(0)
         self.speech: list[list[Tensor]] = []  # per layer key and value (B, H, N, D), with cross-attention
+        self.recent: list[Tensor] = []  # per layer (B, K, ., C), what the decoder keeps there of each hypothesis's last tokens
         self.text: list[list[Tensor]] = []  # per layer key and value (B, H, M, D): a prefix, then the slots
         bias = torch.zeros(padding.shape, dtype=dtype, device=device).masked_fill(padding, -math.inf)
         bias = widened(bias, 1, self.rounded(padding.size(1)), -math.inf)
@@ -123,11 +124,14 @@ class DecoderState:
         """Hypothesis k of sentence b continues what was hypothesis source_beam[b, k]."""
         of_text = self.bias[:, :, self.first_slot : self.first_slot + self.num_positions * self.num_hypotheses]
         of_text.copy_(of_text.gather(1, source_beam[:, :, None].expand_as(of_text)))
+        for recent in self.recent:
+            recent.copy_(recent.gather(1, source_beam[:, :, None, None].expand_as(recent)))
 
     def select(self, sentences: Tensor) -> None:
         """Keep the given sentences, a (B',) list of rows, in this order."""
         self.bias = self.bias.index_select(0, sentences)
         self.first_number = self.first_number.index_select(0, sentences)
+        self.recent = [recent.index_select(0, sentences) for recent in self.recent]
         if self.speech_bias is not None:
             self.speech_bias = self.speech_bias.index_select(0, sentences)
         for pair in (*self.speech, *self.text):

@@ -11,6 +11,7 @@ from typing import Any, Optional
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 
 from speechllm_plugin.models.compressions import COMPRESSIONS
+from speechllm_plugin.models.decoder_layers import DECODER_LAYERS
 from speechllm_plugin.models.decoder_positions import DECODER_POSITIONS, PREFIX_POSITIONS
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.positions import FlagPositions
@@ -22,6 +23,7 @@ CHOICES: dict[str, Callable[[], list[str]]] = {
     "encoder": lambda: [*ENCODER_LAYERS],
     "relative_positions": lambda: ["auto", *SELF_ATTENTIONS],
     "ctc_compression": lambda: ["none", *COMPRESSIONS],
+    "decoder_layer": lambda: [*DECODER_LAYERS],
     "decoder_positions": lambda: [*DECODER_POSITIONS],
     "prefix_positions": lambda: [*PREFIX_POSITIONS],
 }
@@ -102,6 +104,13 @@ class DecoderConfig(TableFlags):
     decoder_embed_dim: int = field(default=512, metadata={"help": "channels of the decoder; equal to --encoder-embed-dim"})
     decoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "inner channels of a feed-forward network"})
     decoder_attention_heads: int = field(default=8, metadata={"help": "number of attention heads"})
+    decoder_layer: str = field(
+        default="transformer",
+        metadata={"help": "kind of the decoder's layers; a conformer's convolution sees no later text, and of speech what attention sees"},
+    )
+    decoder_conv_kernel_size: int = field(
+        default=31, metadata={"help": "kernel of a Conformer decoder's convolution, odd: text reads its own place and the half before it"}
+    )
     decoder_positions: str = field(
         default="sinusoidal",
         metadata={"help": "positions in the decoder: " + "; ".join(f"{name} = {form.help}" for name, form in DECODER_POSITIONS.items())},
@@ -126,6 +135,7 @@ class DFPConfig(SpeechToTextConfig):
     """The flags of --arch dfp_transformer."""
 
     causal_prefix: bool = field(default=False, metadata={"help": "speech positions see only earlier speech positions; otherwise all of them"})
+    speech_ffn: bool = field(default=False, metadata={"help": "decoder layers have feed-forward networks of their own for speech positions"})
     prefix_positions: str = field(
         default="none",
         metadata={
@@ -162,6 +172,8 @@ def check_sizes(cfg: SpeechToTextConfig) -> None:
         raise ValueError(f"--decoder-layers must be at least 1, but is {cfg.decoder_layers}")
     if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
         raise ValueError(f"--decoder-embed-dim must equal --encoder-embed-dim ({cfg.encoder_embed_dim}), but is {cfg.decoder_embed_dim}")
+    if cfg.decoder_conv_kernel_size < 1 or cfg.decoder_conv_kernel_size % 2 == 0:
+        raise ValueError(f"--decoder-conv-kernel-size must be odd and positive, but is {cfg.decoder_conv_kernel_size}")
     if cfg.decoder_positions == "rope" and cfg.decoder_embed_dim // cfg.decoder_attention_heads % 2:
         raise ValueError(
             f"--decoder-positions rope turns pairs of channels: --decoder-embed-dim ({cfg.decoder_embed_dim}) divided by "
@@ -239,6 +251,8 @@ def has_effect(name: str, cfg: SpeechToTextConfig) -> bool:
     """Whether a flag, by its field's name, changes a model with this encoder and compression."""
     if name in ("encoder_layers", "encoder_ffn_embed_dim", "encoder_attention_heads"):
         return has_encoder_layers(cfg)
+    if name == "decoder_conv_kernel_size":
+        return cfg.decoder_layer == "conformer"
     if name == "ctc_compression_max_length":
         return cfg.ctc_compression != "none"
     for table, chosen in ((ENCODER_LAYERS, cfg.encoder), (COMPRESSIONS, cfg.ctc_compression)):

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from speechllm_plugin.generation.decoder_state import DecoderState
 from speechllm_plugin.models.config import SpeechToTextConfig
 from speechllm_plugin.models.cost import matmul
+from speechllm_plugin.models.decoder_layers import DECODER_LAYERS, DecoderLayer
 from speechllm_plugin.models.decoder_positions import DECODER_POSITIONS
 from speechllm_plugin.models.dropout import dropped
 from speechllm_plugin.models.speech_encoder import SpeechStates
-from speechllm_plugin.models.transformer_layer import TransformerLayer
 
 
 class TextDecoder(FairseqIncrementalDecoder, ABC):
@@ -48,12 +48,10 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
         self.positions = DECODER_POSITIONS[cfg.decoder_positions](dim, cfg.decoder_attention_heads, max_tokens)
         self.dropout = nn.Dropout(cfg.dropout)
         layers = nn.ModuleList(
-            TransformerLayer(
-                dim, cfg.decoder_ffn_embed_dim, cfg.decoder_attention_heads, cfg, self.positions.self_attention, cross_attention=self.cross_attention
-            )
-            for _ in range(cfg.decoder_layers)
+            DECODER_LAYERS[cfg.decoder_layer](cfg, self.positions.self_attention, self.cross_attention, number == cfg.decoder_layers)
+            for number in range(1, cfg.decoder_layers + 1)
         )
-        self.layers = cast(Sequence[TransformerLayer], layers)
+        self.layers = cast(Sequence[DecoderLayer], layers)
         self.norm = nn.LayerNorm(dim)
         self.output_projection = nn.Linear(dim, vocabulary_size, bias=False)
         if cfg.share_decoder_input_output_embed:
@@ -143,6 +141,8 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
         state = DecoderState(
             speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype, self.first_number(speech)
         )
+        if num_recent := self.layers[0].num_recent:
+            state.recent = [speech.states.new_zeros(len(speech.states), num_hypotheses, num_recent, self.dim) for _ in self.layers]
         self.read_speech(speech, state)
         return state
 

@@ -1,7 +1,6 @@
 """The two text decoders. They differ in where the speech stands: before the text, or beside it behind cross-attention."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from fairseq.data import Dictionary
@@ -12,20 +11,8 @@ from speechllm_plugin.models import kernels
 from speechllm_plugin.models.attention import Sight
 from speechllm_plugin.models.config import DFPConfig
 from speechllm_plugin.models.decoder_base import TextDecoder
+from speechllm_plugin.models.decoder_layers.decoder_layer import TextContext
 from speechllm_plugin.models.speech_encoder import SpeechStates
-
-
-class TextContext(NamedTuple):
-    """The positions that every layer may look at.
-
-    mask:      True where a row may look at a column, broadcast to (B, H, rows, columns); None where all layers take the numbers instead.
-    sight:     the same in numbers; None where no kernel reads them.
-    positions: what --decoder-positions gives to the layers.
-    """
-
-    mask: Tensor | None
-    sight: Sight | None = None
-    positions: Tensor | None = None
 
 
 class CrossAttentionDecoder(TextDecoder):
@@ -38,19 +25,18 @@ class CrossAttentionDecoder(TextDecoder):
     def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         num_states, real = speech.padding.size(1), ~speech.padding
         mask, sight = causal(lengths or [x.size(1)], x.device), Sight(0, None, second_text=second_text(0, lengths))
-        context = TextContext(mask, sight, self.layer_positions(speech, lengths or [x.size(1)]))
+        context = TextContext(mask, sight, self.layer_positions(speech, lengths or [x.size(1)]), None, lengths or [x.size(1)])
         of_speech = real[:, None, None], Sight(num_states, real.sum(1), first_query=num_states)
         for layer in self.layers:
             x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), *of_speech))
         return x
 
     def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
-        context = TextContext(causal([x.size(1)], x.device), positions=self.layer_positions(speech, [x.size(1)]))
-        mask, last = (~speech.padding)[:, None, None], self.layers[layer]
+        lengths, mask = [x.size(1)], (~speech.padding)[:, None, None]
+        context = TextContext(causal(lengths, x.device), positions=self.layer_positions(speech, lengths), lengths=lengths)
         for below in self.layers[:layer]:
             x = below(x, context, speech=(*below.cross_attn.keys_and_values(speech.states), mask))
-        x = x + last.self_attn(last.self_attn_norm(x), context)[0]
-        return last.cross_attn.weights(last.cross_attn_norm(x), speech.states, mask)
+        return self.layers[layer].cross_weights(x, context, speech.states, mask)
 
     def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
         for layer in self.layers:
@@ -66,7 +52,8 @@ class CrossAttentionDecoder(TextDecoder):
     def step_flops(self, num_states: int, position: int, num_hypotheses: int) -> int:
         num_keys = position * num_hypotheses
         layers = (
-            layer.text_flops(num_hypotheses, num_keys, num_hypotheses) + layer.cross_attn.flops(num_hypotheses, num_states) for layer in self.layers
+            layer.text_flops(num_hypotheses, num_keys, num_hypotheses, is_step=True) + layer.cross_attn.flops(num_hypotheses, num_states)
+            for layer in self.layers
         )
         return sum(layers) + self.output_flops(num_hypotheses)
 
@@ -111,32 +98,33 @@ class PrefixDecoder(TextDecoder):
     def decode(self, x: Tensor, speech: SpeechStates, lengths: Sequence[int] = ()) -> Tensor:
         num_states = speech.states.size(1)
         sight = Sight(num_states, (~speech.padding).sum(1), second_text=second_text(num_states, lengths), causal=self.causal_prefix)
-        positions = self.layer_positions(speech, lengths or [x.size(1)])
+        lengths = lengths or [x.size(1)]
         served = kernels.serve_attention(x.unflatten(-1, (self.num_heads, -1)))
-        mask = None if served else self.prefix_mask(speech.padding, lengths or [x.size(1)])
+        mask = None if served else self.prefix_mask(speech.padding, lengths)
+        context = TextContext(mask, sight, self.layer_positions(speech, lengths), speech.padding, lengths)
         x = torch.cat([self.prefix(speech), x], dim=1)  # (B, N + U, C)
         for layer in self.layers[:-1]:
-            x = layer(x, TextContext(mask, sight, positions))
-        of_text = TextContext(None if mask is None else mask[:, :, num_states:], sight._replace(first_query=num_states), positions)
+            x = layer(x, context)
+        of_text = context._replace(mask=None if mask is None else mask[:, :, num_states:], sight=sight._replace(first_query=num_states))
         return self.layers[-1](x, of_text, skip=num_states)  # nobody reads its speech
 
     def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
-        num_states, last, num_tokens = speech.states.size(1), self.layers[layer], [x.size(1)]
-        context = TextContext(self.prefix_mask(speech.padding, num_tokens), positions=self.layer_positions(speech, num_tokens))
+        num_states, lengths = speech.states.size(1), [x.size(1)]
+        mask = self.prefix_mask(speech.padding, lengths)
+        context = TextContext(mask, None, self.layer_positions(speech, lengths), speech.padding, lengths)
         x = torch.cat([self.prefix(speech), x], dim=1)
         for below in self.layers[:layer]:
             x = below(x, context)
-        return last.self_attn.weights(last.self_attn_norm(x), context)[:, :, num_states:, :num_states]
+        return self.layers[layer].weights(x, context)[:, :, num_states:, :num_states]
 
     def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
-        context = TextContext(self.prefix_mask(speech.padding, []), positions=self.layer_positions(speech, []))
+        context = TextContext(self.prefix_mask(speech.padding, []), None, self.layer_positions(speech, []), speech.padding)
         x = self.prefix(speech)
         for layer in self.layers[:-1]:
             x, key, value = layer.prefill(x, context)
             state.add_layer(key, value)
             del key, value  # else what they are views of is kept while the next layer computes
-        last = self.layers[-1]  # nobody reads what its speech becomes
-        state.add_layer(*last.self_attn.keys_and_values(last.self_attn_norm(x), context.positions))
+        state.add_layer(*self.layers[-1].keys_and_values(x, context))  # nobody reads what its speech becomes
 
     def layer_flops(self, num_states: int, num_tokens: int) -> int:
         """The last layer reads the speech, but computes the text only."""
@@ -145,11 +133,11 @@ class PrefixDecoder(TextDecoder):
 
     def prefill_flops(self, num_states: int) -> int:
         *layers, last = self.layers
-        return sum(layer.text_flops(num_states, num_states, num_states) for layer in layers) + last.self_attn.key_value_flops(num_states)
+        return sum(layer.text_flops(num_states, num_states, num_states) for layer in layers) + last.key_value_flops(num_states)
 
     def step_flops(self, num_states: int, position: int, num_hypotheses: int) -> int:
         num_keys = num_states + position * num_hypotheses
-        layers = sum(layer.text_flops(num_hypotheses, num_keys, num_hypotheses) for layer in self.layers)
+        layers = sum(layer.text_flops(num_hypotheses, num_keys, num_hypotheses, is_step=True) for layer in self.layers)
         return layers + self.output_flops(num_hypotheses)
 
 

@@ -214,6 +214,10 @@ def test_running_out_of_memory_is_a_result(run, monkeypatch):
         (["--manifest", "x.tsv"], "x.tsv"),
         (["--ctc-decoding-weight", "0.3"], "--ctc-decoding-weight needs a CTC head, but --ctc-layer is 0"),
         (["--against", "fairseq", "--model-flags=--decoder-positions rope"], "measures decoders with --decoder-positions sinusoidal, but it is rope"),
+        (
+            ["--against", "fairseq", "--model-flags=--decoder-layer conformer"],
+            "measures decoders with --decoder-layer transformer, but it is conformer",
+        ),
         (["--ctc-decoding-weight", "1"], "--ctc-decoding-weight must be above 0 and below 1, but is 1.0"),
     ],
 )

@@ -37,7 +37,7 @@ def test_every_file_of_the_recipes_means_what_it_means_to_bash(path):
             assert dict(zip(words[::2], words[1::2])) == value
         else:
             assert words_of_bash(path, name) == ([value] if isinstance(value, str) else value)
-    assert len(FILES) == 44
+    assert len(FILES) >= 40
 
 
 ACCEPTED = [

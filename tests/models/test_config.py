@@ -30,6 +30,8 @@ CONTRADICTIONS = [
     ({"ctc_compression": "avg", "ctc_layer": 0}, "--ctc-compression avg needs CTC: give --ctc-layer, from 1 to 3"),
     ({"ctc_compression": "fixed", "ctc_compression_stride": 0}, "--ctc-compression-stride must be at least 1, but is 0"),
     ({"decoder_positions": "rope", "decoder_attention_heads": 16}, "--decoder-positions rope turns pairs of channels: --decoder-embed-dim .16."),
+    ({"decoder_conv_kernel_size": 4}, "--decoder-conv-kernel-size must be odd and positive, but is 4"),
+    ({"decoder_layer": "recurrent"}, "--decoder-layer must be one of transformer, conformer, but is recurrent"),
     ({"decoder_positions": "xl"}, "--decoder-positions must be one of sinusoidal, rope, but is xl"),
     (
         {"ctc_compression": "drop_blank_states", "ctc_compression_min_share": 0.0},

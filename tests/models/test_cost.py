@@ -25,8 +25,9 @@ FRAMES = [101, 38]  # of one utterance each: one alone is what the numbers are f
 # The mask costs nothing, and compressions differ in what they leave only: one, over every form of positions, stands for all.
 DECODERS = ["xattn", "dfp"]
 ENCODERS = [variant for variant in tiny_model.ENCODERS if variant[2] == {"conformer": "weighted"}.get(variant[0], "none")]
+CONVOLVED = ["xattn-conformer", "dfp-conformer", "dfp-speech-ffn"]
 # Every encoder under one of the decoders, and both decoders over some.
-MODELS = list(dict.fromkeys([*zip(ENCODERS, itertools.cycle(DECODERS)), *itertools.product(FEW_ENCODERS, DECODERS)]))
+MODELS = list(dict.fromkeys([*zip(ENCODERS, itertools.cycle(DECODERS)), *itertools.product(FEW_ENCODERS, DECODERS + CONVOLVED)]))
 TRAINED_ENCODERS = [*FEW_ENCODERS, ("transformer", "legacy", "fixed"), ("conformer", "rope", "none")]
 
 
@@ -91,7 +92,7 @@ def test_a_training_step_costs_three_forwards(variant, decoder):
 
 
 @pytest.mark.parametrize("variant", FEW_ENCODERS)
-@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("decoder", DECODERS + CONVOLVED)
 @torch.no_grad()
 def test_decoding_costs_what_torch_counts(variant, decoder):
     model = make_model(decoder, variant)

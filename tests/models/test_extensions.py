@@ -24,6 +24,7 @@ from speechllm_plugin.models.attention import SelfAttention
 from speechllm_plugin.models.compressions import COMPRESSIONS
 from speechllm_plugin.models.compressions.strategy import Strategy
 from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig
+from speechllm_plugin.models.decoder_layers import DECODER_LAYERS
 from speechllm_plugin.models.decoder_positions import DECODER_POSITIONS, PREFIX_POSITIONS
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer
@@ -138,6 +139,7 @@ def test_flags_take_their_choices_from_the_tables(imported):
         "encoder": [*ENCODER_LAYERS],
         "relative_positions": ["auto", *SELF_ATTENTIONS],
         "ctc_compression": ["none", *COMPRESSIONS],
+        "decoder_layer": [*DECODER_LAYERS],
         "decoder_positions": [*DECODER_POSITIONS],
         "prefix_positions": [*PREFIX_POSITIONS],
     }

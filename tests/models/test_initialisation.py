@@ -102,7 +102,9 @@ DECODER_FLAGS = {
     "decoder_embed_dim": (32, {"encoder_embed_dim": 32}),
     "decoder_ffn_embed_dim": (32, {}),
     "decoder_attention_heads": (4, {}),
+    "decoder_layer": ("conformer", {}),
     "decoder_positions": ("rope", {}),
+    "speech_ffn": (True, {}),
     "causal_prefix": (True, {}),
     "prefix_positions": ("own", {}),
 }
@@ -124,7 +126,7 @@ def test_a_flag_that_differs_is_named_with_both_values(part, flag, tmp_path):
 def test_every_flag_that_is_compared_is_tried_above():
     """A new flag counts as one that must agree, until initialisation.FREE says that it need not."""
     assert compared_flags("encoder", DFPConfig) == ENCODER_FLAGS.keys() | {"encoder", "ctc_compression_stride", "ctc_compression_min_share"}
-    assert compared_flags("decoder", DFPConfig) == DECODER_FLAGS.keys()
+    assert compared_flags("decoder", DFPConfig) == DECODER_FLAGS.keys() | {"decoder_conv_kernel_size"}
 
 
 def test_tensors_that_differ_are_counted_and_the_first_named_with_its_shape(tmp_path):

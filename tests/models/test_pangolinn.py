@@ -104,11 +104,14 @@ class CausalSpeechWrapper(TextWrapper):
         return torch.cat([key, value], dim=-1).transpose(1, 2).flatten(2)
 
 
+TEXT_DECODERS = ("xattn", "dfp", "dfp-causal", "xattn-conformer", "dfp-conformer", "dfp-rope-continued")
 # name -> pangolinn's suite, our wrapper, its settings
 SUITES = {"padding-subsampling": (pangolinn.EncoderPaddingTestCase, SubsamplingWrapper, {})}
 SUITES |= {f"padding-{'-'.join(variant)}": (pangolinn.EncoderPaddingTestCase, EncoderWrapper, {"variant": variant}) for variant in ENCODERS}
-SUITES |= {f"causal-text-{name}": (pangolinn.CausalTestCase, TextWrapper, {"decoder": name}) for name in ("xattn", "dfp", "dfp-causal")}
-SUITES |= {"causal-speech-dfp-causal": (pangolinn.CausalTestCase, CausalSpeechWrapper, {"decoder": "dfp-causal"})}
+SUITES |= {f"causal-text-{name}": (pangolinn.CausalTestCase, TextWrapper, {"decoder": name}) for name in TEXT_DECODERS}
+SUITES |= {
+    f"causal-speech-{name}": (pangolinn.CausalTestCase, CausalSpeechWrapper, {"decoder": name}) for name in ("dfp-causal", "dfp-conformer-causal")
+}
 
 for (name, (suite, wrapper, settings)), dtype in itertools.product(SUITES.items(), DTYPES):
     name = f"{name}-{str(dtype).removeprefix('torch.')}"

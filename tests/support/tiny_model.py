@@ -34,6 +34,7 @@ SIZES = {
     "encoder_layers": 3,
     "decoder_layers": 2,
     "depthwise_conv_kernel_size": 5,
+    "decoder_conv_kernel_size": 5,
     "ctc_compression_stride": 3,
     "dropout": 0.0,
     "attention_dropout": 0.0,
@@ -46,13 +47,17 @@ DECODERS = {
     "dfp": (DFPModel, DFPConfig, {}),
     "dfp-causal": (DFPModel, DFPConfig, {"causal_prefix": True}),
 }
-# Those with other positions: properties of the decoder are tried for all, what lies beside it for the three above.
+# Those with other positions or layers: properties of the decoder are tried for all, what lies beside it for the three above.
 ALL_DECODERS = DECODERS | {
     "xattn-rope": (CrossAttentionModel, SpeechToTextConfig, {"decoder_positions": "rope"}),
     "dfp-own": (DFPModel, DFPConfig, {"prefix_positions": "own"}),
     "dfp-continued": (DFPModel, DFPConfig, {"prefix_positions": "continued"}),
     "dfp-rope": (DFPModel, DFPConfig, {"decoder_positions": "rope"}),
     "dfp-rope-continued": (DFPModel, DFPConfig, {"decoder_positions": "rope", "prefix_positions": "continued", "causal_prefix": True}),
+    "xattn-conformer": (CrossAttentionModel, SpeechToTextConfig, {"decoder_layer": "conformer"}),
+    "dfp-conformer": (DFPModel, DFPConfig, {"decoder_layer": "conformer", "speech_ffn": True}),
+    "dfp-conformer-causal": (DFPModel, DFPConfig, {"decoder_layer": "conformer", "causal_prefix": True, "decoder_positions": "rope"}),
+    "dfp-speech-ffn": (DFPModel, DFPConfig, {"speech_ffn": True}),
 }
 # flags of each; the last ones are capped, below the number of segments that these tests' utterances have
 COMPRESSIONS = {name: {"ctc_compression": name} for name in ("none", *STRATEGIES)}

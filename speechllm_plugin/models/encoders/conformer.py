@@ -5,16 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, glu, silu
+from torch.nn.functional import silu
 
-from speechllm_plugin.models import kernels
 from speechllm_plugin.models.attention import projection
 from speechllm_plugin.models.batch_norm import LegacyBatchNorm, MaskedBatchNorm
 from speechllm_plugin.models.cost import matmul
 from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer, SpeechContext
+from speechllm_plugin.models.feed_forward import FeedForward
+from speechllm_plugin.models.gated_convolution import depthwise, gate
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
 from speechllm_plugin.models.residual import add_normed, normed
-from speechllm_plugin.models.transformer_layer import FeedForward
 
 
 @dataclass
@@ -81,20 +81,8 @@ class ConvolutionModule(nn.Module):
 
     def transform(self, normed: Tensor, padding: Tensor) -> Tensor:
         """What comes after the LayerNorm."""
-        x = self.pointwise_in(normed)
-        x = kernels.gated_linear_unit(x, padding) if kernels.for_training(x) else glu(x, dim=-1).masked_fill(padding[..., None], 0)
-        return self.pointwise_out(self.batch_norm.silu(self.over_time(x), padding))
-
-    def over_time(self, x: Tensor) -> Tensor:
-        """The depthwise convolution of (B, S, C). On a CPU in two dimensions, for whose layout torch has a kernel that is ten times as fast."""
-        if kernels.for_training(x):
-            return kernels.depthwise_conv(x, self.depthwise.weight[:, 0].t())
-        x, weight = x.transpose(1, 2), self.depthwise.weight
-        if x.device.type == "cpu":
-            x = conv2d(x[:, :, None], weight[:, :, None], padding=(0, self.kernel_size // 2), groups=len(weight))[:, :, 0]
-        else:
-            x = self.depthwise(x)
-        return x.transpose(1, 2).contiguous()
+        x = depthwise(gate(self.pointwise_in(normed), padding), self.depthwise.weight)
+        return self.pointwise_out(self.batch_norm.silu(x, padding))
 
     def flops(self, num_states: int) -> int:
         pointwise = matmul(num_states, self.dim, 2 * self.dim) + matmul(num_states, self.dim, self.dim)

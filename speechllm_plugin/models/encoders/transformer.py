@@ -2,20 +2,33 @@
 
 from typing import Any
 
-from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer, SpeechContext
+from speechllm_plugin.models.feed_forward import FeedForward
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
-from speechllm_plugin.models.transformer_layer import TransformerLayer
+from speechllm_plugin.models.residual import add, add_normed, normed
 
 
-class TransformerEncoderLayer(TransformerLayer, EncoderLayer):
-    """The layer of the text decoders over speech states, with the encoder's sizes and positions."""
+class TransformerEncoderLayer(EncoderLayer):
+    """Self-attention and a feed-forward network."""
 
     def __init__(self, cfg: Any):
-        sizes = cfg.encoder_embed_dim, cfg.encoder_ffn_embed_dim, cfg.encoder_attention_heads
-        super().__init__(*sizes, cfg, SELF_ATTENTIONS[cfg.relative_positions])
+        super().__init__()
+        dim = cfg.encoder_embed_dim
+        self.self_attn_norm = nn.LayerNorm(dim)
+        self.self_attn = SELF_ATTENTIONS[cfg.relative_positions](dim, cfg.encoder_attention_heads, cfg.attention_dropout)
+        self.feed_forward = FeedForward(dim, cfg.encoder_ffn_embed_dim, relu, cfg.dropout, cfg.activation_dropout)
+        self.dropout = nn.Dropout(cfg.dropout)
+
+    def forward(self, x: Tensor, context: SpeechContext) -> Tensor:
+        attended = self.self_attn(normed(x, self.self_attn_norm), context)[0]
+        x, states = add_normed(x, attended, self.dropout, self.feed_forward.norm)
+        return add(x, self.feed_forward.transform(states), self.feed_forward.dropout)
 
     def flops(self, num_states: int) -> int:
-        return self.text_flops(num_states, num_states, num_states)
+        return self.self_attn.flops(num_states, num_states, num_states) + self.feed_forward.flops(num_states)
 
 
 TRANSFORMER = EncoderKind(TransformerEncoderLayer)
