@@ -8,7 +8,8 @@
 # recipes/CORPUS/run.sh --kd runs them in their order (speechllm_plugin/experiments/distillation_plan.py).
 
 train_teacher() {
-  local plugin_args=(--user-dir "$pipeline_root/speechllm_plugin" --task speechllm_text_to_text) MODEL_ARGS=() MACHINE_ARGS=() TRAINING_ARGS=("${TEACHER_ARGS[@]}")
+  local plugin_args=(--user-dir "$pipeline_root/speechllm_plugin" --task speechllm_text_to_text) MODEL_ARGS=() TRAINING_ARGS=("${TEACHER_ARGS[@]}")
+  local MACHINE_ARGS=(${MACHINE_ARGS:+--distributed-world-size 1})  # its updates are meant for one GPU, which has enough to do with them for minutes
   local optimizer_args=(
     --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 10
     --log-format json --log-interval 50

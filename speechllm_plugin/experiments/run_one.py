@@ -47,7 +47,8 @@ class Experiment:
         script, training = StageScript(), self.training
         folder = self.out / self.data.folder
         data, out = folder / "data", folder / self.name
-        own_args = self.train_args
+        own_args = [*(self.distillation.training_args if self.distillation else []), *self.train_args]
+        script.set("MACHINE_ARGS", training.machine_args(gpus, own_args))
         script.set("GENERATION_ARGS", training.generation_args)
         script.set("SILENCE_ARGS", training.silence_args)
         script.set("AVERAGE_LAST", self.average_last)
@@ -56,12 +57,10 @@ class Experiment:
             split = CORPORA[self.data.corpus].test_split
             data = self.distillation.distill(script, folder, split, training.teacher_args)
             out = folder / f"{self.name}-{self.distillation.name}"
-            own_args = [*self.distillation.training_args, *own_args]
         if self.with_silence:
             script.call("silence", data)
         script.set("MODEL_ARGS", training.model_args(self.model_file))
         script.set("TRAINING_ARGS", [*training.training_args, *own_args])
-        script.set("MACHINE_ARGS", training.machine_args(gpus, own_args))
         self.data.train_and_score(script, data, out, self.with_silence)
         for split, _ in self.data.test_splits():
             script.call("summary", split, out)
