@@ -13,18 +13,19 @@ if TYPE_CHECKING:
     from speechllm_plugin.transcription.speech_model import SpeechModel
 
 
-def load(folder: "str | Path", device: "str | None" = None) -> "SpeechModel":
+def load(folder: "str | Path", device: "str | None" = None, dtype: str = "float32") -> "SpeechModel":
     """The model of a folder that `speechllm export` wrote; its transcribe() makes texts of recordings.
 
     Args:
         device: cpu, cuda or cuda:N; None is the first GPU, or the CPU where there is none.
+        dtype: of the computation: float32, or for GPUs bfloat16 or float16.
 
     Raises:
         FileNotFoundError, ValueError: the folder is incomplete, damaged, or not of this package; there is no such device.
     """
     from speechllm_plugin.transcription.speech_model import SpeechModel
 
-    return SpeechModel(folder, device)
+    return SpeechModel(folder, device, dtype)
 
 
 def register() -> None:

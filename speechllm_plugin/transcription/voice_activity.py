@@ -16,7 +16,7 @@ Span = tuple[int, int]  # first sample and end
 # Recordings are heard in blocks, many at a time.
 BLOCK_CHUNKS = 250  # 8 s
 WARM_UP_CHUNKS = 31  # 1 s before a block, for the network's memory
-BLOCKS_AT_ONCE = {"cpu": 16, "cuda": 256}
+BLOCKS_AT_ONCE = {"cpu": 4, "cuda": 256}
 # Both chosen on digits of the training set: at 0.5 and without a gain the network misses one of forty utterances of a single word.
 THRESHOLD = 0.2
 PEAK, MOST_GAIN = 0.9, 30.0  # a block is made so loud that its loudest sample is PEAK, but no more than 30 dB louder

@@ -8,7 +8,7 @@ from speechllm_plugin.data.batched_filterbanks import batched_filterbanks, norma
 
 
 def test_parts_have_the_filterbanks_that_they_have_alone(monkeypatch):
-    monkeypatch.setattr("speechllm_plugin.data.batched_filterbanks.FRAMES_AT_ONCE", 30)
+    monkeypatch.setattr("speechllm_plugin.data.batched_filterbanks.FRAMES_AT_ONCE", {"cpu": 30})
     rng = np.random.default_rng(0)
     waveform = (rng.uniform(-0.5, 0.5, 40000) * np.repeat(10.0 ** rng.uniform(-4, 0, 40), 1000)).astype(np.float32)
     waveform[9000:12000] = 0
