@@ -49,6 +49,8 @@ def measure(
     """
     search = model.search(options)
     if num_tokens is not None:
+        if num_tokens > search.search.max_len:
+            raise ValueError(f"--tokens must be at most {search.search.max_len}, the positions of the decoder, but is {num_tokens}")
         search.search.min_len = search.search.max_len_b = num_tokens - 1  # the end of a text is one more
     wholes: list[float] = []
     passes: list[dict[str, float]] = []

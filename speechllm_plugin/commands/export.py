@@ -29,7 +29,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     scores = args.scores if args.scores is not None else sorted(args.checkpoint.parent.glob("score-*.json"))
-    about = args.about.read_text(encoding="utf-8") if args.about else ""
+    about = read_about(args.about) if args.about else ""
     settings = export(args.checkpoint, args.data, args.out, EXPORTED_DTYPES[args.dtype], scores, about)
     num_bytes = sum(path.stat().st_size for path in args.out.iterdir())
     print(f"{args.out}: {settings['arch']}, {settings['num_parameters']:,} parameters, {num_bytes / 2**20:.1f} MiB; its card: {args.out}/README.md")
+
+
+def read_about(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--about {path}: must be text in UTF-8 ({error}); save it as UTF-8") from error

@@ -63,7 +63,7 @@ TYPES_OF_KEYS: Mapping[str, Rule] = {
     "transcript_bpe_tokenizer": _TOKENIZER,
     "input_channels": _COUNT,
     "input_feat_per_channel": _COUNT,
-    "sample_bits": _COUNT,
+    "sample_bits": ("a whole number from 2 to 32", lambda value: _is_count(value) and 2 <= value <= 32),
     "prepend_tgt_lang_tag": _FLAG,
     "sample_kd_texts": _FLAG,
     "shuffle": _FLAG,

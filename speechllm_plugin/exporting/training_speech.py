@@ -8,15 +8,14 @@ import numpy as np
 
 from speechllm_plugin.data import features
 from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.data.loudness import is_loud
 from speechllm_plugin.data.manifest import Utterance
 
 # How long the windows of a long recording and their pauses may be: as those of all but one in a hundred training utterances.
 USUAL_QUANTILE = 0.99
-# Of the loudest moments of an utterance, and what is so much less loud: as voice activity has them.
-LOUD_QUANTILE, QUIET_DECIBELS = 0.95, 40.0
 UTTERANCES_HEARD = 1000  # at most, evenly over the training set
 # Sound of 16 bits is exactly silent, or at least so loud, but for few filterbanks (at the edge of silence): rounding leaves more than 0 in each.
-SILENT, AUDIBLE, SHARE_BETWEEN = -15.9, 0.0, 0.05
+EXACT_SILENCE, AUDIBLE, SHARE_BETWEEN = -15.9, 0.0, 0.05
 
 
 def lengths(rows: Sequence[Utterance]) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def heard(rows: Sequence[Utterance], config: DataConfig) -> tuple[float, int | N
     for row in rows[:: -(-len(rows) // UTTERANCES_HEARD)]:
         speech = features.read(row.audio, config.audio_root)
         pauses.append(longest_pause(speech))
-        between += int(((speech > SILENT) & (speech < AUDIBLE)).sum())
+        between += int(((speech > EXACT_SILENCE) & (speech < AUDIBLE)).sum())
         num_values += speech.size
     return round(float(np.quantile(pauses, USUAL_QUANTILE)), 2), 16 if between < SHARE_BETWEEN * num_values else None
 
@@ -45,5 +44,5 @@ def heard(rows: Sequence[Utterance], config: DataConfig) -> tuple[float, int | N
 def longest_pause(speech: np.ndarray) -> float:
     """Seconds of the longest stretch within (T, C) filterbanks that is far less loud than the rest."""
     decibels = 10 / np.log(10) * functools.reduce(np.logaddexp, speech.T)
-    loud = np.flatnonzero(decibels > np.quantile(decibels, LOUD_QUANTILE) - QUIET_DECIBELS)
+    loud = np.flatnonzero(is_loud(decibels))
     return float(np.diff(loud).max(initial=1) - 1) * features.FRAME_SHIFT_SECONDS

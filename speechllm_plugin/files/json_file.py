@@ -26,9 +26,14 @@ def read_object(path: str | Path, needed: Mapping[str, type | tuple[type, ...]],
         raise ValueError(f"{path}: must be JSON, but is not ({error}); {remedy}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must be a JSON object, but is {excerpt(content)}; {remedy}")
+    check_object(path, content, needed, remedy=remedy)
+    return content
+
+
+def check_object(place: str | Path, content: Mapping[str, Any], needed: Mapping[str, type | tuple[type, ...]], *, remedy: str) -> None:
+    """Raise ValueError unless an object that stands at a place has the keys, with values of the types."""
     for key, kinds in needed.items():
         value = content.get(key)
         if key not in content or not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
             names = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
-            raise ValueError(f"{path}: {key} must be of type {names}, but is {excerpt(value) if key in content else 'missing'}; {remedy}")
-    return content
+            raise ValueError(f"{place}: {key} must be of type {names}, but is {excerpt(value) if key in content else 'missing'}; {remedy}")

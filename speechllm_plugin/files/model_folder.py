@@ -21,10 +21,26 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from speechllm_plugin.files import json_file
 from speechllm_plugin.files.digests import file_digest
 
 CARD_FILE, WEIGHTS_FILE, SETTINGS_FILE, CHECKSUM_FILE = "README.md", "model.safetensors", "model.json", "checksums.sha256"
 FORMAT_VERSION = 1
+REMEDY = "export the model again"
+# What is read of the settings: keys, and the types of their values.
+NEEDED: dict[str, type | tuple[type, ...]] = {
+    "cfg": dict,
+    "vocabularies": dict,
+    "same_tensors": dict,
+    "num_updates": int,
+    "features": dict,
+    "languages": dict,
+    "training_speech": dict,
+}
+NEEDED_WITHIN: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "languages": {"speech": list, "text": list, "tags": list},
+    "training_speech": {"window_seconds": (int, float), "longest_seconds": (int, float)},
+}
 
 
 def is_model_folder(path: str | Path) -> bool:
@@ -48,7 +64,10 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     if path.exists():
         raise FileExistsError(f"{path}: is there already; give another folder, or remove it")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror}); give another folder") from error
     try:
         yield temporary
         lines = [f"{file_digest(file)}  {file.name}\n" for file in sorted(temporary.iterdir()) if file.name != CARD_FILE]
@@ -113,10 +132,13 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     """
     folder = located(path)
     check(folder)
-    settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-    if not isinstance(settings, dict) or settings.get("format") != FORMAT_VERSION:
-        found = settings.get("format") if isinstance(settings, dict) else settings
-        raise ValueError(f"{folder / SETTINGS_FILE}: must have format {FORMAT_VERSION}, but has {found!r}; use the version that exported it")
+    place = folder / SETTINGS_FILE
+    settings = json_file.read_object(place, {"format": int}, remedy=REMEDY)
+    if settings["format"] != FORMAT_VERSION:
+        raise ValueError(f"{place}: must have format {FORMAT_VERSION}, but has {settings['format']}; use the version that exported it")
+    json_file.check_object(place, settings, NEEDED, remedy=REMEDY)
+    for name, needed in NEEDED_WITHIN.items():
+        json_file.check_object(f"{place}: {name}", settings[name], needed, remedy=REMEDY)
     return settings
 
 

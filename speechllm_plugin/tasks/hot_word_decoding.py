@@ -1,6 +1,7 @@
 """--hot-words: the part of a search that favours the words of a file, or an error that says why it cannot."""
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -50,10 +51,10 @@ def favour(words: Sequence[str], bonus: float | None, target: TextCodec) -> HotW
         bonus: of a character; None is DEFAULT_BONUS.
 
     Raises:
-        ValueError: the bonus is not positive, or the types of the vocabulary are neither words nor SentencePiece's pieces.
+        ValueError: the bonus is not positive and finite, or the types of the vocabulary are neither words nor SentencePiece's pieces.
     """
-    if bonus is not None and bonus <= 0:
-        raise ValueError(f"--hot-word-bonus must be positive, but is {bonus}")
+    if bonus is not None and not 0 < bonus < math.inf:
+        raise ValueError(f"--hot-word-bonus must be positive and finite, but is {bonus}")
     if not words:
         return None
     if target.bpe is not None and not isinstance(target.bpe, SentencepieceBPE):

@@ -1,12 +1,12 @@
 """--output: a file per recording, written when its text is complete, so that a second run makes the others only."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from speechllm_plugin.files.atomic import replacing
 from speechllm_plugin.files.growing import check_description, write_description
+from speechllm_plugin.files.json_file import read_object
 from speechllm_plugin.transcription.recordings import Recording
 from speechllm_plugin.transcription.transcript import Transcript
 from speechllm_plugin.transcription.transcript_formats import TRANSCRIPT_FORMATS, TSV_HEADER
@@ -35,9 +35,12 @@ class OutputFolder:
         description, path = {"format": form, **settings}, folder / DESCRIPTION_FILE
         if path.is_file():
             advice = "give another --output, or remove it"
-            check_description(folder, json.loads(path.read_text(encoding="utf-8")), description, advice)
-        else:
+            check_description(folder, read_object(path, {}, remedy=advice), description, advice)
+            return
+        try:
             write_description(path, description)
+        except OSError as error:
+            raise ValueError(f"--output {folder} cannot be written ({error.strerror}); give another folder") from error
 
     def path(self, recording: Recording) -> Path:
         return self.folder / f"{recording.stem}.{self.form}"

@@ -8,10 +8,10 @@ from silero_vad import get_speech_timestamps_from_probs
 
 from speechllm_plugin.data.audio import SAMPLE_RATE
 from speechllm_plugin.data.features import SHIFT_SAMPLES
+from speechllm_plugin.data.loudness import is_loud
 from speechllm_plugin.transcription.loaded_sound import LoadedSound
 from speechllm_plugin.transcription.voice_network import CHUNK_SAMPLES, CONTEXT_SAMPLES, VoiceNetwork
-
-Span = tuple[int, int]  # first sample and end
+from speechllm_plugin.transcription.windows import Span
 
 # Recordings are heard in blocks, many at a time.
 BLOCK_CHUNKS = 250  # 8 s
@@ -22,9 +22,8 @@ THRESHOLD = 0.2
 PEAK, MOST_GAIN = 0.9, 30.0  # a block is made so loud that its loudest sample is PEAK, but no more than 30 dB louder
 SHORTEST_SPEECH_MS, SHORTEST_PAUSE_MS = 60, 100
 # The network hears the first sound of one word in ten late, and goes on for a while after the last word. In its spans and as far as this
-# around them, speech is what is not so much less loud than the rest; chosen on the digits' development set.
+# around them, speech is what is loud; chosen on the digits' development set.
 REACH_MS = 200
-LOUD_QUANTILE, QUIET_DECIBELS = 0.95, 40.0
 
 
 class VoiceActivity:
@@ -88,8 +87,7 @@ def loud_parts(levels: np.ndarray, span: Span) -> list[Span]:
     start, end = span
     first = start // SHIFT_SAMPLES
     decibels = levels[first : -(-end // SHIFT_SAMPLES)]
-    is_loud = decibels > np.quantile(decibels, LOUD_QUANTILE) - QUIET_DECIBELS
-    edges = np.flatnonzero(np.diff(is_loud, prepend=False, append=False)).reshape(-1, 2)  # first loud frame and end of each stretch
+    edges = np.flatnonzero(np.diff(is_loud(decibels), prepend=False, append=False)).reshape(-1, 2)  # first loud frame and end of each stretch
     far = np.flatnonzero(edges[1:, 0] - edges[:-1, 1] >= SHORTEST_PAUSE_MS // 10)
     starts, ends = edges[np.append(0, far + 1), 0] + first, edges[np.append(far, len(edges) - 1), 1] + first
     return [(max(start, int(each) * SHIFT_SAMPLES), min(end, int(last) * SHIFT_SAMPLES)) for each, last in zip(starts, ends)]

@@ -7,6 +7,16 @@ from speechllm_plugin.files import checkpoint_file, model_folder
 
 CFG = {"model": {"_name": "dfp_transformer"}, "task": {"data": "."}}
 
+SETTINGS = {
+    "cfg": CFG,
+    "vocabularies": {"target": "abc"},
+    "num_updates": 12,
+    "same_tensors": {},
+    "features": {},
+    "languages": {"speech": [], "text": [], "tags": []},
+    "training_speech": {"window_seconds": 1, "longest_seconds": 2.5},
+}
+
 
 @pytest.fixture
 def weights():
@@ -22,8 +32,7 @@ def folder(tmp_path, weights):
 def write(path, weights, dtype=torch.float32):
     with model_folder.new_folder(path) as folder:
         same = model_folder.write_weights(folder, weights, dtype)
-        settings = {"cfg": CFG, "vocabularies": {"target": "abc"}, "num_updates": 12, "same_tensors": same}
-        model_folder.write_settings(folder, settings)
+        model_folder.write_settings(folder, {**SETTINGS, "same_tensors": same})
         (folder / "README.md").write_text("a card")
     return path
 
@@ -82,7 +91,7 @@ def test_other_formats_are_errors(tmp_path):
     with pytest.raises(ValueError, match="must have format 1, but has 2"):
         model_folder.read_settings(tmp_path / "later")
     with model_folder.new_folder(tmp_path / "pickled") as folder:
-        model_folder.write_settings(folder, {})
+        model_folder.write_settings(folder, SETTINGS)
         torch.save({"weight": torch.ones(2)}, folder / "model.safetensors")
     with pytest.raises(ValueError, match="not readable as safetensors"):
         model_folder.read_checkpoint(tmp_path / "pickled")

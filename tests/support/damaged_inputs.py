@@ -94,8 +94,9 @@ def all_cases():
     import damaged_corpora
     import damaged_data_folders
     import damaged_outputs
+    import damaged_recordings
 
-    parts = (damaged_arguments, damaged_checkpoints, damaged_corpora, damaged_data_folders, damaged_outputs)
+    parts = (damaged_arguments, damaged_checkpoints, damaged_corpora, damaged_data_folders, damaged_outputs, damaged_recordings)
     return [case for part in parts for case in part.CASES]
 
 

@@ -32,8 +32,12 @@ SHORT = {
     "BENCH": "speechllm bench decode model.sh --vocab-size 50 --transcript-vocab-size 20 --batch 2 --seconds 1 --tokens 3 --beam 2 --repeats 1",
     "CHECK": "speechllm check run/last.pt --data data --split tst-COMMON --num-utterances 2",
     "SILENCE": "speechllm silence --data data --num 2",
+    "EXPORT": "speechllm export run/last.pt --data data out",
+    "TRANSCRIBE": "speechllm transcribe --device cpu model talk.flac",
+    "TIMES": "speechllm bench transcribe --device cpu --beam 1 --repeats 1 model talk.flac",
     "AVERAGE": "speechllm average --inputs run --num 2 --output mean.pt",
 }
+RECORDING = Path(__file__).resolve().parents[2] / "examples/digits/recordings/theo.flac"
 MODEL_FILE = f"MODEL_ARGS=(--arch dfp_transformer --encoder conformer --ctc-layer 1 {SIZES})\n"
 
 
@@ -50,6 +54,9 @@ def build(root):
     synthetic_runs.make(root / "runs", utterances=6, training=10, silent=0)
     (root / "model.sh").write_text(MODEL_FILE)
     translations(root)
+    finished(SHORT["EXPORT"], root)
+    (root / "out").rename(root / "model")
+    shutil.copyfile(RECORDING, root / "talk.flac")
     return root
 
 

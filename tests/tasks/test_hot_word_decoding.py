@@ -46,7 +46,7 @@ def test_what_cannot_be_done_is_an_error_of_one_line(tmp_path, word_codec):
     other.bpe = OtherPieces()
     for path, bonus, codec, unserved, message in [
         (None, 2.0, word_codec, [], "--hot-word-bonus 2.0 has an effect only with --hot-words"),
-        (words, 0.0, word_codec, [], "--hot-word-bonus must be positive, but is 0.0"),
+        (words, 0.0, word_codec, [], "--hot-word-bonus must be positive and finite, but is 0.0"),
         (words, None, word_codec, ["sampling"], "--hot-words is not served together with sampling"),
         (
             words,
