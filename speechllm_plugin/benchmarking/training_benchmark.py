@@ -1,6 +1,7 @@
 """Trainings of model files, and of fairseq's models of the same sizes, one after the other: measurements, and how they compare."""
 
 import statistics
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,7 @@ class Training(NamedTuple):
     update_freq: batches of an update.
     flags:       more flags for fairseq-train.
     profile_to:  the folder that gets profiles of updates after those that are measured, in the first round; None: without.
+    cpu_time:    whether milliseconds are those that this process computes for, in all its threads.
     """
 
     frames: int
@@ -52,6 +54,7 @@ class Training(NamedTuple):
     device: torch.device
     flags: list[str]
     profile_to: Path | None = None
+    cpu_time: bool = False
 
     @property
     def all_updates(self) -> int:
@@ -128,6 +131,7 @@ def measure(candidate: Candidate, training: Training, data: Path, number: int, r
         rate=rate,
         progress=progress.update,
         profile=profile,
+        clock=time.process_time if training.cpu_time else time.perf_counter,
     )
     with TemporaryDirectory() as folder:
         try:

@@ -32,6 +32,7 @@ class TrainingWatch:
         rate: the machine's operations a second in matrix products.
         progress: called after each update.
         profile: of so many updates more; None: there are no more.
+        clock: in seconds.
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class TrainingWatch:
         rate: float,
         progress: Callable[[], Any],
         profile: UpdateProfile | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ):
         self.measured, self.device, self.model, self.rate, self.progress = measured, device, model, rate, progress
-        self.frames, self.warm_up, self.updates, self.profile = frames, warm_up, updates, profile
+        self.frames, self.warm_up, self.updates, self.profile, self.clock = frames, warm_up, updates, profile, clock
         self.starts: list[float] = []
         self.ends: list[float] = []
         self.batches: list[Sequence[dict]] = []  # of the last updates
@@ -59,11 +61,11 @@ class TrainingWatch:
         number = len(self.ends)
         if number == 0:
             self.begin(trainer)
-        self.starts.append(time.perf_counter())
+        self.starts.append(self.clock())
         result = update()
         if number in (self.warm_up - 1, self.last):
             wait_for(self.device)
-        self.ends.append(time.perf_counter())
+        self.ends.append(self.clock())
         if self.warm_up <= number <= self.last:
             self.lengths.append([self.lengths_of(sample) for sample in samples])
             self.batches = [*self.batches, samples][-UPDATES_ALONE:]
@@ -179,8 +181,8 @@ class TrainingWatch:
     def seconds(self, part: Callable[[list[dict]], None], updates: list[list[dict]]) -> float:
         """That a part takes for updates; it has run before."""
         wait_for(self.device)
-        start = time.perf_counter()
+        start = self.clock()
         for update in updates:
             part(update)
         wait_for(self.device)
-        return time.perf_counter() - start
+        return self.clock() - start

@@ -41,13 +41,20 @@ def add_arguments(parser: ArgumentParser) -> None:
     work.add_argument("--seconds", type=float, metavar="S", help="of every utterance (default: MuST-C's lengths, 6.4 s on average)")
     work.add_argument("--dtype", choices=TRAINED_DTYPES, help="default: bf16 on a GPU, fp32 on a CPU")
     work.add_argument("--optimizer", default="speechllm_adam", metavar="NAME", help="of fairseq-train (default: %(default)s)")
-    work.add_argument("--workers", type=int, metavar="N", help=f"that read data (default: on a GPU one a core, up to {MOST_WORKERS}; on a CPU 1)")
+    work.add_argument(
+        "--workers", type=int, metavar="N", help=f"that read data (default: on a GPU one a core, up to {MOST_WORKERS}; on a CPU 1, with --cpu-time 0)"
+    )
     work.add_argument("--train-flags", default="", metavar="'FLAGS'", help="more flags for fairseq-train, for the models of the model files alone")
     running = parser.add_argument_group("measuring")
     running.add_argument("--updates", type=int, default=20, metavar="N", help="that are measured (default: %(default)s)")
     running.add_argument("--warm-up", type=int, default=10, metavar="N", help="updates before them (default: %(default)s)")
     running.add_argument("--rounds", type=int, default=1, metavar="N", help="how often all trainings are run in turn (default: %(default)s)")
     running.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
+    running.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="milliseconds are those that the process computes for, in all its threads, not those that pass: for a CPU that does other things too",
+    )
     running.add_argument(
         "--find-max-tokens",
         action="store_true",
@@ -83,7 +90,8 @@ def measure(candidates: list[Candidate], training: Training, dtype: str, args: N
     """All trainings, printed as they come and drawn at the end; what the JSON file gets."""
     rate = matrix_rate(training.device, TRAINED_DTYPES[dtype])
     print(f"device: {name_with_threads(training.device)}, {dtype}; its matrix products reach {rate / 1e12:.4g} TFLOP/s")
-    print(f"an update: {training.update_freq} x {training.max_tokens:,} frames; milliseconds are per {training.frames:,} frames", flush=True)
+    kind = "milliseconds of computing" if args.cpu_time else "milliseconds"
+    print(f"an update: {training.update_freq} x {training.max_tokens:,} frames; {kind} are per {training.frames:,} frames", flush=True)
     num_utterances = training.num_utterances(args.seconds)
     recordings = min(num_utterances, training_benchmark.RECORDINGS)
     if args.seconds is None:
@@ -132,6 +140,10 @@ def check(args: Namespace, device: torch.device) -> None:
         check_writable("--profile", args.profile / "trace")
     if args.plot:
         plot.check(args.plot)
+    if args.cpu_time and device.type != "cpu":
+        raise ValueError("--cpu-time does not count what a GPU computes: give --device cpu, or leave it out")
+    if args.cpu_time and args.workers:
+        raise ValueError(f"--cpu-time counts this process alone: --workers must be 0, but is {args.workers}")
     if args.find_max_tokens:
         if device.type != "cuda":
             raise ValueError("--find-max-tokens needs a GPU, whose memory it fills: on a CPU give --max-tokens")
@@ -149,9 +161,9 @@ def make_training(args: Namespace, device: torch.device, dtype: str) -> Training
         raise ValueError(f"an utterance of --seconds {args.seconds:g} does not fit a batch of {max_tokens} frames: raise --max-tokens or --frames")
     workers = args.workers
     if workers is None:
-        workers = min(os.cpu_count() or 1, MOST_WORKERS) if device.type == "cuda" else 1
+        workers = min(os.cpu_count() or 1, MOST_WORKERS) if device.type == "cuda" else 0 if args.cpu_time else 1
     flags = ["--num-workers", str(workers), *(["--bf16"] if dtype == "bf16" else [])]
-    return Training(args.frames, max_tokens, update_freq, args.warm_up, args.updates, device, flags, args.profile)
+    return Training(args.frames, max_tokens, update_freq, args.warm_up, args.updates, device, flags, args.profile, args.cpu_time)
 
 
 def candidates_of(model: RandomModel, args: Namespace) -> list[Candidate]:

@@ -64,7 +64,7 @@ def test_updates_are_measured_through_the_trainer_and_alone_beside_fairseqs_mode
 @pytest.mark.end_to_end
 def test_updates_are_profiled_and_drawn(tmp_path):
     result, drawn, folder = tmp_path / "bench.json", tmp_path / "bench.svg", tmp_path / "profiles"
-    work = ["--frames", 300, "--seconds", 1, "--updates", 1, "--warm-up", 1, "--workers", 0]
+    work = ["--frames", 300, "--seconds", 1, "--updates", 1, "--warm-up", 1, "--cpu-time"]
     assert train(*rows("row5"), *work, "--json", result, "--plot", drawn, "--profile", folder) == 0
     (measured,) = json.loads(result.read_text(encoding="utf-8"))["measurements"]
     groups = measured["profile"]["groups"]
@@ -86,6 +86,7 @@ def test_updates_are_profiled_and_drawn(tmp_path):
         (["--json", ROOT], "--json must be a file"),
         (["--plot", "bars.txt"], "--plot must end with one of .png"),
         (["--find-max-tokens"], "--find-max-tokens needs a GPU"),
+        (["--cpu-time", "--workers", 1], "--cpu-time counts this process alone: --workers must be 0"),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_anything_is(arguments, message, capsys):
