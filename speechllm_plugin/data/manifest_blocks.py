@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from speechllm_plugin.data import manifest
-from speechllm_plugin.data.manifest import MANDATORY_COLUMNS, OPTIONAL_COLUMNS
+from speechllm_plugin.data.manifest import MANDATORY_COLUMNS, MOST_FRAMES, OPTIONAL_COLUMNS
 
 LINES_PER_BLOCK = 1000
 BYTES_AT_ONCE = 2**24
 LINE_FEED = 10
+MOST_DIGITS = 20  # as in manifest.read
 
 
 class ManifestBlocks(Sequence[Mapping[str, Sequence[str]]]):
@@ -46,11 +47,11 @@ class ManifestBlocks(Sequence[Mapping[str, Sequence[str]]]):
             file.seek(self.starts[number])
             content = file.read(self.starts[number + 1] - self.starts[number])
         try:
-            lines = io.StringIO(content.decode(), newline=None)
+            lines = content.decode().replace("\r\n", "\n").replace("\r", "\n").split("\n")
         except UnicodeDecodeError:
             manifest.read(self.path)
             raise
-        rows = [line.rstrip("\n").split("\t") for line in lines if line != "\n"]
+        rows = [line.split("\t") for line in lines if line]
         columns = dict.fromkeys([*OPTIONAL_COLUMNS, *self.header], ("",) * len(rows))
         columns |= zip(self.header, zip(*rows))
         if any(len(row) != len(self.header) for row in rows) or not all(map(is_number_of_frames, columns["n_frames"])):
@@ -77,4 +78,4 @@ def block_starts(file: io.BufferedReader, first: int) -> np.ndarray:
 
 
 def is_number_of_frames(text: str) -> bool:
-    return text.isascii() and text.isdigit() and bool(text.strip("0"))
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS and 0 < int(text) <= MOST_FRAMES

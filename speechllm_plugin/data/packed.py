@@ -48,6 +48,11 @@ class PackedStrings(Sequence[str]):
         self.values.frombytes(b"".join(encoded))
         self.ends.frombytes((self.ends[-1] + np.fromiter(map(len, encoded), np.int64, len(encoded)).cumsum()).tobytes())
 
+    def add(self, others: "PackedStrings") -> None:
+        """Add strings that are packed already."""
+        self.values.extend(others.values)
+        self.ends.frombytes((np.frombuffer(others.ends, np.int64)[1:] + self.ends[-1]).tobytes())
+
     def __len__(self) -> int:
         return len(self.ends) - 1
 

@@ -33,6 +33,11 @@ class SpeechRows:
         self.sources.extend(sources)
         self.frames.extend(num_frames)
 
+    def add(self, others: "SpeechRows") -> None:
+        self.ids.add(others.ids)
+        self.sources.add(others.sources)
+        self.frames.extend(others.frames)
+
     def __len__(self):
         return len(self.ids)
 

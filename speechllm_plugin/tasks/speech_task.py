@@ -117,10 +117,9 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         for name in split.split(","):
             path, start = Path(self.cfg.data) / f"{name}.tsv", len(rows)
             prepared_archives.check_sizes(self.data_config.audio_root, path.name)
-            for columns, ids in read_split(path, functools.partial(self.read_block, path, is_training)):
-                rows.extend(columns["id"], columns["audio"], map(int, columns["n_frames"]))
-                if is_training and self.data_config.sampling_alpha != 1:
-                    directions += map("-".join, zip(columns["src_lang"], columns["tgt_lang"]))
+            for rows_of_block, directions_of_block, ids in read_split(path, functools.partial(self.read_block, path, is_training)):
+                rows.add(rows_of_block)
+                directions += directions_of_block
                 for name_of_texts, ids_and_lengths in ids.items():
                     getattr(texts, name_of_texts).extend(*ids_and_lengths)
             parts.append((name, range(start, len(rows))))
@@ -185,7 +184,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         )
 
     def read_block(self, path: Path, is_training: bool, columns: Mapping[str, Sequence[str]], number: int):
-        """The columns of a block that the rows need, and field of SpeechTexts -> token ids of its texts behind one another, and their lengths."""
+        """The rows of a block, their directions if sampling asks for them, and field of SpeechTexts -> token ids behind one another, and lengths."""
         if is_training:
             needs_transcript = self.transcript is not None or self.data_config.transcribe_probability > 0
             self.check_training_texts(path, columns, needs_transcript, first_line=2 + number * LINES_PER_BLOCK)
@@ -194,7 +193,10 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             ids["transcripts"] = self.transcript.encode_all(columns["src_text"], end=[])
         if self.data_config.transcribe_probability and is_training:
             ids["asr_targets"] = self.encode_targets(columns["id"], columns["src_text"], columns["src_lang"])
-        return {name: columns[name] for name in ("id", "audio", "n_frames", "src_lang", "tgt_lang")}, ids
+        rows = SpeechRows()
+        rows.extend(columns["id"], columns["audio"], map(int, columns["n_frames"]))
+        sampled = is_training and self.data_config.sampling_alpha != 1
+        return rows, list(map("-".join, zip(columns["src_lang"], columns["tgt_lang"]))) if sampled else [], ids
 
     def build_criterion(self, cfg, from_checkpoint=False):
         """As fairseq's; what is loaded from now on has the teacher's part that this criterion learns from."""

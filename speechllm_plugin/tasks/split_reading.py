@@ -13,7 +13,7 @@ BLOCKS_PER_PROCESS, MOST_PROCESSES = 25, 16  # a process for less would take lon
 
 
 class ReadBlocks(Dataset):
-    """What `read` makes of each block's columns and number, with the ids of its rows; or the error, so that no process adds its own words."""
+    """What `read` makes of each block's columns and number, with hashes of its rows' ids; or the error, so that no process adds its own words."""
 
     def __init__(self, blocks: ManifestBlocks, read: Callable[[Mapping[str, Sequence[str]], int], Any]):
         self.blocks, self.read = blocks, read
@@ -24,7 +24,7 @@ class ReadBlocks(Dataset):
     def __getitem__(self, number: int):
         try:
             columns = self.blocks[number]
-            return columns["id"], self.read(columns, number)
+            return array("q", map(hash, columns["id"])), self.read(columns, number)
         except ValueError as error:
             return error, None
 
@@ -39,10 +39,10 @@ def read_split(path, read: Callable[[Mapping[str, Sequence[str]], int], Any]) ->
     processes = min(os.cpu_count() or 1, len(blocks) // BLOCKS_PER_PROCESS, MOST_PROCESSES)
     context = "fork" if processes else None
     loader = DataLoader(ReadBlocks(blocks, read), None, collate_fn=as_it_is, num_workers=processes, multiprocessing_context=context)
-    for ids, values in loader:
-        if isinstance(ids, ValueError):
-            raise ids
-        hashes.extend(map(hash, ids))
+    for hashes_of_block, values in loader:
+        if isinstance(hashes_of_block, ValueError):
+            raise hashes_of_block
+        hashes.extend(hashes_of_block)
         yield values
     blocks.check_ids(hashes)
 

@@ -22,6 +22,7 @@ BROKEN = {
     "column twice": ["id\tid\taudio\tn_frames\ttgt_text", "u\tu\ta.wav\t3\tone"],
     "field missing": [HEADER, "u\ta.wav\t7\tone\t", "v\ta.wav\t7\tone"],
     "field too many": [HEADER, "u\ta.wav\t7\tone\t\tx"],
+    "too many frames": [HEADER, "u\ta.wav\t7\tone\t", "v\ta.wav\t10000000001\tone\t"],
     "no frames": [HEADER, "u\ta.wav\t7\tone\t", "v\ta.wav\t00\tone\t"],
     "no number": [HEADER, "u\ta.wav\t-7\tone\t"],
     "other digits": [HEADER, "u\ta.wav\t٧\tone\t"],

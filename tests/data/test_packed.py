@@ -24,7 +24,9 @@ def test_arrays_come_back(largest):
 def test_strings_come_back():
     strings = ["one", "", "zwölf", "十二", "\U0001f600 x"]
     packed = PackedStrings(strings[:2])
-    packed.extend(strings[2:])
+    packed.extend(strings[2:3])
+    packed.add(PackedStrings(strings[3:]))
+    packed.add(PackedStrings())
     assert list(packed) == strings and packed[-2] == "十二" and len(packed) == 5
     with pytest.raises(IndexError):
         packed[5]
