@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from speechllm_plugin.data.audio import SAMPLE_RATE
+from speechllm_plugin.data.audio import SAMPLE_RATE, with_bits
 from speechllm_plugin.data.features import WINDOW_SAMPLES, StreamedFilterbanks
 from speechllm_plugin.models.speech_encoder import SpeechStates
 from speechllm_plugin.simultaneous.alignatt import num_accepted
@@ -50,7 +50,7 @@ class Listener:
         start = self.model.clock()
         self.num_samples += len(samples)
         missing = max(0, WINDOW_SAMPLES - self.num_samples) if is_last else 0
-        self.filterbanks.accept(np.pad(samples, (0, missing)))
+        self.filterbanks.accept(np.pad(with_bits(samples, self.model.task.data_config.sample_bits), (0, missing)))
         frames = self.filterbanks.ready()
         speech = self.model.encode(frames) if len(frames) else None
         num_states = self.model.model.encoder.subsampling.num_states(len(frames))
