@@ -24,7 +24,10 @@ def correct(cfg: DictConfig) -> None:
     No daemon thread fills a buffer of batches: one that is inside torch at the end can abort the process, and the loader's workers read
     ahead without it. A --data-buffer-size that a user gave stays.
     """
-    cfg.common.tpu = cfg.common.tpu and find_spec("torch_xla") is not None
+    if find_spec("torch_xla") is None:
+        for section in cfg.values():  # that of several ranks and that of the optimizer have it too
+            if isinstance(section, DictConfig) and "tpu" in section:
+                section.tpu = False
     if cfg.dataset.data_buffer_size == DatasetConfig().data_buffer_size:
         cfg.dataset.data_buffer_size = 0
 

@@ -33,12 +33,15 @@ def start_and_watch() -> None:
     """Let fairseq-train be one of torchrun's ranks, or start and watch its own."""
     from fairseq.distributed import utils
 
+    from speechllm_plugin.host import configuration
+
     call_main = utils.call_main
 
     @functools.wraps(call_main)
     def started(cfg: DictConfig, main: Callable[..., Any], **kwargs: Any) -> None:
         parallel = cfg.distributed_training
         if stock_command.trains():
+            configuration.correct(cfg)  # before ranks meet: with --bf16 they would meet as those of TPUs
             join_torchrun(parallel, cfg.common.cpu, os.environ)
             serve_cpus(parallel, cfg.common.cpu)
             if parallel.distributed_init_method is None:

@@ -69,6 +69,10 @@ def test_batch_norm_over_two_ranks_is_that_of_one_with_the_whole_batch(data):
     assert_same_updates(together, alone, 3)
 
 
+def test_ranks_train_with_16_bits(data):
+    succeeded(train(data, None, "--bf16", "--optimizer", "speechllm_adam", "--distributed-world-size", 2, updates=2, run=run))
+
+
 def ranks_of(process):
     """The processes of the ranks that a fairseq-train has started, in their order."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
