@@ -17,6 +17,7 @@ from speechllm_plugin.preparation import stressed_split
 from speechllm_plugin.preparation.noise import Background, pink_noise
 from speechllm_plugin.preparation.stressed_split import Condition, Noise
 
+DEFAULT_COLUMNS = ["speaker"]
 NOISES = ("pink", "background")
 LONGEST_SECONDS = 3600
 SNR_LIMIT = 100  # dB: beyond, one of both is lost in 16 bits
@@ -33,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(
         "--join-by",
         nargs="*",
-        default=["speaker"],
+        default=DEFAULT_COLUMNS,
         metavar="COLUMN",
         help="only utterances that agree in these columns are joined, in the manifest's order; none: all of a language (default: speaker)",
     )
@@ -49,13 +50,18 @@ def run(args: Namespace) -> None:
     config, utterances = DataConfig.load(data / args.config_yaml), manifest.read(data / f"{args.split}.tsv")
     for seconds in args.join:
         groups = stressed_split.groups_of(utterances, seconds, args.join_by)
-        make(data, config, args.split, groups, Condition(f"{seconds:g}s", {}, "joined"), seconds)
+        make(data, config, args.split, groups, Condition(f"{seconds:g}s{suffix_of(args.join_by)}", {}, "joined"), seconds)
     if args.snr:
         noise, recipe = noise_of(args, data, config, utterances)
         for snr in args.snr:
             columns = {"noise": args.noise, "snr_db": f"{snr:g}"}
             condition = Condition(f"{args.noise}{snr:g}dB", columns, f"{recipe} at {snr:g} dB, seed {args.seed}", snr, noise, args.seed)
             make(data, config, args.split, [[utterance] for utterance in utterances], condition)
+
+
+def suffix_of(columns: Sequence[str]) -> str:
+    """What follows the seconds in the name of a test set, so that those of other columns stand beside it."""
+    return "" if list(columns) == DEFAULT_COLUMNS else f"-{'-'.join(columns) or 'all'}"
 
 
 def check(args: Namespace) -> None:

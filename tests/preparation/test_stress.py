@@ -156,7 +156,11 @@ def test_sets_are_made_once_and_never_replaced(folder, capsys):
     lost.unlink()
     make(folder, "--join", 3)
     assert lost.read_bytes() == before[lost][0]
-    for options in (["--join", 3, "--join-by", "level"], ["--snr", 5, "--seed", 2]):
+    make(folder, "--join", 3, "--join-by", "level")
+    make(folder, "--join", 3, "--join-by")
+    assert len(manifest.read(folder / "test-3s-level.tsv")) == len(manifest.read(folder / "test-3s-all.tsv")) == 3
+    manifest.write(folder / "test-3s.tsv", manifest.read(folder / "test.tsv"))
+    for options in (["--join", 3], ["--snr", 5, "--seed", 2]):
         with pytest.raises(ValueError, match="was made with other options, of other rows, or by somebody else; delete it"):
             make(folder, *options)
 
