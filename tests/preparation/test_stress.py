@@ -2,14 +2,17 @@
 
 import argparse
 import itertools
+import random
 import re
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
 import soundfile
 import yaml
-from commands import SEARCH, TASK, fairseq, hypotheses, speechllm, succeeded
+from commands import ROOT, SEARCH, TASK, fairseq, hypotheses, speechllm, succeeded
+from synthetic_runs import train_log
 
 from speechllm_plugin.commands import cli, stress
 from speechllm_plugin.data import audio, features, manifest
@@ -210,3 +213,18 @@ def test_models_decode_and_score_it_as_any_test_set(spoken, data, trained, tmp_p
             cli.main(["score", "--hypotheses", str(tmp_path / "generated.txt"), "--manifest", str(folder / f"{name}.tsv"), "--metrics", "wer"]) == 0
         )
         assert re.search(r"wer", capsys.readouterr().out, re.IGNORECASE)
+
+
+@pytest.mark.end_to_end
+def test_the_recipe_makes_decodes_and_scores_and_goes_on_where_it_ended(data, trained, tmp_path):
+    folder, out = tmp_path / "data", tmp_path / "row5"
+    shutil.copytree(data, folder)
+    out.mkdir()
+    shutil.copy(trained.checkpoint, out / "average.pt")
+    (out / "train.log").write_text(train_log(random.Random(1), num_epochs=2))
+    recipe = ["bash", ROOT / "recipes/stress.sh", "--training", ROOT / "recipes/training/small_cpu.sh", folder, "tst-COMMON", out, "--"]
+    first = succeeded(subprocess.run([*recipe, "--join", "6", "--join-by", "--snr", "0"], cwd=tmp_path, capture_output=True, text=True))
+    assert {path.name for path in out.glob("score-*.json")} == {"score-tst-COMMON-6s-all.json", "score-tst-COMMON-pink0dB.json"}
+    assert len(re.findall(r"^experiment .*WER", first.stdout, re.MULTILINE)) == 2
+    again = succeeded(subprocess.run([*recipe, "--join", "6", "--join-by", "--snr", "0"], cwd=tmp_path, capture_output=True, text=True))
+    assert again.stdout.count("(done before)") == 4 and again.stdout.count("already there") == 2
