@@ -4,20 +4,11 @@ import json
 
 import pytest
 from commands import ROOT
-from digits import TRAINING, bash, lay_out_digits, needs_real_data
+from digits import TEACHER_TRAINING, TRAINING, bash, lay_out_digits, needs_real_data
 
 from speechllm_plugin.data import manifest
 
 pytestmark = [pytest.mark.end_to_end, needs_real_data]
-
-TEACHER = """
-TEACHER_ARGS=(
-  --arch transformer --encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-ffn-embed-dim 16
-  --decoder-ffn-embed-dim 16 --encoder-attention-heads 2 --decoder-attention-heads 2
-  --lr 1e-3 --max-tokens 1000 --max-update 3 --seed 1 --num-workers 0 --cpu --no-epoch-checkpoints --save-interval-updates 1
-  --keep-interval-updates 2 --validate-interval 100
-)
-"""
 
 
 def run(folder, *arguments):
@@ -30,7 +21,7 @@ def run(folder, *arguments):
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distillation")
     lay_out_digits("digits-mustc", folder)
-    (folder / "training.sh").write_text(TRAINING + TEACHER)
+    (folder / "training.sh").write_text(TRAINING + TEACHER_TRAINING)
     return folder
 
 

@@ -23,6 +23,14 @@ TRAINING_ARGS=(
 AVERAGE_LAST=2
 GENERATION_ARGS=(--max-tokens 20000 --beam 1 --max-len-b 8 --cpu)
 """
+TEACHER_TRAINING = """
+TEACHER_ARGS=(
+  --arch transformer --encoder-layers 1 --decoder-layers 1 --encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-ffn-embed-dim 16
+  --decoder-ffn-embed-dim 16 --encoder-attention-heads 2 --decoder-attention-heads 2
+  --lr 1e-3 --max-tokens 1000 --max-update 3 --seed 1 --num-workers 0 --cpu --no-epoch-checkpoints --save-interval-updates 1
+  --keep-interval-updates 2 --validate-interval 100
+)
+"""
 
 
 def bash(*arguments, cwd, **environment):
