@@ -239,7 +239,7 @@ def test_logged_values(is_training, has_ctc, has_compression):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("encoder", [("transformer", "none", "none"), ("conformer", "xl", "none")], ids="-".join)
 def test_on_a_gpu_the_loss_and_its_gradients_are_the_cpus_and_the_host_waits_for_nothing(encoder):
-    model, criterion, batch = make_model("dfp", encoder), make_criterion(), batch_of(make_data(LENGTHS))
+    model, criterion, batch = make_model("dfp", encoder, dropout=0.0).train(), make_criterion(), batch_of(make_data(LENGTHS))
     expected = criterion(model, batch)[0]
     expected.backward()
     gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
