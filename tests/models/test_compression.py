@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from speechllm_plugin.models.compressions import COMPRESSIONS
 from speechllm_plugin.models.ctc import greedy_labels
-from speechllm_plugin.models.merging import compress, merge_evenly, pool_segments, slow_compress
+from speechllm_plugin.models.merging import compress, merge_evenly, ordered_sums, pool_segments, slow_compress, sums_by_place
 
 LENGTHS, ONLY_BLANKS = [23, 14, 9, 2, 1], 2  # this row has no other label
 STRIDE = 4
@@ -172,6 +172,20 @@ def test_a_capped_length_is_shared_evenly_among_neighbours(max_length):
         assert len(sizes) == min(length, max_length)
         assert 1 <= sizes.max() <= sizes.min() + 1
         assert (merged[row, :length].diff() >= 0).all()
+
+
+def test_sums_in_order_are_those_of_any_order():
+    values, place = torch.randn(300, 5), torch.randint(0, 60, (300,)).sort().values + 3  # places without values at both ends
+    assert torch.equal(ordered_sums(values, place, 70), sums_by_place(values, place, 70))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_a_gpu_compresses_to_the_same_bits_again(strategy):
+    states, logits, padding = (each.cuda() for each in make_input(lengths=[250, *range(150, 190)]))
+    with torch.no_grad():
+        first, *_ = fast_compress(states, logits, padding, *strategy)
+        assert all(torch.equal(fast_compress(states, logits, padding, *strategy)[0], first) for _ in range(20))
 
 
 def test_impossible_labels_divide_nothing_by_zero():
