@@ -37,6 +37,8 @@ class TrainingMeasurement:
     peak_bytes           on a GPU what torch had allocated, weights, optimizer and batches included; on a CPU what the process had resident,
                          null where the system does not tell
     profile              with --profile: see update_profile.summary
+
+    On several ranks nothing is measured alone: those are null.
     """
 
     model: str

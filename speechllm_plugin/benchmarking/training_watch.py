@@ -130,10 +130,11 @@ class TrainingWatch:
             measured.teraflops = self.operations(trainer.get_model(), batches) / seconds / 1e12
             measured.matrix_share = measured.teraflops * 1e12 / self.rate
 
-        alone = sum(frames_of[-len(self.batches) :])
-        for name, part in zip(("model", "forward", "optimizer"), self.parts(trainer)):
-            setattr(measured, f"{name}_milliseconds", self.milliseconds(part, alone))
-        measured.trainer_share = measured.milliseconds / measured.model_milliseconds - 1
+        if trainer.data_parallel_world_size == 1:  # steps without the trainer would set ranks apart
+            alone = sum(frames_of[-len(self.batches) :])
+            for name, part in zip(("model", "forward", "optimizer"), self.parts(trainer)):
+                setattr(measured, f"{name}_milliseconds", self.milliseconds(part, alone))
+            measured.trainer_share = measured.milliseconds / measured.model_milliseconds - 1
         self.batches = []
 
     def milliseconds(self, seconds: float, frames: int) -> float:
