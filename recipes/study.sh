@@ -5,10 +5,11 @@
 #   bash recipes/study.sh corpora/mustc corpora/covost2 --dry-run
 #   bash recipes/study.sh corpora/mustc --rows 1,5.1 --tasks asr,st-de --seeds 1,2,3
 #
-#   CORPUS_ROOT             a folder in MuST-C's layout (en-de/data/...) or with CoVoST2 (de/clips, de/validated.tsv, de/covost_v2.de_en.tsv)
+#   CORPUS_ROOT             a folder in MuST-C's layout (en-de/data/...) or with CoVoST2 (de/clips, de/validated.tsv, de/covost_v2.de_en.tsv),
+#                           or what recipes/fillets/get.sh or recipes/tuxpaint/get.sh unpacked
 #   --rows ROW,...          rows of the paper's Table 1 (1,2,3,4,4.1,5,5.1,6), table3 (its mask ablations) or names in recipes/models  [table1]
 #   --tasks TASK,...        asr, st-LANGUAGES, joint-LANGUAGES for every corpus given, or mustc/TASK, covost2/TASK        [asr and st of the paper]
-#                           LANGUAGES: with MuST-C targets (de, de+fr), with CoVoST2 sources into English (de, ca+de) or SOURCES:TARGETS (en:de);
+#                           LANGUAGES: with MuST-C targets (de, de+fr), with the others sources into English (de, ca+de) or SOURCES:TARGETS (en:de);
 #                           multi = all that the corpus has. asr-LANGUAGES likewise; asr = any direction of MuST-C, all sources of CoVoST2.
 #   --seeds N,...                                                                                         [1]
 #   --dry-run               check all inputs, list every command and the training to expect, write nothing
