@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from speechllm_plugin.data.audio import SAMPLE_RATE
-from speechllm_plugin.transcription import joining, recordings
+from speechllm_plugin.transcription import joining
 from speechllm_plugin.transcription.loaded_sound import LoadedSound
 from speechllm_plugin.transcription.recordings import Recording
 from speechllm_plugin.transcription.speech_model import SpeechModel
@@ -95,7 +95,7 @@ def read(model: SpeechModel, named: Sequence[Recording]) -> list[np.ndarray]:
         ValueError: one cannot be read.
     """
     waveforms = []
-    for _, waveform in recordings.read_ahead(named, model.read):
+    for _, waveform in model.read_ahead(named):
         if isinstance(waveform, ValueError):
             raise waveform
         waveforms.append(waveform)

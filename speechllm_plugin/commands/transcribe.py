@@ -88,7 +88,7 @@ def run(args: Namespace) -> None:
 def groups(model: SpeechModel, named: Sequence[Recording], failures: list[str]) -> Iterator[list[tuple[Recording, np.ndarray]]]:
     """Recordings and their waveforms, many together, as batches are of similar lengths; `failures` gets a line for each that cannot be read."""
     group: list[tuple[Recording, np.ndarray]] = []
-    for recording, waveform in recordings.read_ahead(named, model.read):
+    for recording, waveform in model.read_ahead(named):
         if isinstance(waveform, ValueError):
             failures.append(str(waveform))
             continue

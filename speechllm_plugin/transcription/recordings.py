@@ -17,7 +17,6 @@ import soxr
 from speechllm_plugin.data import audio
 
 STANDARD_INPUT = "-"
-READERS = 8  # threads
 # What libsndfile reads, and what ffmpeg reads beside it: the files that are taken from a folder.
 SOUND_SUFFIXES = {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64", ".sph"}
 FFMPEG_SUFFIXES = {".m4a", ".mp4", ".aac", ".webm", ".mkv", ".mov", ".wma", ".amr", ".3gp", ".avi"}
@@ -63,23 +62,27 @@ def files_below(path: Path) -> list[Path]:
     return found
 
 
-def read_ahead(recordings: Sequence[Recording], read: Callable[[str], np.ndarray]) -> Iterator[tuple[Recording, np.ndarray | ValueError]]:
-    """Recordings with their waveforms, or why there is none, in order: while one is worked on, others are read."""
-    with ThreadPoolExecutor(READERS) as readers:
+def read_ahead(
+    recordings: Sequence[Recording], read: Callable[[str], np.ndarray], num_readers: int
+) -> Iterator[tuple[Recording, np.ndarray | ValueError]]:
+    """Recordings with their waveforms, or why there is none, in order: while one is worked on, so many others are read or wait in memory."""
 
-        def outcome(recording: Recording) -> np.ndarray | ValueError:
-            try:
-                return read(recording.source)
-            except ValueError as error:
-                return error
+    def outcome(recording: Recording) -> np.ndarray | ValueError:
+        try:
+            return read(recording.source)
+        except ValueError as error:
+            return error
 
+    with ThreadPoolExecutor(num_readers) as readers:
         waiting: deque[tuple[Recording, Future[np.ndarray | ValueError]]] = deque()
         for recording in recordings:
             waiting.append((recording, readers.submit(outcome, recording)))
-            if len(waiting) > 2 * READERS:
+            if len(waiting) > num_readers:
                 first, future = waiting.popleft()
                 yield first, future.result()
-        yield from ((recording, future.result()) for recording, future in waiting)
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
 
 
 def read(path: str | Path) -> np.ndarray:

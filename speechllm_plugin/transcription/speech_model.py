@@ -1,7 +1,7 @@
 """A model that transcribes, as `speechllm_plugin.load` gives it."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from speechllm_plugin.models.registry import architectures
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
 from speechllm_plugin.transcription import joining, recordings
 from speechllm_plugin.transcription.loaded_sound import LoadedSound
+from speechllm_plugin.transcription.recordings import Recording
 from speechllm_plugin.transcription.transcript import Transcript
 from speechllm_plugin.transcription.voice_activity import VoiceActivity
 from speechllm_plugin.transcription.window_search import TranscriptionOptions, WindowSearch
@@ -26,6 +27,7 @@ from speechllm_plugin.transcription.windows import Span, windows
 
 COMPUTED_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+READERS = {"cpu": 1, "cuda": 8}  # threads; a GPU works through recordings faster than one reads them
 EARLIER_EXPORTS = {"pause_seconds": 1.0}  # what a folder says today and did not at first
 
 
@@ -88,6 +90,10 @@ class SpeechModel:
     def read(self, path: str | Path) -> np.ndarray:
         """The waveform of a file, or of standard input for `-`, as the model knows sound: see recordings.read."""
         return self.heard(recordings.read(path))
+
+    def read_ahead(self, named: Sequence[Recording]) -> Iterator[tuple[Recording, np.ndarray | ValueError]]:
+        """Recordings with their waveforms, or why there is none, in order: see recordings.read_ahead."""
+        return recordings.read_ahead(named, self.read, READERS[self.device.type])
 
     def heard(self, waveform: np.ndarray) -> np.ndarray:
         """A waveform in the bits that the sound of the training had.
