@@ -23,7 +23,7 @@ from speechllm_plugin.preparation.silent_split import start_of_audio
 from speechllm_plugin.text.progress import with_progress
 from speechllm_plugin.text.word_splitting import WRITTEN_WITHOUT_BLANKS
 
-LANGUAGE_COLUMNS = ("src_lang", "tgt_lang")
+COLUMNS_OF_LANGUAGES = ("src_lang", "tgt_lang")
 
 Noise = Callable[[int, np.random.Generator], np.ndarray]
 
@@ -60,7 +60,7 @@ def groups_of(utterances: Sequence[Utterance], seconds: float, columns: Sequence
     """
     together: dict[tuple[str, ...], list[Utterance]] = {}
     for utterance in utterances:
-        together.setdefault(tuple(value_of(utterance, column) for column in (*columns, *LANGUAGE_COLUMNS)), []).append(utterance)
+        together.setdefault(tuple(value_of(utterance, column) for column in (*columns, *COLUMNS_OF_LANGUAGES)), []).append(utterance)
     groups = []
     for members in together.values():
         lengths = np.array([utterance.n_frames for utterance in members]) * features.FRAME_SHIFT_SECONDS

@@ -295,7 +295,5 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
     def build_dataset_for_inference(self, src_tokens, src_lengths, **unused):
         """Speech in memory, (T, C) features a line, as rows whose `audio` is the number of the line."""
         rows = [Utterance(str(line), str(line), int(num_frames), "") for line, num_frames in enumerate(src_lengths)]
-        use_cmvn, _ = self.data_config.transforms(is_train=False)
-        return SpeechTextDataset(
-            SpeechRows(rows), None, self.target_dictionary, SpeechTexts(), read=lambda line, root: src_tokens[int(line)], use_cmvn=use_cmvn
-        )
+        read, (use_cmvn, _) = lambda line, root: src_tokens[int(line)], self.data_config.transforms(is_train=False)
+        return SpeechTextDataset(SpeechRows(rows), None, self.target_dictionary, SpeechTexts(), read=read, use_cmvn=use_cmvn)
