@@ -159,6 +159,8 @@ class BeamSearch:
         num_forced = min(beams.prefix.size(1), max_len)
         bias = StepBias(self, max_len, num_forced, beams.step.device)
         graphed, reserved, repeats_from = self.graphed_step, 0, max(1, num_forced)  # the step after which steps are alike
+        # Where a beam is as large as the vocabulary, the first step fills it with what has ended, and is unlike the others.
+        resumes_at = num_forced if num_forced or self.beam_size < self.vocab_size - 1 else None
         for step in range(max_len + 1):  # the last step can only end
             if step >= reserved:
                 reserved = step + 1 if graphed is None else min(max(FIRST_ROOM, 2 * reserved), max_len + 1)
@@ -166,7 +168,7 @@ class BeamSearch:
                     state.reserve(reserved)
                 if graphed is not None:
                     graphed.forget()
-            if graphed is not None and step == num_forced and graphed.resume([beams, journal, states, joint, hot_words, bias, self._captured()]):
+            if graphed is not None and step == resumes_at and graphed.resume([beams, journal, states, joint, hot_words, bias, self._captured()]):
                 repeats_from = step
                 if step == 0:
                     beams.total[:, 1:] = -math.inf  # so that the first step is as the others, and the first hypothesis is enough

@@ -77,6 +77,7 @@ class GraphedStep:
             self.is_current = True
             return True
         self.kept = None
+        held.places.clear()  # what this search comes to hold in their stead may be larger, and is not to be kept
         self.to_keep = held if held.num_bytes <= self.max_kept_bytes else None
         return False
 

@@ -141,7 +141,7 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
         state = DecoderState(
             speech.padding, num_hypotheses, self.num_heads, not self.cross_attention, max_tokens, speech.states.dtype, self.first_number(speech)
         )
-        if num_recent := self.layers[0].num_recent:
+        if (num_recent := self.layers[0].num_recent) is not None:
             state.recent = [speech.states.new_zeros(len(speech.states), num_hypotheses, num_recent, self.dim) for _ in self.layers]
         self.read_speech(speech, state)
         return state

@@ -6,6 +6,7 @@ n-best list.
 
 import itertools
 import random
+import weakref
 from contextlib import nullcontext
 
 import pytest
@@ -169,6 +170,29 @@ def test_another_shape_other_settings_and_moved_weights_are_recorded_anew():
     step.max_kept_bytes = 100
     assert_same(plain, graphed, samples[1])
     assert step.kept is None
+
+
+def test_of_a_search_only_what_was_counted_is_kept(monkeypatch):
+    """Not its decoder's state, which grows after the capture."""
+    model, states = make_searched_model("dfp"), []
+    start = model.decoder.start
+
+    def watched(*arguments):
+        state = start(*arguments)
+        states.append(weakref.ref(state))
+        return state
+
+    monkeypatch.setattr(model.decoder, "start", watched)
+    _, graphed = searches_of([model], GRAPHED_OPTIONS["two rooms"])
+    graphed.generate(None, make_sample())
+    assert graphed.graphed_step.kept is not None and [state() for state in states] == [None]
+
+
+def test_a_beam_of_the_whole_vocabulary_begins_as_without_a_recording():
+    beam_size = len(task().target_dictionary) - 1
+    plain, graphed = searches_of([make_searched_model("xattn")], {"beam_size": beam_size, "min_len": 0, "max_len_b": 3})
+    for _ in range(5):
+        assert_same(plain, graphed, make_sample())
 
 
 def test_what_is_left_to_a_later_search_is_described():

@@ -19,15 +19,25 @@ def assert_same(actual, expected):
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
-def encoded(decoder, encoder):
-    model = make_model(decoder, encoder)
+def encoded(decoder, encoder, **flags):
+    model = make_model(decoder, encoder, **flags)
     return model.decoder, model.encoder(*make_speech(LENGTHS))
 
 
 @pytest.mark.parametrize(("encoder", "decoder"), ENCODERS_AND_DECODERS, ids=str)
 @torch.no_grad()
 def test_steps_equal_the_whole_text(encoder, decoder):
-    (decoder, speech), tokens = encoded(decoder, encoder), make_tokens(3, 6)
+    compare_steps(*encoded(decoder, encoder))
+
+
+@pytest.mark.parametrize("decoder", ["xattn-conformer", "dfp-conformer"])
+@torch.no_grad()
+def test_a_convolution_of_one_place_remembers_nothing(decoder):
+    compare_steps(*encoded(decoder, ("none", "none", "none"), decoder_conv_kernel_size=1))
+
+
+def compare_steps(decoder, speech):
+    tokens = make_tokens(3, 6)
     state, steps = decoder.start(speech), []
     for position in range(tokens.size(1)):
         state.reserve(position + 1)

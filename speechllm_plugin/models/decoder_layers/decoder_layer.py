@@ -46,10 +46,10 @@ class DecoderLayer(nn.Module, ABC):
         is_last: whether no other layer follows, so that nobody reads what becomes of speech before the text.
 
     Attributes:
-        num_recent: vectors of the model's width that a step reads of the tokens before it, beside keys and values.
+        num_recent: vectors of the model's width that a step reads of the tokens before it, beside keys and values; None where it asks for none.
     """
 
-    num_recent = 0
+    num_recent: int | None = None
 
     def __init__(self, cfg: Any, self_attention: type[SelfAttention], cross_attention: bool, is_last: bool):
         super().__init__()
