@@ -46,6 +46,8 @@ class SpeechRows:
 class Example:
     """One utterance of a batch: features (T, C) float32, target (U,) with end of sentence, transcript (W,) without.
 
+    index: fairseq's, which tells the repeats of a row.
+
     Of a teacher: a second target, kd_target (U',), and for every position of the target the k most probable ids and their
     probabilities, teacher (U, k) each.
     """
@@ -81,7 +83,7 @@ class SpeechTextDataset(RowDataset):
 
     unit = "frames"
     shapes: tuple[BatchShape, ...] = ()
-    shape_of_rows: dict[bytes, BatchShape | None] = {}  # rows of a batch -> its shape, in an epoch of several ranks
+    planned: dict[bytes, BatchShape | None] = {}  # indices of a batch -> its shape, in an epoch of several ranks
     must_be_finite = True
 
     def __init__(
@@ -117,7 +119,7 @@ class SpeechTextDataset(RowDataset):
         row = index % len(self)
         texts = self.texts
         return Example(
-            row,
+            index,
             torch.from_numpy(np.require(self.row_features(index), np.float32, "CW")),
             None if texts.targets is None else torch.from_numpy(self.target(row)),
             None if texts.transcripts is None else torch.from_numpy(texts.transcripts[row]),
@@ -179,7 +181,7 @@ class SpeechTextDataset(RowDataset):
             row[: len(example.features)] = example.features
         net_input = {"src_tokens": features, "src_lengths": torch.tensor(lengths)}
         batch = {
-            "id": torch.tensor([example.index for example in samples]),
+            "id": torch.tensor([example.index % len(self) for example in samples]),
             "net_input": net_input,
             "nsentences": len(samples),
             "nframes": sum(lengths),
@@ -208,9 +210,9 @@ class SpeechTextDataset(RowDataset):
 
     def shape(self, samples: list[Example]) -> BatchShape:
         """What the samples are padded to: one of `shapes`; what is left of an epoch, or has no shapes, only as far as it must."""
-        rows = np.array([example.index for example in samples])
-        lengths = self.lengths(rows)
-        planned = shape_of(lengths, self.shapes) if self.own_share == (0, 1) else self.shape_of_rows.get(rows.tobytes())
+        indices = np.array([example.index for example in samples])
+        lengths = self.lengths(indices)
+        planned = shape_of(lengths, self.shapes) if self.own_share == (0, 1) else self.planned.get(indices.tobytes())
         return planned or BatchShape(len(samples), int(lengths[:, 0].max()), 0, 0)
 
     def batch_by_size(self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1):
@@ -222,8 +224,8 @@ class SpeechTextDataset(RowDataset):
         if num_ranks == 1:
             return batches(indices, lengths, self.shapes)
         own = batches_of_rank(indices, lengths, self.shapes, rank, num_ranks)
-        self.shape_of_rows = {(rows % len(self)).tobytes(): shape for rows, shape in own}
-        return [rows for rows, _ in own]
+        self.planned = {batch.tobytes(): shape for batch, shape in own}
+        return [batch for batch, _ in own]
 
     def place(self, index: int) -> str:
         """How an error names a row."""

@@ -176,7 +176,7 @@ def test_repeated_rows_are_batched_augmented_apart_and_drawn_anew_each_epoch(tag
     assert len(french) == pytest.approx(20, abs=2)  # 10 of 40 rows are French
     first, second = next((index, index - len(data)) for index in french if index >= len(data))
     examples = [data[first], data[second]]
-    assert examples[0].index == examples[1].index and not torch.equal(examples[0].features, examples[1].features)
+    assert [example.index for example in examples] == [first, second] and not torch.equal(examples[0].features, examples[1].features)
     batch = batch_of(data, [first, second])
     assert batch["id"].tolist() == [second] * 2
 

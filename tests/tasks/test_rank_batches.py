@@ -12,10 +12,10 @@ from speechllm_plugin.tasks.rank_batches import divided
 LENGTHS = [13, 57, 9, 40, 13, 22, 57, 31, 9, 44, 18, 52, 36, 27]
 
 
-def iterator_of(num_ranks=1, rank=0, epoch=1, lengths=LENGTHS, **options):
+def iterator_of(num_ranks=1, rank=0, epoch=1, lengths=LENGTHS, repeats=None, max_tokens=120, **options):
     data = make_data(lengths)
-    data.shuffle, data.length_noise = True, 0.2
-    sizes = {"max_tokens": 120, "required_batch_size_multiple": 1}
+    data.shuffle, data.length_noise, data.repeats = True, 0.2, repeats
+    sizes = {"max_tokens": max_tokens, "required_batch_size_multiple": 1}
     return task().get_batch_iterator(data, **sizes, num_shards=num_ranks, shard_id=rank, epoch=epoch, **options)
 
 
@@ -79,15 +79,31 @@ def test_with_buckets_all_ranks_have_the_same_shape_at_once(num_ranks, monkeypat
         iterator = iterator_of(num_ranks, rank, lengths=lengths)
         ranks.append(list(iterator.next_epoch_itr()))
         states.append(iterator.state_dict())
-    assert len({len(batches) for batches in ranks}) == 1 and states[0]["num_ranks"] == num_ranks
+    assert states[0]["num_ranks"] == num_ranks
+    assert_shapes_are_shared(ranks)
+    assert sorted(row for batches in ranks for batch in batches for row in batch["id"].tolist()) == list(range(101))
+
+
+def test_rows_that_come_again_do_not_mix_up_shapes(monkeypatch):
+    """Rows alone in their batches, which wait for a longer shape at times, and at times do not."""
+    monkeypatch.setattr(task().cfg, "num_batch_buckets", 4)
+    lengths, repeats = np.random.default_rng(26).integers(30, 60, 52), np.array([1.7] * 26 + [0.3] * 26)
+    for epoch in range(1, 6):
+        assert_shapes_are_shared([list(iterator_of(3, rank, epoch, lengths, repeats, 70).next_epoch_itr()) for rank in range(3)])
+
+
+def assert_shapes_are_shared(ranks):
+    """Of batches of each rank those that come at a time, but for the last ones."""
+    assert len({len(batches) for batches in ranks}) == 1
     without = 0
     for batches in zip(*ranks):
-        assert len({batch["has_shape"] for batch in batches}) == 1
+        assert len({bool(batch and batch["has_shape"]) for batch in batches}) == 1
+        if not batches[0]["has_shape"]:
+            without += 1
+            continue
         shapes = {(*batch["net_input"]["src_tokens"].shape, *batch["target"].shape, *batch["transcript"].shape) for batch in batches}
-        assert len(shapes) == 1 or not batches[0]["has_shape"]
-        without += not batches[0]["has_shape"]
+        assert len(shapes) == 1
     assert without <= 1 < len(ranks[0])
-    assert sorted(row for batches in ranks for batch in batches for row in batch["id"].tolist()) == list(range(101))
 
 
 def test_with_buckets_another_number_of_ranks_begins_the_epoch_anew(monkeypatch, caplog):
