@@ -67,7 +67,7 @@ class TrainingFile:
         """
         if not gpus.number:
             return []
-        given = {word for word in own_args if word.startswith("--")}
+        given = {word.partition("=")[0] for word in own_args if word.startswith("--")}
         flags = [] if "--update-freq" in given else self.batches_on(gpus, given, [*self.training_args, *own_args])
         return flags + [word for words in by_flag(self.gpu_args) if words[0] not in given for word in words]
 

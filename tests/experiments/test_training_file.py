@@ -51,6 +51,9 @@ def test_what_the_user_says_is_left_to_the_user():
         "--update-freq 4 --num-batch-buckets 32 --ddp-backend legacy_ddp".split()
     )
     assert "--max-tokens" not in settings.machine_args(gpus, ["--update-freq", "3"])
+    assert settings.machine_args(gpus, ["--update-freq=3", "--optimizer=adam", "--cuda-graphs=0"]) == settings.machine_args(
+        gpus, ["--update-freq", "3", "--optimizer", "adam", "--cuda-graphs", "0"]
+    )
 
 
 def test_updates_that_grow_cannot_be_shared(write):
