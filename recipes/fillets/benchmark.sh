@@ -2,15 +2,19 @@
 # The benchmark: every model gets the same minutes of training for every seed; then a report with intervals and paired tests. A second run goes on.
 #
 #   bash recipes/fillets/benchmark.sh [OPTION...] [MODEL_FILE...] [-- FAIRSEQ_TRAIN_ARGUMENT...]
-#   bash recipes/fillets/benchmark.sh --gpu --minutes 5                    dry_run=1 before it lists every command
+#   bash recipes/fillets/benchmark.sh --gpu --minutes 5 --jobs 18          dry_run=1 before it lists every command
 #
 #   MODEL_FILE              of recipes/models, the first being what others are compared with      [reduced rows 5, 4, 5.1, 3, fairseq's Conformer, its Transformer]
 #   --task asr|st           st starts every encoder from that of asr with the same --out, model and seed                          [asr]
 #   --source LANGUAGE, --target LANGUAGE                                                            [cs, en]
-#   --minutes M             of training each, as fairseq counts them (--stop-time-hours)            [5]
+#   --minutes M             of training each, as fairseq counts them (--stop-time-hours); may be 2.5                              [5]
 #   --seeds N,...                                                                                   [1,2,3]
-#   --jobs N                trainings at a time; they share the GPU, and their minutes              [1]
+#   --jobs N                trainings at a time; they share the GPU, and their minutes. They start in rounds of the same size: the largest
+#                           up to N that divides them, all models of a seed together if N allows. Decodings: N at a time as well  [1]
+#   --uneven                train what has failed alone, though the others of its round were trained side by side
+#   --stop-after SECONDS    begin no round that would not end by then, and stop then: status 75, and the same command goes on     [0: never]
 #   --gpu                   bfloat16 for all; CUDA graphs and the flat Adam for the models that have them
+#   --flags-of FILE         lines MODEL FLAG...: more training arguments of a model, as the search's best.txt                     [none]
 #   --root DIR              what recipes/fillets/get.sh unpacked                                    [corpora/fillets]
 #   --training FILE         one of recipes/training                                                 [recipes/training/fillets.sh]
 #   --out DIR               DIR/fillets/TASK-SOURCE-TARGET/{data,MODEL-seedN,report.html,tables}    [experiments]
@@ -19,14 +23,15 @@ recipes=$(cd "$(dirname "$0")/.." && pwd)
 source "$recipes/help.sh"
 source "$recipes/environment.sh"
 source "$recipes/pipeline.sh"
-root=corpora/fillets task=asr source=cs target=en minutes=5 seeds=1,2,3 jobs=1 training=$recipes/training/fillets.sh out=experiments gpu=
-models=() more=()
+source "$recipes/side_by_side.sh"
+root=corpora/fillets task=asr source=cs target=en minutes=5 seeds=1,2,3 jobs=1 training=$recipes/training/fillets.sh out=experiments
+gpu='' uneven='' stop_after=0 flags_of=/dev/null models=() more=()
 while (($#)); do
   case $1 in
-    --root | --task | --source | --target | --minutes | --seeds | --jobs | --training | --out)
+    --root | --task | --source | --target | --minutes | --seeds | --jobs | --training | --out | --stop-after | --flags-of)
       [[ $# -gt 1 ]] || { stage_error "$1 needs a value"; exit 2; }
-      declare "${1#--}=$2" && shift 2 ;;
-    --gpu) gpu=yes && shift ;;
+      option=${1#--} && declare "${option//-/_}=$2" && shift 2 ;;
+    --gpu | --uneven) declare "${1#--}=yes" && shift ;;
     --) shift && more=("$@") && break ;;
     -*) stage_error "unknown option $1; --help lists them" && exit 2 ;;
     *) models+=("$1") && shift ;;
@@ -34,62 +39,55 @@ while (($#)); do
 done
 ((${#models[@]})) || models=("$recipes"/models/{reduced_row5_dfp_conformer,reduced_row4_xattn_conformer,reduced_row5.1_dfp_conformer_compressed,reduced_row3_decoder_only_12,fairseq_s2t_conformer,fairseq_s2t_transformer_s}.sh)
 case $task in asr) metrics=(wer cer) ;; st) metrics=(bleu chrf) ;; *) stage_error "--task must be asr or st, but is $task"; exit 2 ;; esac
-[[ $jobs =~ ^[1-9][0-9]*$ ]] || { stage_error "--jobs must be a positive number, but is $jobs"; exit 2; }
-[[ $minutes =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ ]] || { stage_error "--minutes must be a number, but is $minutes"; exit 2; }
+[[ -n $minutes ]] || { stage_error "--minutes must be a number, but is empty"; exit 2; }
+check_numbers
 for file in "$training" "${models[@]}"; do
   [[ -f $file ]] || { stage_error "$file: no such file"; exit 2; }
 done
+[[ -r $flags_of ]] || { stage_error "$flags_of: no such file; give --flags-of one, or leave it out"; exit 2; }
 source "$training"
-hours=$(awk "BEGIN { printf \"%.5f\", $minutes / 60 }") common=("${TRAINING_ARGS[@]}")
+common=("${TRAINING_ARGS[@]}")
 IFS=, read -r -a seeds <<<"$seeds"
-folder=$out/fillets/$task-$source-$target asr=$out/fillets/asr-$source-$target vocabulary=()
+folder=$out/fillets/$task-$source-$target asr=$out/fillets/asr-$source-$target vocabulary=() folders=() model_of=() seed_of=()
+for seed in "${seeds[@]}"; do
+  for model in "${models[@]}"; do
+    folders+=("$folder/$(basename "$model" .sh)-seed$seed") model_of+=("$model") seed_of+=("$seed")
+  done
+done
+
+# train_one NUMBER
+train_one() {
+  local model=${model_of[$1]} seed=${seed_of[$1]} name own start
+  name=$(basename "$model" .sh)
+  start=$asr/$name-seed$seed/average.pt
+  read -r -a own < <(awk -v name="$name" '$1 == name { $1 = ""; print }' "$flags_of") || own=()
+  set_model_args "$model" "${own[@]}" --seed "$seed" || return
+  if [[ $task == st ]]; then
+    [[ -n $dry_run || -f $start || -f ${folders[$1]}/.train.done ]] || { stage_error "$start: no such file; run --task asr with the same --out, models and seeds first"; return 1; }
+    if is_fairseqs_own; then TRAINING_ARGS+=(--load-pretrained-encoder-from "$start"); else TRAINING_ARGS+=(--init-encoder-from "$start"); fi
+    [[ " ${MODEL_ARGS[*]} " != *" --encoder none "* ]] || TRAINING_ARGS+=(--init-decoder-from "$start")
+  fi
+  TRAINING_ARGS+=("${more[@]}")
+  train "$folder/data" "${folders[$1]}"
+}
+
+# decode_one NUMBER
+decode_one() {
+  decode "${folders[$1]}" "$folder/data" test "${metrics[@]}"
+}
+
 [[ $task == asr ]] || vocabulary=(--transcript-vocab-from "$asr/data")
 prepare "$folder/data" "${speechllm[@]}" prepare fillets --root "$root" --task "$task" --source-lang "$source" --target-lang "$target" --out "$folder/data" \
   "${PREPARE_ARGS[@]}" "${vocabulary[@]}"
-
-# train_one MODEL_FILE SEED
-train_one() {
-  local name model_args start
-  name=$(basename "$1" .sh)-seed$2 start=$asr/$(basename "$1" .sh)-seed$2/average.pt
-  model_args=$(experiments model-args "$1" "$training")
-  mapfile -t MODEL_ARGS <<<"$model_args"
-  TRAINING_ARGS=("${common[@]}" --max-update 1000000 --stop-time-hours "$hours" --seed "$2")
-  [[ -z $gpu ]] || TRAINING_ARGS+=(--bf16)
-  [[ $task == asr || -n $dry_run || -f $start ]] || { stage_error "$start: no such file; run --task asr with the same --out, models and seeds first"; return 1; }
-  if [[ $model_args == *$'--arch\ns2t_'* ]]; then
-    [[ $task == asr ]] || TRAINING_ARGS+=(--load-pretrained-encoder-from "$start")
-  else
-    [[ -z $gpu ]] || TRAINING_ARGS+=(--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64)
-    [[ $task == asr ]] || TRAINING_ARGS+=(--init-encoder-from "$start")
-    [[ $task == asr || $model_args != *$'--encoder\nnone'* ]] || TRAINING_ARGS+=(--init-decoder-from "$start")
-  fi
-  TRAINING_ARGS+=("${more[@]}")
-  run_pipeline "$folder/data" "$folder/$name" test "${metrics[@]}"
-}
-
-# stop_trainings: each has a process group of its own, which neither Ctrl-C nor the end of this shell would reach.
-stop_trainings() {
-  local job
-  for job in $(jobs -rp); do kill -TERM -- "-$job" 2>/dev/null || true; done
-  wait
-  stage_error "stopped; the same command goes on from here"
-  exit 130
-}
-
-systems=() failures=$(mktemp)
-set -m
-trap 'rm -f "$failures"' EXIT
-trap stop_trainings INT TERM
+begin "$stop_after"
+check_metrics "$folder/data" test "${metrics[@]}"
+train_in_rounds "$(at_once "$jobs" "${#models[@]}" "${#seeds[@]}")" "$round_seconds"
+decode_side_by_side "$jobs"
+end_with_failures
+systems=()
 for model in "${models[@]}"; do
-  runs=()
-  for seed in "${seeds[@]}"; do
-    while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
-    (train_one "$model" "$seed" || echo "$(basename "$model") with seed $seed" >>"$failures") &
-    runs+=("$folder/$(basename "$model" .sh)-seed$seed")
-  done
-  systems+=("$(basename "$model" .sh)=$(IFS=, && echo "${runs[*]}")")
+  name=$(basename "$model" .sh) && runs=("${seeds[@]/#/$folder/$name-seed}")
+  systems+=("$name=$(IFS=, && echo "${runs[*]}")")
 done
-wait
-[[ ! -s $failures ]] || { stage_error "failed (above): $(paste -sd, "$failures"); the same command goes on from here"; exit 1; }
 REPORT_ARGS=(--split test --data "$folder/data" --tables "$folder/tables" --no-audio --no-checkpoints --examples 0)
 report "$folder/report.html" "${systems[@]}"

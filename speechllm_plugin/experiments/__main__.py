@@ -11,6 +11,7 @@ MODULES = {
     "run": "run_one",
     "study.sh": "study_stages",
     "summary": "summary_table",
+    "best": "best_settings",
     "model-args": "training_file",
     "expected-work": "expected_work",
     "show-validations": "validations",

@@ -1,6 +1,7 @@
 """recipes/fillets and recipes/tuxpaint on small folders: recognition, translation from it and from a teacher, several languages, the search."""
 
 import json
+import shutil
 
 import pytest
 from commands import ROOT
@@ -56,19 +57,29 @@ def test_many_languages_are_scored_apart(folder):
 
 
 def test_the_search_decodes_dev_and_tabulates_every_setting(folder):
-    (folder / "settings.txt").write_text("# a comment\n24 fast --dropout 0.3 --lr 2e-3\n")
+    masks = "--specaugment freq_mask_N=1 freq_mask_F=5 time_mask_N=1 time_mask_T=9 time_mask_p=0.3"
+    (folder / "settings.txt").write_text(f"# a comment\n24 fast --dropout 0.3 --lr 2e-3\n24 masks --dropout 0.3 -- {masks}\n")
     options = ["--root", folder / "fillets", "--training", folder / "training.sh", "--settings", folder / "settings.txt", "--out", folder / "search"]
-    process = bash(ROOT / "recipes/fillets/search.sh", *options, ROW5, "--", "--seed", 3, cwd=folder)
+    process = bash(ROOT / "recipes/fillets/search.sh", *options, "--jobs", 2, ROW5, "--", "--seed", 3, cwd=folder)
     assert process.returncode == 0, process.stdout[-1000:] + process.stderr[-3000:]
     name = "vocab-24/reduced_row5_dfp_conformer-fast"
     assert any(line.startswith(f"{name} ") for line in process.stdout.splitlines())
     trained = (folder / "search" / name / ".train.options").read_text()
     assert "--lr 1e-3" in trained and trained.index("--lr 2e-3") > trained.index("--lr 1e-3") and "--seed 3" in trained
     assert not list(folder.glob("search/*/*/generate-test.txt"))
+    fields = [(folder / f"search/{data}/data/config.yaml").read_text() for data in ("vocab-24", "vocab-24-masks")]
+    assert ["time_mask_T: 9\n" in text for text in fields] == [False, True]
+    assert (folder / "search/best.txt").read_text().splitlines()[-1] == "reduced_row5_dfp_conformer --dropout 0.3 --lr 2e-3"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [([], "give one or more files"), (["--size", 3], "unknown option --size"), (["x.sh"], "x.sh: no such file")]
+    ("arguments", "message"),
+    [
+        ([], "give one or more files"),
+        (["--size", 3], "unknown option --size"),
+        (["x.sh"], "x.sh: no such file"),
+        (["--minutes", 9.5, "--stop-after", 600, ROW5], "do not fit into --stop-after 600"),
+    ],
 )
 def test_what_the_search_cannot_begin_is_said_first(folder, arguments, message):
     process = bash(ROOT / "recipes/fillets/search.sh", *arguments, cwd=folder)
@@ -80,12 +91,38 @@ def test_the_benchmark_compares_models_that_had_the_same_minutes(folder):
     (folder / "benchmark.sh").write_text(settings)
     models = [ROW5, ROOT / "recipes/models/fairseq_s2t_conformer.sh"]
     options = ["--root", folder / "fillets", "--training", folder / "benchmark.sh", "--out", folder / "benchmark", "--seeds", "1", "--jobs", 2]
-    process = bash(ROOT / "recipes/fillets/benchmark.sh", *options, "--minutes", 3, *models, "--", "--max-update", 3, cwd=folder)
+    (folder / "flags.txt").write_text("# a comment\nreduced_row5_dfp_conformer --dropout 0.3\n")
+    command = [
+        *options,
+        "--minutes",
+        3,
+        "--stop-after",
+        900,
+        "--flags-of",
+        folder / "flags.txt",
+        *models,
+        "--",
+        "--max-update",
+        3,
+        "--save-interval-updates",
+        3,
+    ]
+    process = bash(ROOT / "recipes/fillets/benchmark.sh", *command, cwd=folder)
     assert process.returncode == 0, process.stdout[-1000:] + process.stderr[-3000:]
-    scores = (folder / "benchmark/fillets/asr-cs-en/tables/scores.md").read_text()
+    assert process.stdout.count("its minutes gave 1 checkpoints, not ") == 2
+    out = folder / "benchmark/fillets/asr-cs-en"
+    scores = (out / "tables/scores.md").read_text()
     assert "fairseq\\_s2t\\_conformer score" in scores and "WER norm." in scores
     for model in models:
-        assert "--stop-time-hours 0.05000" in (folder / f"benchmark/fillets/asr-cs-en/{model.stem}-seed1/.train.options").read_text()
+        trained = (out / f"{model.stem}-seed1/.train.options").read_text()
+        assert "--stop-time-hours 0.05000" in trained and ("--dropout 0.3" in trained) == (model == ROW5)
+    for path in (out / "data", out / "tables", *out.glob("*/checkpoints")):  # as if the rest had been brought from another machine
+        shutil.rmtree(path)
+    for path in (out / "report.html", *out.glob("*/average.pt")):
+        path.unlink()
+    process = bash(ROOT / "recipes/fillets/benchmark.sh", *command, cwd=folder)
+    assert process.returncode == 0 and "elsewhere" in process.stdout, process.stdout[-1000:] + process.stderr[-3000:]
+    assert (out / "tables/scores.md").read_text() == scores and not list(out.glob("*/checkpoints"))
 
 
 def test_each_model_of_the_benchmark_gets_the_flags_that_it_has(folder):

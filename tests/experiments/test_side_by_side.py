@@ -1,0 +1,86 @@
+"""recipes/side_by_side.sh with trainings that only write when they begin and end: rounds of one size, the stop, and what a second run does."""
+
+import subprocess
+import time
+
+import pytest
+from commands import ROOT
+
+SCRIPT = r"""
+set -euo pipefail
+source "$1/recipes/pipeline.sh"
+source "$1/recipes/side_by_side.sh"
+cd "$2"
+uneven=${UNEVEN:-} folders=(a-1 b-1 a-2 b-2) jobs=1 minutes= stop_after=0
+train_one() {
+  [[ ! -f ${folders[$1]}/.train.done ]] || return 0
+  mkdir -p "${folders[$1]}" && echo "begin ${folders[$1]}" >>events
+  [[ ${folders[$1]} != "${BROKEN:-}" ]] || return 1
+  sleep "${TRAINS:-0.3}" && touch "${folders[$1]}/.train.done" && echo "end ${folders[$1]}" >>events
+}
+decode_one() { echo "decode ${folders[$1]}" >>events; }
+begin "${STOP:-0}"
+train_in_rounds "$(at_once "$3" 2 2)" 0
+decode_side_by_side "$3"
+end_with_failures
+"""
+
+
+def side_by_side(folder, jobs, **environment):
+    environment = {"PATH": "/usr/bin:/bin"} | {name.upper(): str(value) for name, value in environment.items()}
+    return subprocess.run(["bash", "-c", SCRIPT, "bash", ROOT, folder, str(jobs)], env=environment, capture_output=True, text=True, timeout=30)
+
+
+def events(folder):
+    return [line.split() for line in (folder / "events").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "models", "times", "size"), [(1, 6, 3, 1), (4, 6, 3, 3), (12, 6, 3, 6), (18, 6, 3, 18), (40, 6, 3, 18), (15, 3, 10, 15), (2, 1, 3, 1)]
+)
+def test_all_rounds_have_the_same_size_and_as_much_of_each_model(jobs, models, times, size):
+    script = 'source "$1/recipes/pipeline.sh"; source "$1/recipes/side_by_side.sh"; at_once "$2" "$3" "$4"'
+    process = subprocess.run(["bash", "-c", script, "bash", ROOT, *map(str, (jobs, models, times))], capture_output=True, text=True)
+    assert process.stdout.strip() == str(size), process.stderr
+
+
+def test_a_round_begins_when_the_last_one_has_ended(tmp_path):
+    assert side_by_side(tmp_path, jobs=3).returncode == 0
+    happened = events(tmp_path)
+    assert [[word for word, _ in happened[at : at + 4]] for at in (0, 4)] == [["begin", "begin", "end", "end"]] * 2
+    assert [{name for _, name in happened[at : at + 2]} for at in (0, 4)] == [{"a-1", "b-1"}, {"a-2", "b-2"}]
+    assert sorted(happened[8:]) == [["decode", name] for name in ("a-1", "a-2", "b-1", "b-2")]
+
+
+def test_no_round_begins_that_does_not_fit_and_what_is_trained_is_decoded(tmp_path):
+    (tmp_path / "a-1").mkdir()
+    (tmp_path / "a-1/.train.done").touch()
+    (tmp_path / "b-1").mkdir()
+    (tmp_path / "b-1/.train.done").touch()
+    process = side_by_side(tmp_path, jobs=2, stop=30)
+    assert process.returncode == 75 and "the next round does not fit before --stop-after 30" in process.stderr
+    assert sorted(events(tmp_path)) == [["decode", "a-1"], ["decode", "b-1"]]
+
+
+def test_what_still_runs_at_the_stop_is_stopped(tmp_path):
+    script = SCRIPT.replace('train_in_rounds "$(', 'seconds_to_start=0 && train_in_rounds "$(')
+    start = time.monotonic()
+    process = subprocess.run(
+        ["bash", "-c", script, "bash", ROOT, tmp_path, "4"],
+        env={"PATH": "/usr/bin:/bin", "STOP": "2", "TRAINS": "29"},
+        capture_output=True,
+        text=True,
+        timeout=25,
+    )
+    assert process.returncode == 75 and "the same command goes on from here" in process.stderr and time.monotonic() - start < 20
+    assert {word for word, _ in events(tmp_path)} == {"begin"}
+
+
+def test_what_failed_is_not_trained_alone_unless_asked(tmp_path):
+    process = side_by_side(tmp_path, jobs=2, broken="b-1")
+    assert process.returncode == 1 and "failed (above): b-1" in process.stderr
+    assert ["decode", "a-1"] in events(tmp_path) and ["decode", "b-1"] not in events(tmp_path)
+    process = side_by_side(tmp_path, jobs=2)
+    assert process.returncode == 1 and "b-1: not begun, but 1 others of its round of 2 are trained" in process.stderr
+    assert side_by_side(tmp_path, jobs=2, uneven="yes").returncode == 0
+    assert (tmp_path / "b-1/.train.done").is_file()
