@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from speechllm_plugin.models.batch_norm import MaskedBatchNorm, several_processes
 from speechllm_plugin.models.captured_training import CapturedTraining
@@ -32,6 +32,7 @@ class TrainedModel:
     def __init__(self, model: nn.Module, optimizer: Any, num_graphs: int, num_buckets: int = 0):
         self.model = model
         self.batch_norms = [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
+        self.is_ours = any(isinstance(module, SpeechToTextModel) for module in model.modules())
         self.captured, self.inner = None, None
         if num_graphs < 0:
             raise ValueError(f"--cuda-graphs must not be negative (0 = none), but is {num_graphs}")
@@ -42,7 +43,7 @@ class TrainedModel:
             optimizer.answer_late()
 
     def prepare_step(self, ignore_grad: bool, has_shape: bool = False) -> None:
-        """A rank without data left repeats a batch, which must not count in the statistics of batch norm.
+        """A rank without data left repeats a batch, which must not count in the statistics of batch norm; ranks draw masks of their own.
 
         Args:
             has_shape: whether the batch has a shape of --num-batch-buckets, which all ranks then have at once. NCCL wants what is captured
@@ -50,6 +51,9 @@ class TrainedModel:
         """
         for batch_norm in self.batch_norms:
             batch_norm.counts = not ignore_grad
+        if self.is_ours and several_processes():
+            # fairseq seeds all ranks alike: in batches of one shape the same elements would be dropped on all of them.
+            torch.manual_seed(int(torch.randint(2**62, ())) + distributed.get_rank())
         if self.inner is not None:
             can_run_from_graphs = has_shape or not several_processes()
             self.inner.captured_training = self.captured if can_run_from_graphs and not ignore_grad else None

@@ -5,7 +5,9 @@ import torch
 from tiny_model import make_model
 from torch import nn
 
+from speechllm_plugin.models.dropout import survival
 from speechllm_plugin.optim.flat_adam import FlatAdam, FlatAdamConfig
+from speechllm_plugin.tasks import captured_steps
 from speechllm_plugin.tasks.captured_steps import TrainedModel
 
 
@@ -20,6 +22,20 @@ def test_without_graphs_nothing_is_asked_for():
         trained.prepare_step(ignore_grad=not counts)
         assert all(module.counts == counts for module in trained.batch_norms)
     assert len(trained.batch_norms) == 3 and model.captured_training is None
+
+
+@pytest.mark.parametrize(("make", "is_ours"), [(lambda: make_model("dfp"), True), (lambda: nn.Linear(2, 2), False)])
+def test_each_rank_has_masks_of_its_own_in_every_batch(make, is_ours, monkeypatch):
+    """What is not of this package may drop whole layers, on all ranks the same."""
+    trained, masks = TrainedModel(make(), None, 0), []
+    monkeypatch.setattr(captured_steps, "several_processes", lambda: True)
+    for rank in (0, 1, 1):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda rank=rank: rank)
+        torch.manual_seed(7)  # as fairseq, before an update
+        for _ in range(2):
+            trained.prepare_step(ignore_grad=False)
+            masks.append(survival(torch.empty(40), 0.5).tolist())
+    assert masks[2:4] == masks[4:6] and len(set(map(tuple, masks))) == (4 if is_ours else 2)
 
 
 @pytest.mark.parametrize(
