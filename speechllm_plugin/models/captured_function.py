@@ -1,7 +1,7 @@
 """A function of tensors that runs from CUDA graphs, one for each shape of its inputs: hundreds of launches for one."""
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -60,7 +60,7 @@ class Graph:
 
 
 class CapturedFunction:
-    """Calls a function without gradients, from the second call with inputs of the same shapes on from graphs.
+    """Calls a function without gradients, from the second call with inputs of the same shapes on from graphs, as far as these suffice.
 
     The function must wait for nothing and read no tensor on the host; the tensors that it reads beside its inputs must stay where they
     are. Its outputs are new tensors in every call.
@@ -69,7 +69,8 @@ class CapturedFunction:
 
     Args:
         function: of tensors, to a tuple of tensors.
-        limit: number of shapes whose graphs are kept; those that were not used for longest go first.
+        limit: number of shapes whose graphs are kept. The one that was not used for longest gives way to a shape that has come more often:
+            else shapes that take turns would be captured each time, and never replayed.
         stream: on which work is captured.
     """
 
@@ -78,6 +79,7 @@ class CapturedFunction:
     def __init__(self, function: Callable[..., tuple[Tensor, ...]], limit: int, stream: torch.cuda.Stream):
         self.function, self.limit, self.stream = function, limit, stream
         self.forms: dict[Key, list[Form]] = {}  # of shapes that were met
+        self.calls: Counter[Key] = Counter()
         self.graphs: OrderedDict[Key, Any] = OrderedDict()
         self.buffers: dict[tuple[str, int], Tensor] = {}
         self.pool = torch.cuda.graph_pool_handle()
@@ -88,16 +90,23 @@ class CapturedFunction:
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        self.calls[key] += 1
         if key not in self.forms:  # compiles kernels, fills caches
             outputs = self.function(*inputs)
             self.forms[key] = [Form(output.shape, output.dtype, output.requires_grad) for output in outputs]
             return outputs
         if key not in self.graphs:
             if len(self.graphs) == self.limit:
+                if not self.gives_way(next(iter(self.graphs)), key):
+                    return self.function(*inputs)
                 self.graphs.popitem(last=False)
             self.graphs[key] = self.graph_type(self, inputs, self.forms[key])
         self.graphs.move_to_end(key)
         return self.replay(self.graphs[key], inputs)
+
+    def gives_way(self, kept: Key, key: Key) -> bool:
+        """Whether a shape that has no graph gets the place of one that has."""
+        return self.calls[key] > self.calls[kept]
 
     def replay(self, graph: Any, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         graph.replay(inputs)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from speechllm_plugin.models.captured_function import CapturedFunction, Form, Graph
+from speechllm_plugin.models.captured_function import CapturedFunction, Form, Graph, Key
 
 
 class Graphs(Graph):
@@ -54,6 +54,10 @@ class CapturedPart(CapturedFunction):
         super().__init__(function, limit, stream)
         self.weights = weights
         self.anchor = torch.zeros(1, device=stream.device, requires_grad=True)  # autograd asks only for gradients of inputs
+
+    def gives_way(self, kept: Key, key: Key) -> bool:
+        """Always: what came often may have come early in the training."""
+        return True
 
     def replay(self, graph: Graphs, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return _Replay.apply(graph, self.anchor, *inputs)

@@ -206,7 +206,7 @@ def ctc_loss(logits: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Ten
 
     Args:
         logits: (B, S, V) of any floating type.
-        labels: (B, W), any number behind the end of a transcript.
+        labels: (B, W), any of the types behind the end of a transcript: they are read, and have no effect.
         lengths: (B,) states.
         label_lengths: (B,) labels of each transcript.
         blank: its type.
