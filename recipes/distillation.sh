@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Stages of sequence-level knowledge distillation (Kim and Rush 2016, arXiv:1606.07947): students learn from a teacher's translations of
 # the transcripts. Like those of pipeline.sh, which must be sourced before.
-#   train_teacher DATA OUT SPLIT METRIC...       a text translation model, by TEACHER_ARGS=(...) of a training file: OUT/average.pt, scored on SPLIT
+#   train_teacher DATA OUT SPLIT METRIC...       a text translation model, by TEACHER_ARGS=(...) of a training file: OUT/average.pt, scored on SPLIT;
+#                                                it learns from DATA/train.tsv, and DATA/texts.tsv where prepare found texts without recording
 #   translate DATA MODEL K GPUS FILE             the K best translations of every transcript of the training set, by a pretrained model
 #   distill DATA OUT MODE K --teacher CHECKPOINT [ARGUMENT...]       the data folder OUT, with the translations of a model or of a file;
 #   distill DATA OUT MODE K --teacher-output FILE                    MODE is one of `speechllm distill`
@@ -9,6 +10,7 @@
 
 train_teacher() {
   local plugin_args=(--user-dir "$pipeline_root/speechllm_plugin" --task speechllm_text_to_text) MODEL_ARGS=() TRAINING_ARGS=("${TEACHER_ARGS[@]}")
+  [[ ! -f $1/texts.tsv ]] || TRAINING_ARGS+=(--train-subset train,texts)  # those that nobody recorded are parallel text, too
   local MACHINE_ARGS=(${MACHINE_ARGS:+--distributed-world-size 1})  # its updates are meant for one GPU, which has enough to do with them for minutes
   local optimizer_args=(
     --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --optimizer adam --adam-betas "(0.9, 0.98)" --clip-norm 10

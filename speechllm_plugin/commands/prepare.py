@@ -12,7 +12,7 @@ from typing import Any
 from speechllm_plugin.data.recording import RECORDING_COLUMN
 from speechllm_plugin.files.locks import locked_folder
 from speechllm_plugin.files.text_table import aligned_row
-from speechllm_plugin.preparation import config_file, corpora, corpus_check, hold_out, speed_perturbation, split_files, vocabulary_plan
+from speechllm_plugin.preparation import config_file, corpora, corpus_check, hold_out, speed_perturbation, split_files, text_rows, vocabulary_plan
 from speechllm_plugin.preparation.argument_types import condition, positive_number, probability, sampling_alpha, specaugment_setting, speed
 from speechllm_plugin.preparation.corpora import CORPORA, TASKS, TRAIN_SPLIT, Corpus
 from speechllm_plugin.preparation.corpus_row import CorpusRow
@@ -184,7 +184,10 @@ def prepare(args: argparse.Namespace) -> None:
     config_file.write_of(folder, settings, vocabularies)
     print_lost_texts(folder, contents, vocabularies)
     folder.publish(*(f"{name}.tsv" for manifests in contents.values() for name in manifests))
+    num_texts = text_rows.write(settings, pairs)
     print_table(folder.path, contents, facts, vocabularies)
+    if num_texts:
+        print(f"{text_rows.TEXTS_SPLIT}.tsv: {num_texts} texts that nobody recorded, for a text model that teaches")
 
 
 def make_splits(folder: PreparedFolder, readers: SoundReaders, settings: Settings, contents: Mapping[str, Manifests]) -> dict[str, Mapping[str, Any]]:

@@ -22,6 +22,7 @@ class Corpus:
     read: read(root, split, source_lang, target_lang) -> rows; src_text is the transcript, tgt_text the translation.
     layout: what its root holds, for messages and help texts, e.g. en-de/data.
     directions: directions(root) -> (source, target) of everything that is there, sorted; None where the folder does not say them.
+    texts: texts(root, source_lang, target_lang) -> rows of training without recording, for a text model; None where there are none.
     splits: what is prepared.
     test_split: what experiments are scored on.
     vocab_sizes: pieces of the target vocabulary by task.
@@ -37,6 +38,7 @@ class Corpus:
     read: Callable[..., list[CorpusRow]]
     layout: str
     directions: Callable[[Any], list[tuple[str, str]]] | None = None
+    texts: Callable[..., list[CorpusRow]] | None = None
     splits: tuple[str, ...]
     test_split: str
     vocab_sizes: Mapping[str, int]
@@ -94,6 +96,7 @@ CORPORA = {
     "fillets": Corpus(
         title="Fish Fillets",
         read=fillets.read,
+        texts=fillets.texts,
         layout=f"{fillets.GAME}/script",
         directions=fillets.directions,
         splits=("train", "dev", "test"),
@@ -162,12 +165,13 @@ def read(name: str, root: str | Path, splits: Sequence[str], pairs: Sequence[tup
     contents: dict[str, list[CorpusRow]] = {split: [] for split in splits}
     parts = [(split, pair) for split in splits for pair in pairs]
     for split, pair in with_progress(parts, "texts", "file"):
-        found = CORPORA[name].read(root, split, *pair)
-        if len(pairs) > 1:
-            prefix = f"{'-'.join(pair)}_"
-            found = [_with(row, id=prefix + row.utterance.id) for row in found]
-        contents[split] += found
+        contents[split] += with_pair(CORPORA[name].read(root, split, *pair), pair if len(pairs) > 1 else None)
     return contents
+
+
+def with_pair(rows: list[CorpusRow], pair: tuple | None) -> list[CorpusRow]:
+    """The rows, with ids that start with a pair of languages; as they are without one."""
+    return rows if pair is None else [_with(row, id=f"{'-'.join(pair)}_{row.utterance.id}") for row in rows]
 
 
 def manifests(task: str, split: str, rows: Sequence[CorpusRow]) -> dict[str, Sequence[CorpusRow]]:

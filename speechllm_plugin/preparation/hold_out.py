@@ -45,6 +45,11 @@ def apply(
     return kept, counts
 
 
+def is_met(row: CorpusRow, conditions: Sequence[Condition]) -> bool:
+    """Whether a row of training meets one of the conditions."""
+    return any(_value(TRAIN_SPLIT, row, column) == value for column, value in conditions)
+
+
 def describe(conditions: Sequence[Condition]) -> str:
     """The conditions as a shell takes them, equal for equal conditions in any order."""
     return shlex.join(sorted({f"{column}={value}" for column, value in conditions}))

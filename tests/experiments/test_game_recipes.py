@@ -17,7 +17,8 @@ ROW5 = ROOT / "recipes/models/reduced_row5_dfp_conformer.sh"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("games")
-    FishFillets(folder / "fillets").write()
+    fillets = FishFillets(folder / "fillets").write()
+    fillets.sound_file("alibaba", "x-5").unlink()
     Stamps(folder / "tuxpaint").write()
     settings = TRAINING.replace("--workers 2", "--workers 1 --speed-perturbation 0.9 1.0").replace(
         "--max-tokens 20000 --max-update", "--max-tokens 500 --max-update"
@@ -46,7 +47,9 @@ def test_translation_starts_from_recognition_and_learns_from_a_teacher(folder):
     st = folder / "out/fillets/st-cs-de"
     assert {"bleu", "chrf"} <= metrics(st / "reduced_row5_dfp_conformer-kd-own-append/score-test.json")
     rows = manifest.read(st / "data-kd-own-append/train.tsv")
-    assert len(rows) == 48 and {row.extra["speed"] for row in rows} == {"0.9", "1"}
+    assert "--train-subset train,texts" in (st / "teacher/.train.options").read_text()
+    assert [row.src_text for row in manifest.read(st / "data/texts.tsv")] == ["cs „aba“ a2 b5."] * 2
+    assert len(rows) == 44 and {row.extra["speed"] for row in rows} == {"0.9", "1"}
 
 
 def test_many_languages_are_scored_apart(folder):

@@ -72,6 +72,38 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(corpus):
     ]
 
 
+def test_texts_without_recording_are_those_of_training_that_no_held_out_level_has(corpus, tmp_path):
+    number_of = {"cs": "číslo", "de": "Nummer", "en": "number"}
+    corpus.dialogs["key"] = [(f"k-{n}", "small", {lang: f"{word} {n}." for lang, word in number_of.items()}) for n in range(4)]
+    corpus.dialogs["atlantis"][0][2]["de"] = corpus.dialogs["key"][1][2]["de"]  # of a test level
+    corpus.dialogs["key"][2][2]["cs"] = "%1 hodin"
+    corpus.write()
+    for level, name in [*(("key", f"k-{n}") for n in range(4)), ("alibaba", "x-3"), ("atlantis", "x-4"), ("airplane", "x-5")]:
+        corpus.sound_file(level, name).unlink()
+    flags = ["--source-lang", "cs", "--target-lang", "de", "--task", "st", "--vocab-size", "24", "--transcript-vocab-size", "24"]
+    prepare("fillets", corpus.game.parents[3], tmp_path / "out", *flags, "--speed-perturbation", "0.9", "1.0")
+    manifests = manifests_in(tmp_path / "out")
+    texts = {(row.id, row.src_text, row.tgt_text, row.audio) for row in manifests["texts"]}
+    said = corpus.dialogs["alibaba"][3][2]
+    expected = [("alibaba_x-3", said["cs"], said["de"]), ("key_k-0", "číslo 0.", "Nummer 0."), ("key_k-3", "číslo 3.", "Nummer 3.")]
+    assert {(text, translation) for _, text, translation, _ in texts} == {row[1:] for row in expected}
+    assert len(texts) == 6 and {row.id for row in manifests["texts"]}.isdisjoint(row.id for row in manifests["train"])
+    assert {row.audio for row in manifests["texts"]} == {""} and {row.src_lang for row in manifests["texts"]} == {"cs"}
+    prepare(
+        "fillets",
+        corpus.game.parents[3],
+        tmp_path / "held",
+        *flags,
+        "--vocab-size",
+        "20",
+        "--transcript-vocab-size",
+        "20",
+        "--hold-out",
+        "speaker=cs-small",
+    )
+    assert [row.id for row in manifests_in(tmp_path / "held")["texts"]] == ["alibaba_x-3"]
+
+
 def test_damage_is_an_error_that_names_the_place(corpus):
     corpus.write()
     path = corpus.texts_file("airplane", "cs")

@@ -5,6 +5,7 @@ A dialog is `dialogId("ID", "font_SPEAKER", "English")`, in files of other langu
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ TEXTS_OF = {
     "share/border": ("share/border_dialogs", "share/shout_dialogs"),
     "share/borejokes": ("share/bore_dialogs",),
 }
+NOT_RECORDED = "that have no recording"
 
 _STRING = r'"((?:[^"\\]|\\.)*)"'
 # A comment, a dialog, or a string in which neither begins. Calls with computed arguments have no texts in the game.
@@ -63,6 +65,25 @@ def directions(root: str | Path) -> list[tuple[str, str]]:
     return sorted((source, target) for source in spoken for target in TRANSLATED if source != target)
 
 
+def texts(root: str | Path, source_lang: str, target_lang: str) -> list[CorpusRow]:
+    """The rows of training that have a text in both languages and no recording, also of levels without any, level after level.
+
+    Left out is what stands word by word in a level of dev or test, in either language.
+    """
+    split_of, scripts = rule_of("fillets", "train"), Path(root) / GAME / "script"
+    levels = {str(path.parent.relative_to(scripts)) for path in scripts.rglob(f"*dialogs_{source_lang}.lua")} - {"share"} | set(TEXTS_OF)
+    rows = [(split_of(level), row) for level in sorted(levels) for row in _rows(Path(root), level, source_lang, target_lang)]
+    held_out = {text for split, row in rows if split != "train" for text in (row.utterance.src_text, row.utterance.tgt_text)}
+    return [
+        replace(row, left_out="")
+        for split, row in rows
+        if split == "train"
+        and row.left_out == NOT_RECORDED
+        and not _text_problem(row.utterance.src_text, row.utterance.tgt_text, target_lang)
+        and not held_out & {row.utterance.src_text, row.utterance.tgt_text}
+    ]
+
+
 def _rows(root: Path, level: str, source_lang: str, target_lang: str) -> Iterator[CorpusRow]:
     spoken, translated = (_dialogs(root / GAME / "script", level, language) for language in (source_lang, target_lang))
     folder = f"{GAME}/sound/{level}/{source_lang}"
@@ -90,9 +111,13 @@ def _rows(root: Path, level: str, source_lang: str, target_lang: str) -> Iterato
 
 def _left_out(name: str, recorded: set[str], spoken: dict[str, Dialog], text: str, translation: str, target_lang: str) -> str:
     if name not in recorded:
-        return "that have no recording"
+        return NOT_RECORDED
     if name not in spoken:
         return "that have no dialog"
+    return _text_problem(text, translation, target_lang)
+
+
+def _text_problem(text: str, translation: str, target_lang: str) -> str:
     if not text:
         return "that have no text"
     if not translation:
