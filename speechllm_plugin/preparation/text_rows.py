@@ -19,9 +19,9 @@ def write(settings: Settings, pairs: Sequence[tuple]) -> int:
     No file where the task is not st, or the corpus has no such texts. Of rows that training must not see (--hold-out) there are none.
     """
     path, texts = Path(settings.out) / f"{TEXTS_SPLIT}.tsv", CORPORA[settings.corpus].texts
-    path.unlink(missing_ok=True)
     if settings.task != "st" or texts is None or TRAIN_SPLIT not in settings.splits:
         return 0
+    path.unlink(missing_ok=True)
     rows = [row for pair in pairs for row in with_pair(texts(settings.root, *pair), pair if len(pairs) > 1 else None)]
     rows = [row for row in rows if not hold_out.is_met(row, settings.hold_out)]
     played = speed_perturbation.apply({TRAIN_SPLIT: rows}, settings.speed_perturbation)[TRAIN_SPLIT]

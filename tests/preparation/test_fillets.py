@@ -83,6 +83,10 @@ def test_texts_without_recording_are_those_of_training_that_no_held_out_level_ha
     flags = ["--source-lang", "cs", "--target-lang", "de", "--task", "st", "--vocab-size", "24", "--transcript-vocab-size", "24"]
     prepare("fillets", corpus.game.parents[3], tmp_path / "out", *flags, "--speed-perturbation", "0.9", "1.0")
     manifests = manifests_in(tmp_path / "out")
+    prepare(
+        "fillets", corpus.game.parents[3], tmp_path / "out", *flags, "--speed-perturbation", "0.9", "1.0", "--splits", "test"
+    )  # takes no texts away
+    manifests = manifests_in(tmp_path / "out")
     texts = {(row.id, row.src_text, row.tgt_text, row.audio) for row in manifests["texts"]}
     said = corpus.dialogs["alibaba"][3][2]
     expected = [("alibaba_x-3", said["cs"], said["de"]), ("key_k-0", "číslo 0.", "Nummer 0."), ("key_k-3", "číslo 3.", "Nummer 3.")]
