@@ -25,6 +25,8 @@ from speechllm_plugin.files.atomic import check_writable, replacing
 from speechllm_plugin.host.devices import existing_device
 from speechllm_plugin.text.progress import DELAY_SECONDS
 
+LEAST_FRAMES = 1000  # of a batch: as utterances are no longer than it, less would be another corpus
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_model_arguments(parser)
@@ -123,9 +125,16 @@ def check(args: Namespace, device: torch.device) -> None:
         raise ValueError(f"--gpus must have 1, with which the others are compared, but is {' '.join(map(str, args.gpus))}")
     if device.type == "cuda" and args.gpus[-1] > torch.cuda.device_count():
         raise ValueError(f"--gpus {args.gpus[-1]} needs as many GPUs, but there are {torch.cuda.device_count()}")
+    if args.workers is not None and args.workers < 0:
+        raise ValueError(f"--workers must not be negative, but is {args.workers}")
     uneven = next((number for number in args.gpus if args.frames % number), None)
     if uneven:
         raise ValueError(f"--frames {args.frames} cannot be shared among {uneven} GPUs: give a multiple of {uneven}")
+    smallest = min(size for size in (args.frames // args.gpus[-1], args.rank_frames) if size)
+    if smallest < LEAST_FRAMES:
+        raise ValueError(
+            f"a batch of one GPU would have {smallest} frames, but needs {LEAST_FRAMES:,}: raise --frames or --rank-frames, or make one 0"
+        )
     if args.json:
         check_writable("--json", args.json)
     if args.profile:

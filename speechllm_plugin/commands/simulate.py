@@ -8,6 +8,7 @@ import torch
 
 from speechllm_plugin.benchmarking import plot
 from speechllm_plugin.data import manifest
+from speechllm_plugin.data.features import FRAME_SHIFT_SECONDS
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.files import text_table
 from speechllm_plugin.files.atomic import check_writable, replacing
@@ -19,14 +20,27 @@ from speechllm_plugin.simultaneous.simulation import Simulated, Simulation, soun
 from speechllm_plugin.text.progress import with_progress
 
 SCORE_TABLE_FILE, LEAST_WIDTH = "scores.tsv", 6
+SHORTEST_SEGMENT_MS = 1000 * FRAME_SHIFT_SECONDS  # less brings no frame, but one more run of the encoder
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("models", nargs="+", metavar="[NAME=]MODEL", help="folder that `speechllm export` wrote, or a checkpoint; its name in the table")
-    add("--manifest", required=True, type=Path, metavar="TSV", help="utterances with their sound; beside the vocabularies of a checkpoint")
+    add(
+        "models",
+        nargs="+",
+        metavar="[NAME=]MODEL",
+        help="folder that `speechllm export` wrote, or a checkpoint; NAME stands in the table (default: the last part of the path)",
+    )
+    add("--manifest", required=True, type=Path, metavar="TSV", help="utterances with their sound; for a checkpoint, in its data folder")
     frames = "states of speech (40 ms each): a token that attends most to one of the last N waits for more speech; several for a table"
-    add("--frame-threshold", type=int, nargs="+", default=[2, 4, 6, 8, 12, 16], metavar="N", help=f"{frames} (default: 2 4 6 8 12 16)")
+    add(
+        "--frame-threshold",
+        type=int,
+        nargs="+",
+        default=[2, 4, 6, 8, 12, 16],
+        metavar="N",
+        help=f"{frames} (default: 2 4 6 8 12 16); `offline` waits for all of it",
+    )
     add("--segment-ms", type=float, default=250, metavar="MS", help="milliseconds of sound that arrive at a time (default: %(default)s)")
     layer = "decoder layer whose attention to the speech counts, from 1 (default: at 2/3 of the depth, at 1/2 where the speech is a prefix)"
     add("--attention-layer", type=int, metavar="N", help=layer)
@@ -38,7 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     clock = "of computing time: cpu is the processor's, for one thread on a machine that others use as well (default: %(default)s)"
     add("--clock", choices=CLOCKS, default="wall", help=clock)
     add("--output", type=Path, metavar="DIR", help=f"write the delays of every utterance here, as SimulEval does, and the table ({SCORE_TABLE_FILE})")
-    add("--plot", type=Path, metavar="FILE", help="draw quality against latency: .png, .pdf or .svg")
+    add("--plot", type=Path, metavar="FILE", help="draw quality against latency: .png, .pdf or .svg; needs matplotlib")
     add("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
 
 
@@ -82,8 +96,10 @@ def check_arguments(args: Namespace) -> None:
     for threshold in args.frame_threshold:
         if threshold < 0:
             raise ValueError(f"--frame-threshold must not be negative (0 = no token waits), but is {threshold}")
-    if not 0 < args.segment_ms < float("inf"):
-        raise ValueError(f"--segment-ms must be positive, but is {args.segment_ms:g}")
+    if len(set(args.frame_threshold)) < len(args.frame_threshold):
+        raise ValueError(f"--frame-threshold names a value twice: {' '.join(map(str, args.frame_threshold))}")
+    if not SHORTEST_SEGMENT_MS <= args.segment_ms < float("inf"):
+        raise ValueError(f"--segment-ms must be at least {SHORTEST_SEGMENT_MS:g} (a frame), and finite, but is {args.segment_ms:g}")
     if args.plot is not None:
         plot.check(args.plot)
         check_writable("--plot", args.plot)
@@ -95,12 +111,14 @@ def named(arguments: Sequence[str]) -> dict[str, Path]:
     """Name -> model: as given, else the last part of its path.
 
     Raises:
-        ValueError: two have the same.
+        ValueError: two have the same, or one is no name of a folder.
     """
     models: dict[str, Path] = {}
     for argument in arguments:
         name, _, path = argument.rpartition("=") if not Path(argument).exists() else ("", "", argument)
         name = name or Path(path).resolve().name
+        if "/" in name or name in (".", ".."):
+            raise ValueError(f"{argument}: the name of a model must have no slash, as it names a folder of --output, but is {name}")
         if name in models:
             raise ValueError(f"two models are named {name}: name them on the command line, as in other={path}")
         if not Path(path).exists():

@@ -102,8 +102,8 @@ def test_a_picture(simulate, tmp_path):
     "arguments, message",
     [
         (["--frame-threshold", 2, -1], "--frame-threshold must not be negative (0 = no token waits), but is -1"),
-        (["--segment-ms", 0], "--segment-ms must be positive, but is 0"),
-        (["--segment-ms", "nan"], "--segment-ms must be positive, but is nan"),
+        (["--segment-ms", 0], "--segment-ms must be at least 10 (a frame), and finite, but is 0"),
+        (["--segment-ms", "nan"], "--segment-ms must be at least 10 (a frame), and finite, but is nan"),
         (["--beam", 0], "--beam must be positive, but is 0"),
         (["--attention-layer", 3], "--attention-layer must be from 1 to 2, the number of decoder layers, but is 3"),
         (["--plot", "p.jpg"], "--plot must end with one of .png, .pdf, .svg, but is p.jpg"),

@@ -93,10 +93,19 @@ def all_cases():
     import damaged_checkpoints
     import damaged_corpora
     import damaged_data_folders
+    import damaged_games_and_streams
     import damaged_outputs
     import damaged_recordings
 
-    parts = (damaged_arguments, damaged_checkpoints, damaged_corpora, damaged_data_folders, damaged_outputs, damaged_recordings)
+    parts = (
+        damaged_arguments,
+        damaged_checkpoints,
+        damaged_corpora,
+        damaged_data_folders,
+        damaged_outputs,
+        damaged_recordings,
+        damaged_games_and_streams,
+    )
     return [case for part in parts for case in part.CASES]
 
 

@@ -35,6 +35,11 @@ SHORT = {
     "EXPORT": "speechllm export run/last.pt --data data out",
     "TRANSCRIBE": "speechllm transcribe --device cpu model talk.flac",
     "TIMES": "speechllm bench transcribe --device cpu --beam 1 --repeats 1 model talk.flac",
+    "SIMULATE": "speechllm simulate --device cpu --manifest data/tst-COMMON.tsv model",
+    "STRESS": "speechllm stress --data data --split tst-COMMON",
+    "FILLETS": "speechllm prepare fillets --root games --source-lang cs --task st --out new --workers 1",
+    "TUXPAINT": "speechllm prepare tuxpaint --root games --source-lang fr --task st --out new --workers 1",
+    "SCALING": "speechllm bench scaling model.sh --vocab-size 50 --transcript-vocab-size 20 --device cpu",
     "AVERAGE": "speechllm average --inputs run --num 2 --output mean.pt",
 }
 RECORDING = Path(__file__).resolve().parents[2] / "examples/digits/recordings/theo.flac"
