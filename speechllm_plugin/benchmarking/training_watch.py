@@ -67,7 +67,7 @@ class TrainingWatch:
             wait_for(self.device)
         self.ends.append(self.clock())
         if self.warm_up <= number <= self.last:
-            self.lengths.append([self.lengths_of(sample) for sample in samples])
+            self.lengths.append([self.lengths_of(sample) for sample in samples if sample])  # a rank may have none left
             self.batches = [*self.batches, samples][-UPDATES_ALONE:]
         if number == self.last:
             self.finish(trainer)
@@ -121,7 +121,7 @@ class TrainingWatch:
         each = [end - previous for previous, end in itertools.pairwise(ends[first - 1 :])]
         waits = [start - end for start, end in zip(starts[first:], ends[first - 1 :])]
         measured.milliseconds = self.milliseconds(seconds, total)
-        measured.median_milliseconds = statistics.median(itertools.starmap(self.milliseconds, zip(each, frames_of)))
+        measured.median_milliseconds = statistics.median(self.milliseconds(passed, frames) for passed, frames in zip(each, frames_of) if frames)
         measured.wait_milliseconds = self.milliseconds(sum(waits), total)
         measured.updates_per_second, measured.frames_per_second = self.updates / seconds, total / seconds
         captured = getattr(trainer.get_model(), "captured_training", None)
