@@ -59,8 +59,8 @@ train_in_rounds() {
       else never_begun+=("${folders[number]}"); fi
     done
     if ((size > 1 && done_before + begun && ${#never_begun[@]})) && [[ -z $uneven ]]; then
-      stage_error "${never_begun[*]}: not begun, but $((done_before + begun)) others of its round of $size are trained or begun: it would have the GPU for itself;" \
-        "remove the folders of that round to train all of it again, or add --uneven to train the rest alone"
+      stage_error "${never_begun[*]}: not begun, but $((done_before + begun)) others of its round of $size are trained or begun:" \
+        "it would have the GPU for itself; remove the folders of that round to train all of it again, or add --uneven to train the rest alone"
       return 1
     fi
     if ((stop_at && done_before < size && SECONDS + seconds + seconds_to_start > stop_at)); then
@@ -70,10 +70,19 @@ train_in_rounds() {
     ((size == 1 || done_before == size)) || echo "round $((first / size + 1)) of $((${#folders[@]} / size)): $size trainings side by side"
     for ((number = first; number < first + size; number++)); do
       ! was_scored_elsewhere "${folders[number]}" || continue
+      forget_cut_off "${folders[number]}"
       start train_one "$number"
     done
     wait
   done
+}
+
+# forget_cut_off OUT: removes the checkpoints of a training that was cut off and kept no last one to go on from: the new one may end before them.
+forget_cut_off() {
+  [[ -z $dry_run && -d $1/checkpoints && ! -f $1/.train.done && ! -f $1/checkpoints/checkpoint_last.pt ]] || return 0
+  [[ ! -e $1/.train.lock ]] || flock --nonblock "$1/.train.lock" true || return 0  # runs elsewhere: train says so
+  echo "train     $1  (was cut off, and begins again)"
+  rm -r "$1/checkpoints"
 }
 
 decode_side_by_side() {

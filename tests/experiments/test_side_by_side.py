@@ -84,3 +84,12 @@ def test_what_failed_is_not_trained_alone_unless_asked(tmp_path):
     assert process.returncode == 1 and "b-1: not begun, but 1 others of its round of 2 are trained" in process.stderr
     assert side_by_side(tmp_path, jobs=2, uneven="yes").returncode == 0
     assert (tmp_path / "b-1/.train.done").is_file()
+
+
+def test_a_training_that_cannot_go_on_leaves_no_checkpoints_behind(tmp_path):
+    for name, file in (("a-1", "checkpoint_1_200.pt"), ("b-1", "checkpoint_last.pt")):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / file).touch()
+    process = side_by_side(tmp_path, jobs=1)
+    assert process.returncode == 0 and "a-1  (was cut off, and begins again)" in process.stdout
+    assert not (tmp_path / "a-1/checkpoints").exists() and (tmp_path / "b-1/checkpoints/checkpoint_last.pt").exists()
