@@ -25,6 +25,9 @@ shift 2
 while (($#)) && [[ $1 != -- ]]; do experiments_of_data+=("$1") && shift; done
 ((${#experiments_of_data[@]} && $# > 1)) || { echo "stress.sh: error: give EXPERIMENT... -- STRESS_ARGUMENT...; --help says more" >&2; exit 2; }
 shift
+for out in "${experiments_of_data[@]}"; do
+  [[ -f $out/average.pt ]] || { echo "stress.sh: error: $out has no average.pt: give the folder of a finished experiment" >&2; exit 1; }
+done
 
 source "$recipes/environment.sh"
 source "$recipes/pipeline.sh"
