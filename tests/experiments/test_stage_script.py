@@ -1,5 +1,6 @@
 """Stages of recipes: an error is said once, one process makes a product, and an interruption ends all that a script started."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -52,14 +53,22 @@ def running(tmp_path):
     """A program with a script whose stage waits, and the number of the process that waits."""
     command = f"trap 'echo cleaned > {tmp_path}/cleaned; exit' TERM; echo $$ > {tmp_path}/pid; sleep 600 & wait"
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, command], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore, and so all that they start
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
-    yield process, int((tmp_path / "pid").read_text())
+    waiting = int((tmp_path / "pid").read_text())
+    yield process, waiting
     process.kill()
+    with contextlib.suppress(ProcessLookupError):
+        end_group(waiting)  # else the pipe stays open
     process.communicate()
 
 

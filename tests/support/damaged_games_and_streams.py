@@ -45,7 +45,7 @@ CASES = [
     Case("a picture of another kind", nothing, "SIMULATE --plot latency.txt", "--plot must end with one of"),
     Case("a picture into a folder", folder("latency.png"), "SIMULATE --plot latency.png", "--plot must be a file"),
     Case("harder than what", nothing, "STRESS", "give --join SECONDS or --snr DB"),
-    Case("a length below 0", nothing, "STRESS --join -5", "--join must be seconds from 1 to 3600, but is -5"),
+    Case("recordings of a length below 0", nothing, "STRESS --join -5", "--join must be seconds from 1 to 3600, but is -5"),
     Case("a length without end", nothing, "STRESS --join inf", "--join must be seconds from 1 to 3600"),
     Case("a ratio of nan", nothing, "STRESS --snr nan", "--snr must be dB from -100 to 100"),
     Case("a ratio twice", nothing, "STRESS --snr 10 10.0", "--snr names a value twice"),

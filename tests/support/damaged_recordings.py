@@ -172,7 +172,7 @@ CASES = [
     Case("a recording among others", write("b.wav", "x"), "TRANSCRIBE b.wav", "1 of 2 recordings could not be read: b.wav"),
     Case("a recording with a line break in its name", write("b\nc.wav", "x"), "TRANSCRIBE 'b\nc.wav'", "1 of 2 recordings could not be read"),
     Case("a language that a model does not write", nothing, "TRANSCRIBE --language it", "--language it: model writes de"),
-    Case("a beam of 0", nothing, "TRANSCRIBE --beam 0", "--beam must be positive, but is 0"),
+    Case("a transcription with a beam of 0", nothing, "TRANSCRIBE --beam 0", "--beam must be positive, but is 0"),
     Case("a beam wider than the vocabulary", nothing, "TRANSCRIBE --beam 1000", accepted=printed),
     Case("a beam of 10**12", nothing, "TRANSCRIBE --beam 1000000000000", accepted=printed),
     Case("more texts than hypotheses", nothing, "TRANSCRIBE --n-best 6", "--n-best must be between 1 and --beam (5), but is 6"),
