@@ -5,7 +5,8 @@ import signal
 import pytest
 import torch
 from fairseq.distributed import utils
-from torch import distributed, multiprocessing
+from torch import distributed
+from two_ranks import on_two_ranks
 
 from speechllm_plugin.host import rank_numbers, rank_processes
 
@@ -20,8 +21,7 @@ def exchange(rank, folder):
 
 def test_what_hosts_know_is_summed_without_a_gpu(tmp_path):
     """There is none here; the sums are Python's numbers, for which no update waits."""
-    start_method = "spawn" if torch.cuda.is_available() else "fork"
-    multiprocessing.start_processes(exchange, (tmp_path,), nprocs=2, start_method=start_method)
+    on_two_ranks(exchange, tmp_path)
     for rank in range(2):
         summed, norms = torch.load(tmp_path / f"{rank}.pt")
         assert summed == {"tokens": 7.0, "share": 1.0, "nothing": 0.0} and list(summed) == ["tokens", "share", "nothing"]

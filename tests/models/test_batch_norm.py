@@ -3,8 +3,9 @@
 import pytest
 import torch
 from tiny_model import make_model, make_speech
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 from torch.nn.utils.rnn import pad_sequence
+from two_ranks import on_two_ranks
 
 from speechllm_plugin.models.batch_norm import LegacyBatchNorm, MaskedBatchNorm
 from speechllm_plugin.models.encoders.conformer import ConvolutionModule
@@ -149,8 +150,7 @@ def train_on_two(rank, folder):
 def two_processes(tmp_path_factory):
     """counting -> what `train` returned in each of two processes."""
     folder = tmp_path_factory.mktemp("two")
-    start_method = "spawn" if torch.cuda.is_available() else "fork"  # fork is fast, but torch with a GPU cannot go on after it
-    multiprocessing.start_processes(train_on_two, (folder,), nprocs=2, start_method=start_method)
+    on_two_ranks(train_on_two, folder)
     return dict(zip(COUNTING, zip(*(torch.load(folder / f"{rank}.pt") for rank in range(2)))))
 
 

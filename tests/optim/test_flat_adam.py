@@ -7,7 +7,8 @@ import torch
 from fairseq.distributed import ModuleProxyWrapper
 from fairseq.distributed.legacy_distributed_data_parallel import LegacyDistributedDataParallel
 from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
+from two_ranks import on_two_ranks
 
 from speechllm_plugin.optim.flat_adam import FlatAdam, FlatAdamConfig
 
@@ -174,8 +175,7 @@ def train_on_a_rank(rank, folder):
 
 
 def test_two_ranks_make_the_updates_of_one_with_the_mean_of_their_gradients(tmp_path):
-    start_method = "spawn" if torch.cuda.is_available() else "fork"
-    multiprocessing.start_processes(train_on_a_rank, (tmp_path,), nprocs=2, start_method=start_method)
+    on_two_ranks(train_on_a_rank, tmp_path)
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     model = make_model()
     alone = make_optimizer(FlatAdam, model)
