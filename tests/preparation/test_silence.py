@@ -180,4 +180,5 @@ def test_tags_are_forced(tmp_path):
     decoded, languages = process.stdout, [row.tgt_lang for row in manifest.read(tmp_path / "out/silence.tsv")]
     assert languages == ["de"] * 3 + ["en"] * 3 and sorted(hypotheses(decoded)) == list(range(6)) and "<lang:" not in decoded
     scores, texts = (dict(re.findall(pattern, decoded, re.MULTILINE)) for pattern in (r"^P-(\d+)\t(.*)$", r"^H-(\d+)\t\S+\t(.*)$"))
-    assert all(len(scores[row].split()) == len(texts[row].split()) + 2 for row in texts)  # the tag and the end have scores, but no piece
+    # The tag and the end have scores, but no piece; after one update a model may write further tags, which are not shown either.
+    assert all(len(scores[row].split()) >= len(texts[row].split()) + 2 for row in texts)
