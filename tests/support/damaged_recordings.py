@@ -152,7 +152,7 @@ CASES = [
         "a text for a recording",
         write("talk.wav", "hello\n"),
         "speechllm transcribe model talk.wav --device cpu",
-        "talk.wav: not a format that libsndfile reads",
+        "1 of 1 recordings could not be read: talk.wav: ",
     ),
     Case("an empty recording", write("talk.flac", ""), "TRANSCRIBE", "talk.flac: "),
     Case("half a recording", cut("talk.flac", 0.5), "TRANSCRIBE", "talk.flac: "),
