@@ -14,6 +14,7 @@ from speechllm_plugin.benchmarking.random_model import imitate_compression
 from speechllm_plugin.benchmarking.training_benchmark import Candidate, Training
 from speechllm_plugin.benchmarking.training_measurement import GIBIBYTE
 from speechllm_plugin.host import stock_training
+from speechllm_plugin.text.out_of_memory import BatchTooLarge
 
 SHARE_OF_MEMORY = 0.9  # the rest is for what a longer training meets
 SMALLEST = 2 * noise_corpus.LONGEST_FRAMES
@@ -98,6 +99,6 @@ def peak_of_updates(candidate: Candidate, training: Training, vocabularies: tupl
         noise_corpus.write(folder, lengths, *vocabularies)
         try:
             stock_training.run([*training.command(folder, folder, candidate.flags), "--max-epoch", "3", "--max-update", "0"], update, peaks.append)
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, BatchTooLarge):
             return None
     return max(peaks)

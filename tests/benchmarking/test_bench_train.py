@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -10,11 +11,16 @@ from commands import ROOT
 
 from speechllm_plugin.benchmarking import largest_batch, noise_corpus, training_benchmark
 from speechllm_plugin.benchmarking.matrix_rate import matrix_rate
+from speechllm_plugin.benchmarking.random_model import RandomModel
+from speechllm_plugin.benchmarking.training_benchmark import Candidate, Training
 from speechllm_plugin.benchmarking.training_measurement import GIBIBYTE, TrainingMeasurement
 from speechllm_plugin.benchmarking.update_profile import KERNELS_SHOWN, group_of
 from speechllm_plugin.commands import cli
 from speechllm_plugin.data import features, manifest
 from speechllm_plugin.data.data_config import DataConfig
+from speechllm_plugin.describing.setting import Setting
+from speechllm_plugin.host import stock_training
+from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 
 LAYERS = "--encoder-layers 2 --ctc-layer 1 --decoder-layers 1"
 SMALL = (
@@ -127,6 +133,34 @@ def test_the_largest_batch_is_found_in_few_trials(fixed, each):
     assert (found is None) == (best < smallest)
     assert found is None or 0.94 * best <= found <= best
     assert len(trials) <= 8
+
+
+@pytest.mark.end_to_end
+def test_trainings_that_run_out_of_memory_lead_to_the_largest_batches_that_fit(tmp_path, monkeypatch, capsys):
+    """Of a GPU that holds batches of 1,700 frames: a larger one ends as fairseq's training does, with an error that names the batch."""
+    bytes_of_frame, forward, run, tried = 1000, SpeechToTextModel.forward, stock_training.run, []
+
+    def limited_forward(self, src_tokens, *arguments, **options):
+        tried.append(src_tokens.shape[:2].numel())
+        if tried[-1] > 1700:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 24.00 GiB.")
+        return forward(self, src_tokens, *arguments, **options)
+
+    def run_noting(flags, around, note_peak):
+        return run(flags, lambda *update: (around(*update), note_peak(tried[-1] * bytes_of_frame)), note_peak)
+
+    monkeypatch.setattr(SpeechToTextModel, "forward", limited_forward)
+    monkeypatch.setattr(stock_training, "run", run_noting)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, int(1700 / 0.9 * bytes_of_frame)))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda share, device: None)
+    monkeypatch.setattr(largest_batch, "SMALLEST", 1000)
+    monkeypatch.setattr(largest_batch, "ROUNDED_TO", 100)
+    model = RandomModel.read(*rows("row5.1"), shlex.split(SMALL), Setting(50, 30, 6.4, 1, 1, None))
+    training = Training(4000, 4000, 1, 1, 1, torch.device("cpu"), ["--num-workers", "0"])
+    found = largest_batch.find(Candidate("row", "plugin", model, ["--optimizer", "speechllm_adam", *model.flags]), training, (50, 30))
+    assert (found.max_tokens, found.update_freq) == (1334, 3) and 1500 <= found.peak_bytes / bytes_of_frame <= 1700
+    printed = capsys.readouterr().err
+    assert "row: batches of 4,000 frames need too much" in printed and "row: batches of 1,000 frames need 0.0 GiB" in printed
 
 
 def test_a_ratio_is_the_median_of_rounds_and_none_without_memory():
