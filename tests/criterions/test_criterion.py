@@ -8,6 +8,7 @@ import pytest
 import torch
 from fairseq.criterions.label_smoothed_cross_entropy import label_smoothed_nll_loss
 from fairseq.logging import metrics
+from gpu import needs_gpu
 from tiny_model import (
     DECODERS,
     FEW_ENCODERS,
@@ -236,7 +237,7 @@ def test_logged_values(is_training, has_ctc, has_compression):
     assert CTCCrossEntropy.logging_outputs_can_be_summed()
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@needs_gpu
 @pytest.mark.parametrize("encoder", [("transformer", "none", "none"), ("conformer", "xl", "none")], ids="-".join)
 def test_on_a_gpu_the_loss_and_its_gradients_are_the_cpus_and_the_host_waits_for_nothing(encoder):
     model, criterion, batch = make_model("dfp", encoder, dropout=0.0).train(), make_criterion(), batch_of(make_data(LENGTHS))

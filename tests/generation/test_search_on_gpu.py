@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from gpu import NEEDS_GPU
 from searched_models import GRAPHED_OPTIONS, LENGTHS, SEARCH_OPTIONS, joint_search, make_sample, make_searched_model
 from searches import beam_search, fairseq_generator, random_prefix
 from tiny_model import ALL_DECODERS, DECODERS, FEW_ENCODERS, task
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+pytestmark = NEEDS_GPU
 
 ALL_OPTIONS = {**SEARCH_OPTIONS, **GRAPHED_OPTIONS, **{f"beam {beam}": {"beam_size": beam} for beam in (1, 2, 5, 13, 20)}}
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from gpu import needs_gpu
 from recording import RecordedFunction
 from tiny_model import ENCODERS, FEW_ENCODERS, make_model, make_speech
 
@@ -11,7 +12,6 @@ from speechllm_plugin.models import captured_encoder
 from speechllm_plugin.models.captured_encoder import CapturedEncoder, capture_encoder
 from speechllm_plugin.models.compressions import COMPRESSIONS
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 LENGTHS = [[57, 40, 22, 1], [30, 57, 57, 9], [57, 31, 8, 44]]  # of one shape
 
 

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from gpu import needs_gpu
 from tiny_model import ALL_DECODERS, DECODERS, ENCODERS, FEATURE_DIM, FEW_ENCODERS, make_model
 from torch import distributed
 
@@ -12,7 +13,6 @@ from speechllm_plugin.models import batch_norm, captured_training
 from speechllm_plugin.models.captured_training import CapturedTraining, rounded_up
 from speechllm_plugin.models.kernels.seeds import draw_seed_base
 
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 WIDE = {"encoder_embed_dim": 64, "decoder_embed_dim": 64}  # 32 channels a head, as kernels want
 MODELS = list(dict.fromkeys([*itertools.product(DECODERS, ENCODERS), *itertools.product(ALL_DECODERS, FEW_ENCODERS)]))
 DROPOUT = {"dropout": 0.2, "attention_dropout": 0.2, "activation_dropout": 0.2}

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from gpu import needs_gpu
 from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -179,7 +180,7 @@ def test_sums_in_order_are_those_of_any_order():
     assert torch.equal(ordered_sums(values, place, 70), sums_by_place(values, place, 70))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@needs_gpu
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
 def test_a_gpu_compresses_to_the_same_bits_again(strategy):
     states, logits, padding = (each.cuda() for each in make_input(lengths=[250, *range(150, 190)]))

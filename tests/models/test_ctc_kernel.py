@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from gpu import needs_gpu
 from kernel_device import DEVICE
 from torch.nn.functional import ctc_loss, log_softmax
 
 from speechllm_plugin.models import kernels
 
-pytestmark = [pytest.mark.filterwarnings(f"ignore:{text}") for text in ("Conversion of an array", "divide by zero")]  # inside the interpreter
+OF_THE_INTERPRETER = ("Conversion of an array", "divide by zero")
+pytestmark = [pytest.mark.gpu, *(pytest.mark.filterwarnings(f"ignore:{text}") for text in OF_THE_INTERPRETER)]
 NUM_TYPES, BLANK = 11, 10
 
 
@@ -102,7 +104,7 @@ def test_sixteen_bits():
     compare(torch.randn(3, 20, NUM_TYPES).bfloat16(), transcripts([4, 9, 0]), [20, 18, 5], [4, 9, 0], tolerance=5e-3)
 
 
-@pytest.mark.skipif(DEVICE == "cpu", reason="there is no GPU")
+@needs_gpu
 def test_the_host_waits_for_nothing():
     numbers = [torch.as_tensor(each, device=DEVICE) for each in (transcripts([4, 9]), [20, 18], [4, 9])]
     logits = torch.randn(2, 20, NUM_TYPES, device=DEVICE, requires_grad=True)

@@ -6,7 +6,7 @@ from kernel_device import DEVICE
 
 from speechllm_plugin.models.kernels.fused_attention import fused_attention
 
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array")  # inside the interpreter
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:Conversion of an array")]  # inside the interpreter
 DIM = 16
 # use -> speech states N, text positions U, and whether the queries are all positions, or text alone, whose keys have no text in "cross"
 USES = ["encoder", "xl", "prefix", "skip", "cross", "text"]

@@ -7,7 +7,7 @@ from kernel_device import DEVICE
 from speechllm_plugin.criterions.ctc_cross_entropy import label_smoothed_cross_entropy
 from speechllm_plugin.models import kernels
 
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array")  # inside the interpreter
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:Conversion of an array")]  # inside the interpreter
 PAD = 1
 
 

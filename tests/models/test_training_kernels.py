@@ -8,7 +8,7 @@ from torch.nn.functional import conv1d, glu, layer_norm, relu, silu
 
 from speechllm_plugin.models import kernels
 
-pytestmark = pytest.mark.filterwarnings("ignore:Conversion of an array")  # inside the interpreter
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:Conversion of an array")]  # inside the interpreter
 SHAPES = [(3, 7, 24), (2, 70, 40), (1, 1, 64)]
 TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 6e-3}
 

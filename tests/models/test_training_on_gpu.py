@@ -4,11 +4,12 @@ import itertools
 
 import pytest
 import torch
+from gpu import NEEDS_GPU
 from tiny_model import ALL_DECODERS, DECODERS, ENCODERS, FEATURE_DIM, FEW_ENCODERS, make_model
 
 from speechllm_plugin.models import kernels
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+pytestmark = NEEDS_GPU
 LENGTHS = [61, 33, 5, 1]
 WIDE = {
     "encoder_embed_dim": 64,

@@ -7,12 +7,14 @@ import torch
 from fairseq.distributed import ModuleProxyWrapper
 from fairseq.distributed.legacy_distributed_data_parallel import LegacyDistributedDataParallel
 from fairseq.optim.adam import FairseqAdam, FairseqAdamConfig
+from gpu import needs_gpu
 from torch import distributed, nn
 from two_ranks import on_two_ranks
 
 from speechllm_plugin.optim.flat_adam import FlatAdam, FlatAdamConfig
 
 LR = 0.01
+pytestmark = pytest.mark.gpu
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # fairseq's clipping wants gradients on the GPU, where there is one
 
 
@@ -187,7 +189,7 @@ def test_two_ranks_make_the_updates_of_one_with_the_mean_of_their_gradients(tmp_
         torch.testing.assert_close(first[name][1], weights, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@needs_gpu
 def test_late_norms_change_no_step_and_keep_what_is_no_number_out():
     models = [make_model() for _ in range(2)]
     models[1].load_state_dict(models[0].state_dict())

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import torch
 from commands import speechllm, succeeded
+from gpu import needs_gpu
 
 import speechllm_plugin
 from speechllm_plugin.commands.cli import main
@@ -82,7 +83,7 @@ def test_speech_in_one_part_gives_the_text_of_transcribe(simulate, tmp_path):
         assert [each["prediction"] for each in instances(tmp_path / "out" / path.name / "threshold-2")] == expected
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@needs_gpu
 def test_a_gpu_writes_the_same_at_the_same_time(simulate, tmp_path):
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         for device in ("cpu", "cuda"):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from gpu import needs_gpu
 from tiny_model import make_model
 from torch import nn
 
@@ -52,7 +53,7 @@ def test_what_cannot_run_from_graphs_is_refused(make, number, message):
         TrainedModel(model, flat_adam(model), number)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@needs_gpu
 def test_on_a_gpu_other_optimizers_and_amp_are_refused():
     model = make_model("dfp").cuda()
     with pytest.raises(ValueError, match="the optimizer is Adam: give --optimizer speechllm_adam"):
