@@ -3,6 +3,7 @@
 import json
 import logging
 import multiprocessing
+import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class RankMeasurement:
     milliseconds      of an update of all ranks
     frames_per_second of all ranks together, padding not counted
     ratio             of it to that of one rank in the same setting
+    capturing_updates, launching_updates  with --cuda-graphs, on the first rank: as in training_measurement.py; null without
+    replaying_frames_per_second, replaying_ratio  of the other updates alone, which replay graphs; null if there are none
     wait_milliseconds of an update, on the first rank: between updates, for the loader and the log
     communication_milliseconds  of an update, on the first rank: sums over ranks, with the time in which they wait for other ranks
     communication_share         of an update
@@ -47,6 +50,10 @@ class RankMeasurement:
     milliseconds: float | None = None
     frames_per_second: float | None = None
     ratio: float | None = None
+    capturing_updates: int | None = None
+    launching_updates: int | None = None
+    replaying_frames_per_second: float | None = None
+    replaying_ratio: float | None = None
     wait_milliseconds: float | None = None
     communication_milliseconds: float | None = None
     communication_share: float | None = None
@@ -56,6 +63,7 @@ class RankMeasurement:
 def measure(candidate: Candidate, training: Training, data: Path, num_ranks: int, setting: str) -> RankMeasurement:
     """Train on so many ranks, each with batches of training.max_tokens; the profile of the first goes to training.profile_to."""
     measured = RankMeasurement(candidate.name, setting, num_ranks, training.max_tokens)
+    os.environ.setdefault("LOGLEVEL", "WARNING")  # of what fairseq says of itself when a rank imports it
     with TemporaryDirectory() as name:
         folder, port = Path(name), rank_processes.free_port()
         try:
@@ -67,10 +75,13 @@ def measure(candidate: Candidate, training: Training, data: Path, num_ranks: int
             return measured
         ranks = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(num_ranks)]
     first = ranks[0]
-    per_update = 1000 / first["updates_per_second"]
+    per_update = TrainingMeasurement(**first).milliseconds_per_update
     scale = per_update / first["milliseconds"]  # those of a measurement are for the frames that were asked for
     measured.milliseconds = per_update
     measured.frames_per_second = sum(rank["frames_per_second"] for rank in ranks)
+    measured.capturing_updates, measured.launching_updates = first["capturing_updates"], first["launching_updates"]
+    replaying = [rank["replaying_milliseconds"] for rank in ranks]  # for training.frames of a rank
+    measured.replaying_frames_per_second = sum(1000 * training.frames / each for each in replaying) if all(replaying) else None
     measured.wait_milliseconds = first["wait_milliseconds"] * scale
     measured.communication_milliseconds = first["profile"]["groups"].get(COMMUNICATION, {"milliseconds": 0.0})["milliseconds"]
     measured.communication_share = measured.communication_milliseconds / per_update
@@ -106,7 +117,7 @@ def train_on_rank(rank: int, candidate: Candidate, training: Training, data: Pat
     )
     if rank == 0:
         assert training.profile_to is not None  # it has the updates for it
-        measured.profile = profile.write(training.profile_to, f"{candidate.name}.{training.max_tokens}x{num_ranks}", measured.milliseconds)
+        measured.profile = profile.write(training.profile_to, f"{candidate.name}.{training.max_tokens}x{num_ranks}", measured.milliseconds_per_update)
     (folder / f"{rank}.json").write_text(json.dumps(asdict(measured)))
 
 

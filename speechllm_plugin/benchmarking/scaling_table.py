@@ -15,8 +15,11 @@ SCALING_COLUMNS = [
     ("a batch", 8, lambda it: f"{it.max_tokens:,}"),
     ("ms", 9, lambda it: f"{it.milliseconds:,.1f}"),
     ("frames/s", 11, lambda it: f"{it.frames_per_second:,.0f}"),
-    ("of one", 7, lambda it: f"{it.ratio:.2f} x"),
-    ("a rank", 7, lambda it: f"{100 * it.ratio / it.num_ranks:.0f} %"),
+    ("of one", 7, lambda it: "" if it.ratio is None else f"{it.ratio:.2f} x"),
+    ("a rank", 7, lambda it: "" if it.ratio is None else f"{100 * it.ratio / it.num_ranks:.0f} %"),
+    ("captured", 8, lambda it: "" if it.capturing_updates is None else f"{it.capturing_updates}"),
+    ("new", 4, lambda it: "" if it.launching_updates is None else f"{it.launching_updates}"),
+    ("others", 7, lambda it: "" if it.replaying_ratio is None else f"{it.replaying_ratio:.2f} x"),
     ("wait", 7, lambda it: f"{it.wait_milliseconds:,.1f}"),
     ("sums", 7, lambda it: f"{it.communication_milliseconds:,.1f}"),
     ("of it", 6, lambda it: f"{100 * it.communication_share:.0f} %"),
@@ -40,7 +43,7 @@ def _widths(name_width: int) -> list[int]:
 
 
 def draw(path: Path, measurements: Sequence[RankMeasurement]) -> None:
-    """Frames a second of one against the number of ranks: a panel for each setting, a line for each model, and what would be all of it."""
+    """Frames a second of one against the number of ranks: a panel for each setting, a line for each model, and what would be in proportion."""
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq lets the debugging messages of all libraries through
     from matplotlib.figure import Figure
 
@@ -48,11 +51,12 @@ def draw(path: Path, measurements: Sequence[RankMeasurement]) -> None:
     most = max(each.num_ranks for each in measurements)
     figure = Figure(figsize=(5.5 * len(settings), 4.5), layout="constrained")
     for axes, setting in zip(figure.subplots(1, len(settings), squeeze=False)[0], settings):
-        axes.plot([1, most], [1, most], ":", color="grey", label="all of it")
+        axes.plot([1, most], [1, most], ":", color="grey", label="in proportion")
         for model in dict.fromkeys(each.model for each in measurements):
-            points = [each for each in measurements if (each.model, each.setting, each.error) == (model, setting, None)]
+            points = [each for each in measurements if (each.model, each.setting) == (model, setting) and each.ratio is not None]
             axes.plot([each.num_ranks for each in points], [each.ratio for each in points], marker="o", label=model)
-        axes.set(title=setting, xlabel="ranks", ylabel="frames a second, of one rank's", xlim=(0, None), ylim=(0, None))
+        axes.set(title=setting, xlabel="ranks", ylabel="frames a second / those of one rank", xlim=(0, None), ylim=(0, None))
+        axes.set_xticks(sorted({each.num_ranks for each in measurements}))
         axes.grid(alpha=0.3)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize="small")
     with replacing(path) as temporary:

@@ -140,7 +140,7 @@ def measure(candidate: Candidate, training: Training, data: Path, number: int, r
             measured.error = OUT_OF_MEMORY
             progress.update(training.all_updates - len(watch.ends))
     if profile is not None and not measured.error:
-        measured.profile = profile.write(training.profile_to, f"{candidate.name}.{candidate.trained}", measured.milliseconds)
+        measured.profile = profile.write(training.profile_to, f"{candidate.name}.{candidate.trained}", measured.milliseconds_per_update)
     return measured
 
 

@@ -21,7 +21,10 @@ class TrainingMeasurement:
     frames, sentences    of an update, the mean
     padding_share        of what an update computes
     batch_shapes         different shapes of batches (rows, frames, target tokens) among those measured
-    captured_graphs      with --cuda-graphs: shapes whose graphs are kept at the end; null without
+    captured_graphs      with --cuda-graphs: shapes whose graphs are kept at the end; null without, as the three after it
+    capturing_updates    of those measured, how many captured a graph, as a shape of batches came again
+    launching_updates    of the others, how many ran operation by operation, as a shape was new
+    replaying_milliseconds  of the rest, the mean: an update of a training that has met its shapes; null if there is none
     compression_rate     null, or states before / after CTC compression
     warm_up_seconds      from the beginning of the first update to the end of the last that is not measured
     milliseconds         of an update through fairseq's trainer, the loader, the optimizer and the log included: the mean
@@ -52,6 +55,9 @@ class TrainingMeasurement:
     padding_share: float | None = None
     batch_shapes: int | None = None
     captured_graphs: int | None = None
+    capturing_updates: int | None = None
+    launching_updates: int | None = None
+    replaying_milliseconds: float | None = None
     compression_rate: float | None = None
     warm_up_seconds: float | None = None
     milliseconds: float | None = None
@@ -68,11 +74,20 @@ class TrainingMeasurement:
     peak_bytes: int | None = None
     profile: dict | None = None
 
+    @property
+    def milliseconds_per_update(self) -> float:
+        """Of an update as it is, whatever its frames."""
+        assert self.updates_per_second is not None  # it was measured
+        return 1000 / self.updates_per_second
+
 
 # heading, width, text of a TrainingMeasurement
 TRAINING_COLUMNS = [
     ("ms", 8, lambda it: f"{it.milliseconds:,.1f}"),
     ("median", 8, lambda it: f"{it.median_milliseconds:,.1f}"),
+    ("captured", 8, lambda it: "" if it.capturing_updates is None else f"{it.capturing_updates}"),
+    ("new", 4, lambda it: "" if it.launching_updates is None else f"{it.launching_updates}"),
+    ("others", 8, lambda it: "" if it.replaying_milliseconds is None else f"{it.replaying_milliseconds:,.1f}"),
     ("model", 8, lambda it: f"{it.model_milliseconds:,.1f}"),
     ("trainer", 7, lambda it: f"{100 * it.trainer_share:+.0f} %"),
     ("wait", 6, lambda it: f"{it.wait_milliseconds:,.1f}"),

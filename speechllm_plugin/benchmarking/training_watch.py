@@ -32,7 +32,7 @@ class TrainingWatch:
         rate: the machine's operations a second in matrix products.
         progress: called after each update.
         profile: of so many updates more; None: there are no more.
-        clock: in seconds.
+        clock: in seconds; on a GPU single updates are timed by it, as the host runs ahead of it.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class TrainingWatch:
         self.frames, self.warm_up, self.updates, self.profile, self.clock = frames, warm_up, updates, profile, clock
         self.starts: list[float] = []
         self.ends: list[float] = []
+        self.marks: list[Any] = []  # the end of each update where it was computed: a moment, or an event on the GPU
+        self.graph_counts: list[tuple[int, int]] = []  # captures and launches without a graph up to the end of each update
         self.batches: list[Sequence[dict]] = []  # of the last updates
         self.lengths: list[list[tuple]] = []  # of each measured update's batches: frames and tokens of its rows, and its shape
         self.peak_bytes = 0
@@ -63,9 +65,13 @@ class TrainingWatch:
             self.begin(trainer)
         self.starts.append(self.clock())
         result = update()
+        event = recorded_event() if self.device.type == "cuda" else None
         if number in (self.warm_up - 1, self.last):
             wait_for(self.device)
         self.ends.append(self.clock())
+        self.marks.append(event or self.ends[-1])
+        if captured := captured_training(trainer):
+            self.graph_counts.append((captured.num_captures, captured.num_launches))
         if self.warm_up <= number <= self.last:
             self.lengths.append([self.lengths_of(sample) for sample in samples if sample])  # a rank may have none left
             self.batches = [*self.batches, samples][-UPDATES_ALONE:]
@@ -118,14 +124,15 @@ class TrainingWatch:
         measured.batch_shapes = len({shape for _, _, shape in batches})
         measured.warm_up_seconds = ends[first - 1] - starts[0]
 
-        each = [end - previous for previous, end in itertools.pairwise(ends[first - 1 :])]
+        each = [seconds_between(previous, end) for previous, end in itertools.pairwise(self.marks[first - 1 :])]
         waits = [start - end for start, end in zip(starts[first:], ends[first - 1 :])]
         measured.milliseconds = self.milliseconds(seconds, total)
         measured.median_milliseconds = statistics.median(self.milliseconds(passed, frames) for passed, frames in zip(each, frames_of) if frames)
         measured.wait_milliseconds = self.milliseconds(sum(waits), total)
         measured.updates_per_second, measured.frames_per_second = self.updates / seconds, total / seconds
-        captured = getattr(trainer.get_model(), "captured_training", None)
-        measured.captured_graphs = None if captured is None else captured.num_graphs
+        if captured := captured_training(trainer):
+            measured.captured_graphs = captured.num_graphs
+            self.enter_graphs(each, frames_of)
         if self.model is not None:
             measured.teraflops = self.operations(trainer.get_model(), batches) / seconds / 1e12
             measured.matrix_share = measured.teraflops * 1e12 / self.rate
@@ -136,6 +143,17 @@ class TrainingWatch:
                 setattr(measured, f"{name}_milliseconds", self.milliseconds(part, alone))
             measured.trainer_share = measured.milliseconds / measured.model_milliseconds - 1
         self.batches = []
+
+    def enter_graphs(self, each: Sequence[float], frames_of: Sequence[int]) -> None:
+        """How many of the measured updates captured a graph or had none, and what the others take; of each its seconds and its frames."""
+        counts = itertools.pairwise(self.graph_counts[self.warm_up - 1 :])
+        changes = [(now[0] - before[0], now[1] - before[1]) for before, now in counts]
+        self.measured.capturing_updates = sum(captures > 0 for captures, _ in changes)
+        self.measured.launching_updates = sum(launches > 0 and not captures for captures, launches in changes)
+        replayed = [(seconds, frames) for seconds, frames, change in zip(each, frames_of, changes) if change == (0, 0)]
+        seconds, frames = (sum(values) for values in zip(*replayed)) if replayed else (0.0, 0)
+        if frames:
+            self.measured.replaying_milliseconds = self.milliseconds(seconds, frames)
 
     def milliseconds(self, seconds: float, frames: int) -> float:
         return 1000 * seconds * self.frames / frames
@@ -187,3 +205,20 @@ class TrainingWatch:
             part(update)
         wait_for(self.device)
         return self.clock() - start
+
+
+def captured_training(trainer: Any) -> Any:
+    """What runs the model of a training from CUDA graphs; None without --cuda-graphs."""
+    return getattr(getattr(trainer.task, "trained", None), "captured", None)
+
+
+def recorded_event() -> Any:
+    """An event that the GPU comes to when it has computed all that it was told."""
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def seconds_between(earlier: Any, later: Any) -> float:
+    """Of two moments in seconds, or of two events on the GPU, which has come to both."""
+    return later - earlier if isinstance(later, (int, float)) else earlier.elapsed_time(later) / 1000

@@ -46,7 +46,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     running = parser.add_argument_group("measuring")
     running.add_argument("--updates", type=int, default=20, metavar="N", help="that are measured (default: %(default)s)")
-    running.add_argument("--warm-up", type=int, default=10, metavar="N", help="updates before them (default: %(default)s)")
+    running.add_argument(
+        "--warm-up",
+        type=int,
+        default=10,
+        metavar="N",
+        help="updates before them (default: %(default)s); with --cuda-graphs the table says in how many of the measured updates a graph was "
+        "captured, in how many more a shape was new, and the ratio of the others",
+    )
     running.add_argument("--device", choices=["cpu", "cuda"], help="default: cuda if there is one; threads of a process on a CPU: OMP_NUM_THREADS")
     results = parser.add_argument_group("results, beside the lines that are printed")
     results.add_argument("--json", type=Path, metavar="FILE", help="all numbers; speechllm_plugin/commands/bench_scaling.py says which")
@@ -66,11 +73,11 @@ def run(args: Namespace) -> None:
     if args.plot:
         scaling_table.draw(args.plot, measurements)
     if args.json:
-        given = {name: str(value) if name != "gpus" else value for name, value in vars(args).items() if name != "run"}
+        given = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
         machine = {"device": name_with_threads(device), "torch": torch.__version__}
         with replacing(args.json) as temporary:
             content = {"setting": given | machine, "measurements": [vars(each) for each in measurements]}
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def measure(candidates: list[Candidate], args: Namespace, device: torch.device) -> list[RankMeasurement]:
@@ -87,18 +94,23 @@ def measure(candidates: list[Candidate], args: Namespace, device: torch.device) 
         noise_corpus.write(Path(name), lengths, args.vocab_size, args.transcript_vocab_size, num_utterances=num_utterances)
         progress.write(scaling_table.heading(name_width))
         for candidate in candidates:
-            ones: dict[str, float | None] = {}
+            ones: dict[str, RankMeasurement] = {}
             for setting, number, max_tokens in works:
                 progress.set_description(f"{candidate.name}, {number} x {max_tokens:,} frames")
                 training = make_training(args, device, number, max_tokens, args.profile or Path(name, "profiles"))
                 measured = rank_training.measure(candidate, training, Path(name), number, setting)
-                one = ones.setdefault(setting, measured.frames_per_second)
-                if measured.frames_per_second is not None:
-                    measured.ratio = measured.frames_per_second / one if one else float("nan")
+                one = ones.setdefault(setting, measured)
+                measured.ratio = ratio(measured.frames_per_second, one.frames_per_second)
+                measured.replaying_ratio = ratio(measured.replaying_frames_per_second, one.replaying_frames_per_second)
                 measurements.append(measured)
                 progress.update()
                 progress.write(scaling_table.line(measured, name_width))
     return measurements
+
+
+def ratio(number: float | None, of: float | None) -> float | None:
+    """None where either was not measured."""
+    return None if number is None or of is None else number / of
 
 
 def make_training(args: Namespace, device: torch.device, number: int, max_tokens: int, profiles: Path) -> Training:

@@ -47,7 +47,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     work.add_argument("--train-flags", default="", metavar="'FLAGS'", help="more flags for fairseq-train, for the models of the model files alone")
     running = parser.add_argument_group("measuring")
     running.add_argument("--updates", type=int, default=20, metavar="N", help="that are measured (default: %(default)s)")
-    running.add_argument("--warm-up", type=int, default=10, metavar="N", help="updates before them (default: %(default)s)")
+    running.add_argument(
+        "--warm-up",
+        type=int,
+        default=10,
+        metavar="N",
+        help="updates before them (default: %(default)s); with --cuda-graphs so many that few shapes are still to come: the table says in how many "
+        "of the measured updates a graph was captured, in how many more a shape was new, and the mean milliseconds of the others",
+    )
     running.add_argument("--rounds", type=int, default=1, metavar="N", help="how often all trainings are run in turn (default: %(default)s)")
     running.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
     running.add_argument(

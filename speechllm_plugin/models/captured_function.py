@@ -72,6 +72,9 @@ class CapturedFunction:
         limit: number of shapes whose graphs are kept. The one that was not used for longest gives way to a shape that has come more often:
             else shapes that take turns would be captured each time, and never replayed.
         stream: on which work is captured.
+
+    Attributes:
+        num_captures, num_launches: calls so far that captured a graph, and that ran without one.
     """
 
     graph_type: ClassVar[type[Graph]] = Graph
@@ -80,6 +83,7 @@ class CapturedFunction:
         self.function, self.limit, self.stream = function, limit, stream
         self.forms: dict[Key, list[Form]] = {}  # of shapes that were met
         self.calls: Counter[Key] = Counter()
+        self.num_captures = self.num_launches = 0
         self.graphs: OrderedDict[Key, Any] = OrderedDict()
         self.buffers: dict[tuple[str, int], Tensor] = {}
         self.pool = torch.cuda.graph_pool_handle()
@@ -92,17 +96,23 @@ class CapturedFunction:
         key = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
         self.calls[key] += 1
         if key not in self.forms:  # compiles kernels, fills caches
-            outputs = self.function(*inputs)
+            outputs = self.launch(inputs)
             self.forms[key] = [Form(output.shape, output.dtype, output.requires_grad) for output in outputs]
             return outputs
         if key not in self.graphs:
             if len(self.graphs) == self.limit:
                 if not self.gives_way(next(iter(self.graphs)), key):
-                    return self.function(*inputs)
+                    return self.launch(inputs)
                 self.graphs.popitem(last=False)
             self.graphs[key] = self.graph_type(self, inputs, self.forms[key])
+            self.num_captures += 1
         self.graphs.move_to_end(key)
         return self.replay(self.graphs[key], inputs)
+
+    def launch(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """What the function makes of the inputs, operation by operation."""
+        self.num_launches += 1
+        return self.function(*inputs)
 
     def gives_way(self, kept: Key, key: Key) -> bool:
         """Whether a shape that has no graph gets the place of one that has."""

@@ -47,6 +47,16 @@ class CapturedTraining:
         """Shapes of all parts that are captured."""
         return sum(len(part.graphs) for part in self.parts)
 
+    @property
+    def num_captures(self) -> int:
+        """Graphs that were captured so far, of all parts."""
+        return sum(part.num_captures for part in self.parts)
+
+    @property
+    def num_launches(self) -> int:
+        """Calls of all parts that ran without a graph so far, as a shape was new."""
+        return sum(part.num_launches for part in self.parts)
+
     def __call__(self, src_tokens: Tensor, src_lengths: Tensor, *texts: Tensor) -> ModelOutput:
         """As the model's forward; texts: one or two shifted targets."""
         draw_seed_base(src_tokens.device)

@@ -74,6 +74,7 @@ def test_updates_are_profiled_and_drawn(tmp_path):
     assert train(*rows("row5"), *work, "--json", result, "--plot", drawn, "--profile", folder) == 0
     (measured,) = json.loads(result.read_text(encoding="utf-8"))["measurements"]
     groups = measured["profile"]["groups"]
+    assert measured["profile"]["busy_share"] == pytest.approx(measured["profile"]["kernel_milliseconds"] * measured["updates_per_second"] / 1000)
     assert {"products", "convolution", "norm", "dropout", "optimizer"} < set(groups)
     assert sum(group["milliseconds"] for group in groups.values()) == pytest.approx(measured["profile"]["kernel_milliseconds"])
     name = f"{measured['model']}.plugin"

@@ -22,6 +22,7 @@ def marked(kind, limit):
 
         def __init__(self):
             self.function, self.limit, self.forms, self.calls, self.graphs = lambda x: (2 * x,), limit, {}, Counter(), OrderedDict()
+            self.num_captures = self.num_launches = 0
 
         def replay(self, graph, inputs):
             replayed.append(graph.width)
@@ -39,12 +40,14 @@ def test_shapes_that_take_turns_are_not_captured_over_and_over():
     function, captured, replayed = marked(CapturedFunction, limit=2)
     call(function, [1, 2, 3, 4] * 5)
     assert captured == [1, 2] and replayed == [1, 2] * 4
+    assert (function.num_captures, function.num_launches) == (2, 20 - 2 * 4)
 
 
 def test_a_shape_that_comes_more_often_gets_a_graph():
     function, captured, replayed = marked(CapturedFunction, limit=2)
     call(function, [1, 1, 2, 2, 3, 3, 3, 3, 2])
     assert captured == [1, 2, 3] and replayed == [1, 2, 3, 3, 2]
+    assert (function.num_captures, function.num_launches) == (3, 4)
 
 
 def test_in_training_the_newest_have_graphs():
