@@ -24,12 +24,14 @@ class TrainedModel:
         optimizer: of its weights.
         num_graphs: --cuda-graphs.
         num_buckets: --num-batch-buckets.
+        may_skip: --skip-bad-batches: each update must know its own norm. A late one would be answered in the next update, which is then left
+            out as well.
 
     Raises:
         ValueError: the training cannot run from graphs.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Any, num_graphs: int, num_buckets: int = 0):
+    def __init__(self, model: nn.Module, optimizer: Any, num_graphs: int, num_buckets: int = 0, may_skip: bool = False):
         self.model = model
         self.batch_norms = [module for module in model.modules() if isinstance(module, MaskedBatchNorm)]
         self.is_ours = any(isinstance(module, SpeechToTextModel) for module in model.modules())
@@ -40,7 +42,8 @@ class TrainedModel:
             self.inner = next((module for module in model.modules() if isinstance(module, SpeechToTextModel)), None)
             refuse_what_cannot_be_captured(model, self.inner, optimizer, num_buckets)
             self.captured = CapturedTraining(self.inner, num_graphs)
-            optimizer.answer_late()
+            if not may_skip:
+                optimizer.answer_late()
 
     def prepare_step(self, ignore_grad: bool, has_shape: bool = False) -> None:
         """A rank without data left repeats a batch, which must not count in the statistics of batch norm; ranks draw masks of their own.

@@ -36,18 +36,17 @@ class FailingBatches:
         if not 0 <= share <= 1:
             raise ValueError(f"--skip-bad-batches must be from 0 to 1, but is {share}")
         self.share, self.num_skipped = share, 0
-        # Of the last two updates, the newest last: an optimizer may say of an update in the next one only that its gradient was not finite.
+        # Of the last two updates, the newest last: an optimizer may say in the next one only that a gradient was not finite, if none may be left out.
         self.samples: deque[Sequence[Batch]] = deque(maxlen=2)
-        self.statistics: deque[list[torch.Tensor]] = deque(maxlen=2)
+        self.statistics: list[torch.Tensor] = []  # before the newest
 
     def before_update(self, trainer: Any, samples: Sequence[Batch]) -> None:
         """Keep the batches, and what they change before their gradient is known: running statistics, where an update may be left out."""
         self.samples.append(samples)
         if self.share:
             current = _running_statistics(trainer.model)
-            kept = self.statistics.popleft() if len(self.statistics) == 2 else [torch.empty_like(each) for each in current]
-            _copy(kept, current)
-            self.statistics.append(kept)
+            self.statistics = self.statistics or [torch.empty_like(each) for each in current]
+            _copy(self.statistics, current)
 
     def skip(self, trainer: Any) -> None:
         """Undo an update whose gradient is not finite, and count it.
@@ -70,7 +69,8 @@ class FailingBatches:
                     f"{self.num_skipped:,} of {num_updates:,} updates are more than --skip-bad-batches {self.share:g} allows: raise it, or {remedy}"
                 )
             raise ValueError(f"{place}; {rows}; {remedy}")
-        _copy(_running_statistics(trainer.model), self.statistics[-age])
+        assert age == 1  # what is left out is undone here, before another update
+        _copy(_running_statistics(trainer.model), self.statistics)
         trainer.zero_grad()
         logger.warning(f"{place}; {rows}; left out, as {self.num_skipped - 1:,} before it (--skip-bad-batches {self.share:g})")
 

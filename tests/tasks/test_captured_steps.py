@@ -53,6 +53,17 @@ def test_what_cannot_run_from_graphs_is_refused(make, number, message):
         TrainedModel(model, flat_adam(model), number)
 
 
+@pytest.mark.parametrize("may_skip", [False, True])
+def test_norms_come_late_only_where_no_update_may_be_left_out(may_skip, monkeypatch):
+    """Found out in the update after it, a gradient that is not finite would cost that one as well."""
+    for name in ("refuse_what_cannot_be_captured", "CapturedTraining"):
+        monkeypatch.setattr(captured_steps, name, lambda *arguments: None)
+    model = make_model("dfp")
+    optimizer = flat_adam(model)
+    TrainedModel(model, optimizer, 8, may_skip=may_skip)
+    assert (optimizer.late_norm is None) == may_skip
+
+
 @needs_gpu
 def test_on_a_gpu_other_optimizers_and_amp_are_refused():
     model = make_model("dfp").cuda()
