@@ -1,5 +1,6 @@
 """Measures how fast fairseq's loader makes batches of a data folder, with how much memory, and how long it takes to start."""
 
+import itertools
 import multiprocessing
 import resource
 import time
@@ -8,23 +9,45 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from speechllm_plugin.data.manifest_blocks import ManifestBlocks
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask, SpeechToTextTaskConfig
 
 SECONDS_BETWEEN_LOOKS = 1.0  # at memory: a look at a large process takes milliseconds
+
+
+def repeat_rows(path: Path, rows: int, out: Path) -> None:
+    """Write a manifest of so many rows: those of another again and again, with the number of the repeat before their ids."""
+    blocks = ManifestBlocks(path)
+    left = rows
+    with open(out, "w", encoding="utf-8", newline="\n") as file:
+        file.write("\t".join(blocks.header) + "\n")
+        for repeat in itertools.count():
+            for columns in blocks:
+                ids = [f"{repeat}-{utterance_id}" for utterance_id in columns["id"]]
+                lines = map("\t".join, zip(*({**columns, "id": ids}[column] for column in blocks.header)))
+                file.writelines(f"{line}\n" for line in itertools.islice(lines, left))
+                left -= min(left, len(ids))
+                if not left:
+                    return
 
 
 @dataclass(frozen=True)
 class Start:
     """What comes before the first batch: reading the split, and planning the batches of an epoch.
 
-    main_mib: resident memory of the process then.
+    read_computing_seconds: of the process and of the processes that read for it.
+    main_mib: resident memory of the process before the first batch.
+    peak_mib, reader_mib: the most of it until then, and the most of a process that read for it (0 if none did).
     """
 
     rows: int
     read_seconds: float
+    read_computing_seconds: float
     plan_seconds: float
     batches: int
     main_mib: float
+    peak_mib: float
+    reader_mib: float
 
 
 @dataclass(frozen=True)
@@ -53,15 +76,16 @@ class LoaderMeasurement:
 
 def load(data: Path, split: str, batching: dict[str, Any], flags: dict[str, Any]) -> tuple[SpeechLLMSpeechToTextTask, Start]:
     """The task with its split read for training, and what the start took."""
-    began = time.perf_counter()
+    began, computed = time.perf_counter(), computing_seconds(0) + computing_seconds(1)
     task = SpeechLLMSpeechToTextTask(SpeechToTextTaskConfig(data=str(data), seed=1, **flags))
     task.load_dataset(split, combine=True)
-    read = time.perf_counter()
+    read, computed = time.perf_counter(), computing_seconds(0) + computing_seconds(1) - computed
     iterator = epochs(task, split, batching, num_workers=0)
     num_batches = len(iterator)
     planned = time.perf_counter()
     memory, _ = memory_of("self")
-    return task, Start(len(task.dataset(split)), read - began, planned - read, num_batches, memory)
+    peak, reader = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return task, Start(len(task.dataset(split)), read - began, computed, planned - read, num_batches, memory, max(memory, peak), reader)
 
 
 def epochs(task: SpeechLLMSpeechToTextTask, split: str, batching: dict[str, Any], num_workers: int):

@@ -22,6 +22,11 @@ class PackedArrays(Sequence[np.ndarray]):
         self.values.frombytes(values.astype(self.kind).tobytes())
         self.ends.frombytes((self.ends[-1] + lengths.cumsum()).tobytes())
 
+    def add(self, others: "PackedArrays") -> None:
+        """Add arrays that are packed already, with the same `largest`."""
+        self.values.extend(others.values)
+        add_ends(self.ends, others.ends)
+
     def __len__(self) -> int:
         return len(self.ends) - 1
 
@@ -34,6 +39,34 @@ class PackedArrays(Sequence[np.ndarray]):
     def lengths(self) -> np.ndarray:
         """(rows,) lengths of the arrays."""
         return np.diff(np.frombuffer(self.ends, np.int64))
+
+
+class PackedGroups(Sequence[Sequence[np.ndarray]]):
+    """Arrays of whole numbers in groups of one at least, such as the token ids of a teacher's texts of every row.
+
+    Args:
+        largest: as of PackedArrays.
+    """
+
+    def __init__(self, largest: int):
+        self.arrays, self.ends = PackedArrays(largest), array("q", [0])
+
+    def extend(self, values: np.ndarray, lengths: np.ndarray, sizes: np.ndarray) -> None:
+        """Add groups of so many arrays each; the arrays are as for PackedArrays."""
+        self.arrays.extend(values, lengths)
+        self.ends.frombytes((self.ends[-1] + sizes.cumsum()).tobytes())
+
+    def add(self, others: "PackedGroups") -> None:
+        """Add groups that are packed already, with the same `largest`."""
+        self.arrays.add(others.arrays)
+        add_ends(self.ends, others.ends)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, row: int) -> list[np.ndarray]:
+        row = range(len(self))[row]
+        return [self.arrays[number] for number in range(self.ends[row], self.ends[row + 1])]
 
 
 class PackedStrings(Sequence[str]):
@@ -51,7 +84,7 @@ class PackedStrings(Sequence[str]):
     def add(self, others: "PackedStrings") -> None:
         """Add strings that are packed already."""
         self.values.extend(others.values)
-        self.ends.frombytes((np.frombuffer(others.ends, np.int64)[1:] + self.ends[-1]).tobytes())
+        add_ends(self.ends, others.ends)
 
     def __len__(self) -> int:
         return len(self.ends) - 1
@@ -61,9 +94,21 @@ class PackedStrings(Sequence[str]):
         return self.values[self.ends[row] : self.ends[row + 1]].tobytes().decode()
 
 
+def add_ends(ends: "array[int]", others: "array[int]") -> None:
+    """Add the ends of what comes behind; both begin with 0."""
+    ends.frombytes((np.frombuffer(others, np.int64)[1:] + ends[-1]).tobytes())
+
+
 def lengths_of(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """(rows,) lengths of arrays, packed or not."""
     return arrays.lengths if isinstance(arrays, PackedArrays) else np.fromiter(map(len, arrays), np.int64, len(arrays))
+
+
+def longest_lengths(groups: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """(groups,) lengths of the longest array of each group, packed or not."""
+    if isinstance(groups, PackedGroups):
+        return np.maximum.reduceat(groups.arrays.lengths, np.frombuffer(groups.ends, np.int64)[:-1])
+    return np.fromiter((max(map(len, arrays)) for arrays in groups), np.int64, len(groups))
 
 
 def number_of(value: int, arrays: Sequence[np.ndarray]) -> int:

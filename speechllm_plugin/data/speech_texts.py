@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speechllm_plugin.data.packed import lengths_of
+from speechllm_plugin.data.packed import lengths_of, longest_lengths
 
 DrawKey = tuple[Hashable, ...]
 
@@ -33,10 +33,17 @@ class SpeechTexts:
     teacher: Sequence[tuple[np.ndarray, np.ndarray]] | None = None
     has_tags: bool = False
 
+    def add(self, others: "SpeechTexts") -> None:
+        """Add texts of more rows, of the same kinds; both are packed."""
+        for name in ("targets", "transcripts", "asr_targets", "kd_targets"):
+            if getattr(self, name) is not None:
+                getattr(self, name).add(getattr(others, name))
+
     def longest(self, num_rows: int) -> np.ndarray:
         """(rows,) tokens of the longest text that a row can have the decoder write; 0 where there is none."""
-        longest_kd_targets = [max(texts, key=len) for texts in self.kd_targets] if self.kd_targets is not None else None
-        possible = [lengths_of(texts) for texts in (self.targets, self.asr_targets, longest_kd_targets) if texts is not None]
+        possible = [lengths_of(texts) for texts in (self.targets, self.asr_targets) if texts is not None]
+        if self.kd_targets is not None:
+            possible.append(longest_lengths(self.kd_targets))
         return np.max(possible, axis=0) if possible else np.zeros(num_rows, dtype=np.int64)
 
     def is_transcribed(self, key: DrawKey) -> bool:

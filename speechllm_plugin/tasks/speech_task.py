@@ -17,7 +17,7 @@ from speechllm_plugin.data.batch_shapes import described, plan_shapes
 from speechllm_plugin.data.features import read as read_features
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.manifest_blocks import LINES_PER_BLOCK
-from speechllm_plugin.data.packed import PackedArrays
+from speechllm_plugin.data.packed import PackedArrays, PackedGroups
 from speechllm_plugin.data.row_dataset import temperature_repeats
 from speechllm_plugin.data.speech_dataset import SpeechRows, SpeechTextDataset
 from speechllm_plugin.data.speech_texts import SpeechTexts
@@ -113,20 +113,17 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
         for option in DECODING_OPTIONS:
             if is_training and getattr(self.cfg, option):
                 raise ValueError(f"--{option.replace('_', '-')} {getattr(self.cfg, option)} is for decoding, not for training: leave it out")
-        rows, texts, directions = SpeechRows(), self.no_texts(), []
+        rows, texts, directions = SpeechRows(), self.no_texts(is_training), []
         for name in split.split(","):
             path, start = Path(self.cfg.data) / f"{name}.tsv", len(rows)
             prepared_archives.check_sizes(self.data_config.audio_root, path.name)
-            for rows_of_block, directions_of_block, ids in read_split(path, functools.partial(self.read_block, path, is_training)):
+            for rows_of_block, directions_of_block, texts_of_block in read_split(path, functools.partial(self.read_block, path, is_training)):
                 rows.add(rows_of_block)
                 directions += directions_of_block
-                for name_of_texts, ids_and_lengths in ids.items():
-                    getattr(texts, name_of_texts).extend(*ids_and_lengths)
+                texts.add(texts_of_block)
             parts.append((name, range(start, len(rows))))
         repeats = temperature_repeats(directions, self.data_config.sampling_alpha) if directions else None
         if is_training:
-            if self.needs_kd_text:
-                texts = replace(texts, kd_targets=[row for name, _ in parts for row in teachers_texts.kd_targets(self, name)])
             if self.word_kd_cache:
                 texts = replace(texts, teacher=teachers_texts.probabilities(self, parts, rows.ids, texts.targets))
             self.check_known(path, "tgt_text", self.target, texts.targets)
@@ -172,7 +169,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             dataset, max_tokens, max_sentences, max_positions, ignore_invalid_inputs, required_batch_size_multiple, **options
         )
 
-    def no_texts(self) -> SpeechTexts:
+    def no_texts(self, is_training: bool) -> SpeechTexts:
         """Room for the token ids of rows: targets, and what else the data has."""
         largest = len(self.target_dictionary)
         return SpeechTexts(
@@ -180,23 +177,26 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
             transcripts=None if self.transcript is None else PackedArrays(len(self.transcript_dictionary)),
             asr_targets=PackedArrays(largest) if self.data_config.transcribe_probability else None,
             transcribe_probability=self.data_config.transcribe_probability,
+            kd_targets=PackedGroups(largest) if is_training and self.needs_kd_text else None,
             has_tags=self.data_config.prepend_tgt_lang_tag,
         )
 
     def read_block(self, path: Path, is_training: bool, columns: Mapping[str, Sequence[str]], number: int):
-        """The rows of a block, their directions if sampling asks for them, and field of SpeechTexts -> token ids behind one another, and lengths."""
+        """The rows of a block, their directions if sampling asks for them, and their texts."""
         if is_training:
             needs_transcript = self.transcript is not None or self.data_config.transcribe_probability > 0
             self.check_training_texts(path, columns, needs_transcript, first_line=2 + number * LINES_PER_BLOCK)
-        ids = {"targets": self.encode_targets(columns["id"], columns["tgt_text"], columns["tgt_lang"])}
+        rows, texts = SpeechRows(), self.no_texts(is_training)
+        texts.targets.extend(*self.encode_targets(columns["id"], columns["tgt_text"], columns["tgt_lang"]))
         if self.transcript is not None:
-            ids["transcripts"] = self.transcript.encode_all(columns["src_text"], end=[])
+            texts.transcripts.extend(*self.transcript.encode_all(columns["src_text"], end=[]))
         if self.data_config.transcribe_probability and is_training:
-            ids["asr_targets"] = self.encode_targets(columns["id"], columns["src_text"], columns["src_lang"])
-        rows = SpeechRows()
+            texts.asr_targets.extend(*self.encode_targets(columns["id"], columns["src_text"], columns["src_lang"]))
+        if texts.kd_targets is not None:
+            texts.kd_targets.extend(*teachers_texts.kd_targets(self, path, columns))
         rows.extend(columns["id"], columns["audio"], map(int, columns["n_frames"]))
         sampled = is_training and self.data_config.sampling_alpha != 1
-        return rows, list(map("-".join, zip(columns["src_lang"], columns["tgt_lang"]))) if sampled else [], ids
+        return rows, list(map("-".join, zip(columns["src_lang"], columns["tgt_lang"]))) if sampled else [], texts
 
     def build_criterion(self, cfg, from_checkpoint=False):
         """As fairseq's; what is loaded from now on has the teacher's part that this criterion learns from."""

@@ -2,13 +2,14 @@
 
 import json
 import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from speechllm_plugin.benchmarking import loader_benchmark, noise_corpus
 from speechllm_plugin.commands import cli
-from speechllm_plugin.data import manifest
+from speechllm_plugin.data import manifest, manifest_blocks
 
 NUM_ROWS = 64
 
@@ -50,9 +51,23 @@ def test_a_part_of_an_epoch_is_enough(data):
         assert not multiprocessing.active_children()
 
 
+def test_rows_come_again_until_there_are_so_many(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(manifest_blocks, "LINES_PER_BLOCK", 10)
+    loader_benchmark.repeat_rows(data / "train.tsv", 2 * NUM_ROWS + 13, tmp_path / "more.tsv")
+    rows, more = manifest.read(data / "train.tsv"), manifest.read(tmp_path / "more.tsv")
+    assert [replace(row, id=row.id.partition("-")[2]) for row in more] == [*rows, *rows, *rows[:13]]
+    result = tmp_path / "loader.json"
+    assert bench(data, "--rows", len(more), "--workers", 1, "--max-tokens", 3000, "--json", result) == 0
+    content = json.loads(result.read_text())
+    assert f"{len(more)} rows: read in" in capsys.readouterr().out and content["start"]["rows"] == len(more)
+    assert content["measurements"][0]["frames"] == sum(row.n_frames for row in more)
+    assert content["start"]["peak_mib"] >= content["start"]["main_mib"] > 100 and content["start"]["read_computing_seconds"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--rows", 0], "--rows must be at least 1, but is 0"),
         (["--workers", 1, -1], "--workers must not be negative (0 = the process itself), but is -1"),
         (["--seconds", 0], "--seconds and --max-tokens must be positive, but are 0 and 40000"),
         (["--max-tokens", 10**6], "train must fill 2 batches of --max-tokens 1000000 at least; lower it, or give more data"),

@@ -1,7 +1,6 @@
 """From the manifest to the batch: a teacher's texts and word probabilities, when a criterion asks for them, and what is wrong with them."""
 
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -213,10 +212,10 @@ def test_a_manifest_without_the_teachers_texts_is_an_error_of_one_line(folder, s
 
 
 def test_sampling_from_one_text_is_an_error(folder):
-    rows = [SimpleNamespace(id="u", extra={"kd_text": "eins", "kd_score": "0"})]
-    assert kd_texts("train.tsv", rows, several=False) == [["eins"]]
+    columns = {"id": ["u"], "kd_text": ["eins"], "kd_score": ["0"]}
+    assert kd_texts("train.tsv", columns, several=False) == [["eins"]]
     with pytest.raises(ValueError, match="train.tsv: sample_kd_texts draws among kd_text, kd_text_2 ..., but has kd_text only"):
-        kd_texts("train.tsv", rows, several=True)
+        kd_texts("train.tsv", columns, several=True)
 
 
 def test_a_cache_of_other_data_is_an_error(folder):

@@ -12,6 +12,7 @@ from small_teacher import make_folder, make_rows
 from speechllm_plugin.data import manifest
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.kd_texts import kd_texts
+from speechllm_plugin.data.manifest_blocks import ManifestBlocks
 from speechllm_plugin.distillation import data_folder, kd_file, modes
 
 ROWS = [replace(row, extra={"accent": f"a{number}"}) for number, row in enumerate(make_rows(4))]
@@ -54,9 +55,9 @@ def test_columns_are_what_training_reads(mode, tmp_path):
     for new, row in zip(made, ROWS, strict=True):
         assert_same_but(new, row)
     manifest.write(tmp_path / "train.tsv", made)
-    rows = manifest.read(tmp_path / "train.tsv")
-    assert kd_texts("train.tsv", rows, several=True) == [[text for _, text in best] for best in BEST]
-    assert kd_texts("train.tsv", rows, several=False) == [[best[0][1]] for best in BEST]
+    rows, (columns,) = manifest.read(tmp_path / "train.tsv"), ManifestBlocks(tmp_path / "train.tsv")
+    assert kd_texts("train.tsv", columns, several=True) == [[text for _, text in best] for best in BEST]
+    assert kd_texts("train.tsv", columns, several=False) == [[best[0][1]] for best in BEST]
     for row, best in zip(rows, BEST, strict=True):
         assert [float(row.extra[name]) for name in ("kd_score", "kd_score_2", "kd_score_3")] == [score for score, _ in best]
 

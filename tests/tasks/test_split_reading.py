@@ -45,9 +45,13 @@ def folder(tmp_path_factory):
     (folder / "spm.txt").write_text("".join(f"{piece} 1\n" for piece in [*pieces[4:], "<lang:en>", "<lang:de>"]))
     bpe = {"bpe": "sentencepiece", "sentencepiece_model": "spm.model"}
     config = {"vocab_filename": "spm.txt", "bpe_tokenizer": bpe, "transcript_vocab_filename": "spm.txt", "transcript_bpe_tokenizer": bpe}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config | {"prepend_tgt_lang_tag": True, "sampling_alpha": 0.5}))
-    rows = [f"u{row}\t{row}.npy\t{row + 3}\t{text}\t{text} eins\ten\t{'en' if row % 3 else 'de'}" for row, text in enumerate(texts(40))]
-    (folder / "train.tsv").write_text("\n".join(["id\taudio\tn_frames\ttgt_text\tsrc_text\tsrc_lang\ttgt_lang", *rows]) + "\n")
+    settings = {"prepend_tgt_lang_tag": True, "sampling_alpha": 0.5, "sample_kd_texts": True, "transcribe_probability": 0.3}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config | settings))
+    rows = [
+        f"u{row}\t{row}.npy\t{row + 3}\t{text}\t{text} eins\ten\t{'en' if row % 3 else 'de'}\t{text} zwei\t{text * (row % 2)}"
+        for row, text in enumerate(texts(40))
+    ]
+    (folder / "train.tsv").write_text("\n".join(["id\taudio\tn_frames\ttgt_text\tsrc_text\tsrc_lang\ttgt_lang\tkd_text\tkd_text_2", *rows]) + "\n")
     return folder
 
 
@@ -71,6 +75,7 @@ def test_texts_together_are_encoded_as_each_alone(folder, given, bpe, end):
 def test_several_processes_read_what_one_reads(folder, monkeypatch, lines):
     def load():
         task = SpeechLLMSpeechToTextTask(SpeechToTextTaskConfig(data=str(folder), seed=1))
+        task.needs_kd_text = True
         task.load_dataset("train", combine=True)
         return task, task.dataset("train")
 
@@ -84,7 +89,10 @@ def test_several_processes_read_what_one_reads(folder, monkeypatch, lines):
     for name in ("ids", "sources", "num_frames", "num_targets", "num_transcripts", "repeats"):
         assert list(getattr(together, name)) == list(getattr(alone, name))
     assert len(together) == 40 and together.num_frames.tolist() == list(range(3, 43))
-    for name in ("targets", "transcripts"):
+    for row, text in enumerate(texts(40)):
+        expected = [task.encode_target(f"u{row}", each, "en" if row % 3 else "de").tolist() for each in (f"{text} zwei", *([text] * (row % 2)))]
+        assert [ids.tolist() for ids in together.texts.kd_targets[row]] == expected
+    for name in ("targets", "transcripts", "asr_targets"):
         ours, theirs = getattr(together.texts, name), getattr(alone.texts, name)
         assert [row.tolist() for row in ours] == [row.tolist() for row in theirs]
 
