@@ -81,29 +81,25 @@ def pool_segments(states: Tensor, segment: Tensor, weight: Tensor, padding: Tens
     Returns:
         (B, N, C) means, zero at padding, (B,) their number, and the (B, S) share of every state in its segment.
     """
-    num_sentences = len(states)
     lengths = num_segments_of(segment, padding)
     num_segments = int(lengths.amax())  # the shape of the result: the one host sync
-    row = torch.arange(num_sentences, device=states.device)[:, None] * num_segments
-    place = (row + segment.masked_fill(padding, num_segments - 1)).flatten()  # padding adds nothing, wherever it goes: here to the last
+    row, column = (torch.arange(size, device=states.device) for size in segment.shape)
+    own = torch.where(padding, column % num_segments, segment)  # padding adds nothing, wherever it goes: here evenly to all
+    place = (row[:, None] * num_segments + own).flatten()
     weight = weight.detach().float().masked_fill(padding, 0).flatten()
-    total = sums_by_place(weight[:, None], place, num_sentences * num_segments)[:, 0]
+    total = sums_by_place(weight[:, None], place, len(states) * num_segments)[:, 0]
     share = weight / total[place].clamp(min=torch.finfo(total.dtype).tiny)
     pooled = sums_by_place(states.flatten(0, 1).float() * share[:, None], place, len(total))
-    return pooled.to(states.dtype).unflatten(0, (num_sentences, num_segments)), lengths, share.view_as(segment)
+    return pooled.to(states.dtype).unflatten(0, (len(states), num_segments)), lengths, share.view_as(segment)
 
 
 def sums_by_place(values: Tensor, place: Tensor, num_places: int) -> Tensor:
-    """The (num_places, C) sums of (M, C) values that go to the (M,) places, which never decrease."""
-    if values.is_cuda and not torch.is_grad_enabled():
-        return ordered_sums(values, place, num_places)
-    return values.new_zeros(num_places, values.size(1)).index_add(0, place, values)
+    """The (num_places, C) sums of (M, C) values that go to the (M,) places; the same bits in every run.
 
-
-def ordered_sums(values: Tensor, place: Tensor, num_places: int) -> Tensor:
-    """As sums_by_place, with the same bits in every run: index_add on a GPU adds in any order, and a score would differ when it is decoded again."""
-    counts = torch.zeros(num_places, dtype=torch.long, device=place.device).index_add(0, place, torch.ones_like(place))
-    return torch.segment_reduce(values.contiguous(), "sum", lengths=counts, axis=0, unsafe=True, initial=0)
+    On a GPU torch's index_add adds in any order, so that a text decoded again would get another score. Its index_put sorts by place there.
+    """
+    sums = values.new_zeros(num_places, values.size(1))
+    return sums.index_put_((place,), values, accumulate=True) if values.is_cuda else sums.index_add_(0, place, values)
 
 
 def slow_segments(labels: list[int], blank: int, cfg: Any, blank_probabilities: Sequence[float]) -> list[list[int]]:

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from speechllm_plugin.models.compressions import COMPRESSIONS
 from speechllm_plugin.models.ctc import greedy_labels
-from speechllm_plugin.models.merging import compress, merge_evenly, ordered_sums, pool_segments, slow_compress, sums_by_place
+from speechllm_plugin.models.merging import compress, merge_evenly, pool_segments, slow_compress
 
 LENGTHS, ONLY_BLANKS = [23, 14, 9, 2, 1], 2  # this row has no other label
 STRIDE = 4
@@ -175,18 +175,29 @@ def test_a_capped_length_is_shared_evenly_among_neighbours(max_length):
         assert (merged[row, :length].diff() >= 0).all()
 
 
-def test_sums_in_order_are_those_of_any_order():
-    values, place = torch.randn(300, 5), torch.randint(0, 60, (300,)).sort().values + 3  # places without values at both ends
-    assert torch.equal(ordered_sums(values, place, 70), sums_by_place(values, place, 70))
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_what_gpus_compute_is_the_same(strategy, monkeypatch):
+    """Their operations, on a CPU: states and gradients."""
+    states, logits, padding = make_input()
+    results = []
+    for is_cuda in (False, True):
+        monkeypatch.setattr(torch.Tensor, "is_cuda", is_cuda)
+        own = states.clone().requires_grad_()
+        merged, _ = fast_compress(own, logits, padding, *strategy)
+        results.append((merged.detach(), *torch.autograd.grad(merged.square().sum(), own)))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-6)
 
 
 @needs_gpu
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
 def test_a_gpu_compresses_to_the_same_bits_again(strategy):
     states, logits, padding = (each.cuda() for each in make_input(lengths=[250, *range(150, 190)]))
+    own = states.requires_grad_()
+    first, *_ = fast_compress(own, logits, padding, *strategy)
     with torch.no_grad():
-        first, *_ = fast_compress(states, logits, padding, *strategy)
-        assert all(torch.equal(fast_compress(states, logits, padding, *strategy)[0], first) for _ in range(20))
+        again = [fast_compress(own, logits, padding, *strategy)[0] for _ in range(20)]
+    assert all(torch.equal(each, first) for each in again)
 
 
 def test_impossible_labels_divide_nothing_by_zero():
