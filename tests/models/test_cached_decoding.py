@@ -33,7 +33,9 @@ def test_steps_equal_the_whole_text(encoder, decoder):
 @pytest.mark.parametrize("decoder", ["xattn-conformer", "dfp-conformer"])
 @torch.no_grad()
 def test_a_convolution_of_one_place_remembers_nothing(decoder):
-    compare_steps(*encoded(decoder, ("none", "none", "none"), decoder_conv_kernel_size=1))
+    decoder, speech = encoded(decoder, ("none", "none", "none"), decoder_conv_kernel_size=1)
+    compare_steps(decoder, speech)
+    assert all(weight.numel() for weight in decoder.parameters())
 
 
 def compare_steps(decoder, speech):

@@ -79,7 +79,7 @@ class DecoderConvolution(nn.Module):
         self.pointwise_in = projection(dim, 2)
         bound = kernel_size**-0.5  # as torch's convolution
         self.past = nn.Parameter(torch.empty(dim, 1, self.num_before + 1).uniform_(-bound, bound))
-        self.future = nn.Parameter(torch.empty(dim, 1, self.num_before).uniform_(-bound, bound)) if sees_future else None
+        self.future = nn.Parameter(torch.empty(dim, 1, self.num_before).uniform_(-bound, bound)) if sees_future and self.num_before else None
         self.depthwise_norm = nn.LayerNorm(dim)
         self.pointwise_out = projection(dim)
 
