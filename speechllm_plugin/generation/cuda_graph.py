@@ -14,8 +14,11 @@ KEPT_SHARE = 1 / 64  # of a GPU's memory, for what one search leaves to the next
 
 @contextmanager
 def capturing(graph: torch.cuda.CUDAGraph, pool: Any) -> Iterator[None]:
-    """Let a graph of this pool capture what a block does. Meanwhile Python collects no garbage: older graphs may be in it, whose end would
-    spoil this one."""
+    """Let a graph of this pool capture what a block does.
+
+    Meanwhile Python collects no garbage: older graphs may be in it, those of a model that nobody has any more, and a capture in which a graph is
+    destroyed is spoilt.
+    """
     # torch.cuda.graph would empty the allocator's cache each time, which costs more than the graph of a search saves.
     collects = gc.isenabled()
     gc.disable()

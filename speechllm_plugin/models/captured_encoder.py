@@ -25,14 +25,13 @@ class CapturedEncoder:
 
     Args:
         encoder: on a GPU.
-        capture: makes a function of tensors one that runs from graphs.
     """
 
-    def __init__(self, encoder: SpeechEncoder, capture: Callable[..., Callable[..., tuple[Tensor, ...]]] | None = None):
-        self.encoder, self.capture = encoder, capture or on_stream_of(encoder)
+    def __init__(self, encoder: SpeechEncoder):
+        self.encoder, self.stream = encoder, torch.cuda.Stream(next(encoder.parameters()).device)
         self.weights = list(encoder.parameters())
         self.addresses = self.addresses_now()
-        self.parts: dict[tuple, Callable[..., tuple[Tensor, ...]]] = {}
+        self.parts: dict[tuple, CapturedFunction] = {}
 
     def addresses_now(self) -> list[int]:
         return [weight.data_ptr() for weight in self.weights]
@@ -55,11 +54,11 @@ class CapturedEncoder:
         ctc = CTCOutput(logits[0], (~padding).sum(1), (~shorter_padding).sum(1)) if has_ctc else None
         return SpeechStates(states, shorter_padding, ctc, segments)
 
-    def part(self, function: Callable[..., tuple[Tensor, ...]], *settings: bool) -> Callable[..., tuple[Tensor, ...]]:
+    def part(self, function: Callable[..., tuple[Tensor, ...]], *settings: bool) -> CapturedFunction:
         """A function of tensors and settings, captured for these."""
         name = (function.__name__, *settings)
         if name not in self.parts:
-            self.parts[name] = self.capture(lambda *inputs: function(*inputs, *settings))
+            self.parts[name] = CapturedFunction(lambda *inputs: function(*inputs, *settings), NUM_SHAPES, self.stream)
         return self.parts[name]
 
     def whole(self, src_tokens: Tensor, src_lengths: Tensor, with_ctc: bool) -> tuple[Tensor, ...]:
@@ -74,12 +73,6 @@ class CapturedEncoder:
 
     def above(self, x: Tensor, padding: Tensor) -> tuple[Tensor, ...]:
         return (self.encoder.above_exit(x, self.encoder.context(padding)),)
-
-
-def on_stream_of(encoder: SpeechEncoder) -> Callable[..., CapturedFunction]:
-    """What captures functions on a stream of the encoder's GPU."""
-    stream = torch.cuda.Stream(next(encoder.parameters()).device)
-    return lambda function: CapturedFunction(function, NUM_SHAPES, stream)
 
 
 def capture_encoder(model: nn.Module) -> None:

@@ -65,7 +65,8 @@ class CapturedFunction:
     The function must wait for nothing and read no tensor on the host; the tensors that it reads beside its inputs must stay where they
     are. Its outputs are new tensors in every call.
 
-    All graphs share the memory of one pool, and one set of buffers for what goes in and out.
+    All graphs share the memory of one pool, and one set of buffers for what goes in and out: nothing that a graph computes is read when
+    another one has run.
 
     Args:
         function: of tensors, to a tuple of tensors.
@@ -100,12 +101,12 @@ class CapturedFunction:
             self.forms[key] = [Form(output.shape, output.dtype, output.requires_grad) for output in outputs]
             return outputs
         if key not in self.graphs:
-            if len(self.graphs) == self.limit:
-                if not self.gives_way(next(iter(self.graphs)), key):
-                    return self.launch(inputs)
-                self.graphs.popitem(last=False)
+            if len(self.graphs) == self.limit and not self.gives_way(next(iter(self.graphs)), key):
+                return self.launch(inputs)
             self.graphs[key] = self.graph_type(self, inputs, self.forms[key])
             self.num_captures += 1
+            if len(self.graphs) > self.limit:
+                self.graphs.popitem(last=False)  # now that the device has run it: a capture waits for all work
         self.graphs.move_to_end(key)
         return self.replay(self.graphs[key], inputs)
 

@@ -42,7 +42,7 @@ class CapturedPart(CapturedFunction):
     """A CapturedFunction with gradients. Its outputs are the same tensors in every call.
 
     Gradients of the weights are added to their `grad`, which must stay where it is; those of the inputs are returned to autograd.
-    Between a call and its backward pass there may be no other call.
+    Between a call and its backward pass there may be no other call: that is an error, as the graphs would have written over what it reads.
 
     Args:
         weights: with gradients, on the GPU; the function may use any of them.
@@ -52,7 +52,7 @@ class CapturedPart(CapturedFunction):
 
     def __init__(self, function: Callable[..., tuple[Tensor, ...]], weights: Sequence[Tensor], limit: int, stream: torch.cuda.Stream):
         super().__init__(function, limit, stream)
-        self.weights = weights
+        self.weights, self.num_replays = weights, 0
         self.anchor = torch.zeros(1, device=stream.device, requires_grad=True)  # autograd asks only for gradients of inputs
 
     def gives_way(self, kept: Key, key: Key) -> bool:
@@ -60,16 +60,17 @@ class CapturedPart(CapturedFunction):
         return True
 
     def replay(self, graph: Graphs, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _Replay.apply(graph, self.anchor, *inputs)
+        return _Replay.apply(self, graph, self.anchor, *inputs)
 
 
 class _Replay(Function):
     """A run of both graphs; `anchor` is a tensor that wants a gradient, so that autograd comes back."""
 
     @staticmethod
-    def forward(ctx: Any, graphs: Graphs, anchor: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, part: CapturedPart, graphs: Graphs, anchor: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
         graphs.replay(inputs)
-        ctx.graphs = graphs
+        part.num_replays += 1
+        ctx.part, ctx.graphs, ctx.number = part, graphs, part.num_replays
         ctx.set_materialize_grads(False)
         outputs = tuple(output.detach() for output in graphs.outputs)
         ctx.mark_non_differentiable(*(output for number, output in enumerate(outputs) if number not in graphs.differentiable))
@@ -78,8 +79,10 @@ class _Replay(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         graphs = ctx.graphs
+        if ctx.number != ctx.part.num_replays:
+            raise RuntimeError("a model with --cuda-graphs was called again before the backward pass of its last call: train without them")
         for own, number in zip(graphs.output_gradients, graphs.differentiable):
             given = gradients[number]
             own.zero_() if given is None else own.copy_(given)
         graphs.backward.replay()
-        return None, None, *(None if gradient is None else gradient.detach() for gradient in graphs.input_gradients)
+        return None, None, None, *(None if gradient is None else gradient.detach() for gradient in graphs.input_gradients)
