@@ -7,6 +7,8 @@ from searched_models import GRAPHED_OPTIONS, LENGTHS, SEARCH_OPTIONS, joint_sear
 from searches import beam_search, fairseq_generator, random_prefix
 from tiny_model import ALL_DECODERS, DECODERS, FEW_ENCODERS, task
 
+from speechllm_plugin.models.captured_encoder import capture_encoder
+
 pytestmark = NEEDS_GPU
 
 ALL_OPTIONS = {**SEARCH_OPTIONS, **GRAPHED_OPTIONS, **{f"beam {beam}": {"beam_size": beam} for beam in (1, 2, 5, 13, 20)}}
@@ -65,6 +67,18 @@ def test_ensembles_equal_the_cpus():
 @pytest.mark.parametrize("decoder", ["xattn", "dfp"])
 def test_fairseqs_generator_agrees_on_the_gpu(decoder):
     assert_equal_on_gpu([make_searched_model(decoder)], make_sample(), {}, generator=fairseq_generator)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("compression", ["none", "avg", "softmax", "drop_blank_states"])
+def test_a_search_again_has_the_same_bits(compression, dtype):
+    """The encoder's first pass runs by operations, the others from graphs."""
+    model = make_searched_model("dfp", ("conformer", "xl", compression)).to("cuda", dtype)
+    capture_encoder(model)
+    search, sample = beam_search([model], task().target_dictionary, beam_size=5, max_len_b=15), on("cuda", make_sample([990, 800, 401, 57]))
+    first, *others = [[each["positional_scores"] for best in search.generate([model], sample) for each in best] for _ in range(4)]
+    for again in others:
+        assert all(torch.equal(one, other) for one, other in zip(again, first, strict=True))
 
 
 @pytest.mark.parametrize("weight", [0.3, 0.9])
