@@ -108,6 +108,8 @@ def measure(candidates: list[Candidate], training: Training, dtype: str, args: N
     with TemporaryDirectory() as folder:
         noise_corpus.write(Path(folder), lengths, args.vocab_size, args.transcript_vocab_size, num_utterances=num_utterances)
         measurements = training_benchmark.run(candidates, training, Path(folder), args.rounds, rate)
+    if any(each.error for each in measurements):
+        print("out of memory: --update-freq N makes an update of N smaller batches; --find-max-tokens finds the largest that fit a GPU")
     compared = training_benchmark.comparisons(measurements)
     for each in compared:
         print(training_benchmark.comparison_line(each))
