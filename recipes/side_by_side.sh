@@ -101,7 +101,8 @@ set_model_args() {
   model_args=$(experiments model-args "$1" "$training") || return
   mapfile -t MODEL_ARGS <<<"$model_args"
   TRAINING_ARGS=("${common[@]}")
-  [[ -z $minutes ]] || TRAINING_ARGS+=(--max-update 1000000 --stop-time-hours "$(awk "BEGIN { printf \"%.5f\", $minutes / 60 }")")
+  # Elsewhere than in C, some awk write a comma.
+  [[ -z $minutes ]] || TRAINING_ARGS+=(--max-update 1000000 --stop-time-hours "$(LC_ALL=C awk "BEGIN { printf \"%.5f\", $minutes / 60 }")")
   [[ -z $gpu ]] || TRAINING_ARGS+=(--bf16)
   [[ -z $gpu ]] || is_fairseqs_own || TRAINING_ARGS+=(--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64)
   TRAINING_ARGS+=("${@:2}")
@@ -144,7 +145,7 @@ check_numbers() {
   [[ $jobs =~ ^[1-9][0-9]*$ ]] || { stage_error "--jobs must be a positive number, but is $jobs"; exit 2; }
   [[ -z $minutes || $minutes =~ ^([0-9]+\.?[0-9]*|\.[0-9]+)$ ]] || { stage_error "--minutes must be a number, but is $minutes"; exit 2; }
   [[ $stop_after =~ ^[0-9]+$ ]] || { stage_error "--stop-after must be whole seconds, but is $stop_after"; exit 2; }
-  round_seconds=$(awk "BEGIN { printf \"%d\", ${minutes:-0} * 60 }")
+  round_seconds=$(LC_ALL=C awk "BEGIN { printf \"%d\", ${minutes:-0} * 60 }")
   ((stop_after == 0 || round_seconds + seconds_to_start <= stop_after)) || {
     stage_error "--minutes $minutes and $seconds_to_start s to start do not fit into --stop-after $stop_after: no round would begin"
     exit 2

@@ -1,7 +1,11 @@
 """recipes/side_by_side.sh with trainings that only write when they begin and end: rounds of one size, the stop, and what a second run does."""
 
+import os
+import shutil
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from commands import ROOT
@@ -93,3 +97,26 @@ def test_a_training_that_cannot_go_on_leaves_no_checkpoints_behind(tmp_path):
     process = side_by_side(tmp_path, jobs=1)
     assert process.returncode == 0 and "a-1  (was cut off, and begins again)" in process.stdout
     assert not (tmp_path / "a-1/checkpoints").exists() and (tmp_path / "b-1/checkpoints/checkpoint_last.pt").exists()
+
+
+COMMA = 'LC_NUMERIC\ndecimal_point ","\nthousands_sep ""\ngrouping -1\nEND LC_NUMERIC\n'
+
+
+@pytest.mark.skipif(not (shutil.which("localedef") and Path("/usr/share/i18n/charmaps").is_dir()), reason="no locale can be made")
+def test_minutes_are_written_with_a_point_where_others_write_a_comma(tmp_path):
+    (tmp_path / "source").write_text(COMMA)
+    subprocess.run(["localedef", "-c", "-i", tmp_path / "source", "-f", "UTF-8", tmp_path / "comma"], capture_output=True)
+    script = """
+    [[ $(printf %.1f 1,5) == 1,5 ]] || exit 3
+    source "$1/recipes/pipeline.sh"; source "$1/recipes/side_by_side.sh"
+    minutes=2.5 jobs=1 stop_after=0 gpu= common=() training=$1/recipes/training/fillets.sh
+    check_numbers && set_model_args "$1/recipes/models/reduced_row5_dfp_conformer.sh" && echo "$round_seconds ${TRAINING_ARGS[*]}"
+    """
+    environment = {
+        "LC_NUMERIC": "comma",
+        "LOCPATH": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    process = subprocess.run(["bash", "-c", script, "bash", ROOT], env=environment, capture_output=True, text=True)
+    assert process.stdout == "150 --max-update 1000000 --stop-time-hours 0.04167\n", process.stderr
