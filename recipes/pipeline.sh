@@ -166,7 +166,7 @@ run_stage() {
     printf '          $'
     printf ' %q' "$@"
     printf '\n'
-    [[ $name != train ]] || echo "          # $(experiments expected-work "$2" "$expected_frames" "${TRAINING_ARGS[@]}" "${MACHINE_ARGS[@]}")"
+    [[ $name != train ]] || echo "          # $(experiments expected-work "$2" "$expected_frames" "${TRAINING_ARGS[@]}")"
     return
   fi
   local lock=${stamp%.done}.lock held

@@ -47,8 +47,9 @@ class Experiment:
         script, training = StageScript(), self.training
         folder = self.out / self.data.folder
         data, out = folder / "data", folder / self.name
+        model_args = training.model_args(self.model_file)
         own_args = [*(self.distillation.training_args if self.distillation else []), *self.train_args]
-        script.set("MACHINE_ARGS", training.machine_args(gpus, own_args))
+        script.set("MACHINE_ARGS", training.machine_args(gpus, model_args, own_args))
         script.set("GENERATION_ARGS", training.generation_args)
         script.set("SILENCE_ARGS", training.silence_args)
         script.set("AVERAGE_LAST", self.average_last)
@@ -59,7 +60,7 @@ class Experiment:
             out = folder / f"{self.name}-{self.distillation.name}"
         if self.with_silence:
             script.call("silence", data)
-        script.set("MODEL_ARGS", training.model_args(self.model_file))
+        script.set("MODEL_ARGS", model_args)
         script.set("TRAINING_ARGS", [*training.training_args, *own_args])
         self.data.train_and_score(script, data, out, self.with_silence)
         for split, _ in self.data.test_splits():

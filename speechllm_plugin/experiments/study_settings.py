@@ -88,20 +88,20 @@ class StudySettings:
         """
         data, training = experiment.data, self.training[experiment.data.corpus]
         script = StageScript(self.dry_run)
-        script.set("MODEL_ARGS", training.model_args(experiment.model_file))
+        model_args = training.model_args(experiment.model_file)
+        script.set("MODEL_ARGS", model_args)
         script.set("TRAINING_ARGS", self.train_args(experiment))
-        script.set("MACHINE_ARGS", training.machine_args(gpus))
+        script.set("MACHINE_ARGS", training.machine_args(gpus, model_args))
         script.set("GENERATION_ARGS", training.generation_args)
         script.set("AVERAGE_LAST", training.average_last)
         script.set("expected_frames", self.frames_of.get(data, 0))
         data.train_and_score(script, self.data_folder(data), self.out / experiment.name, self.with_silence)
         return script
 
-    def work(self, experiment: StudyExperiment, gpus: Gpus) -> Work | None:
+    def work(self, experiment: StudyExperiment) -> Work | None:
         """The training that an experiment takes at most, if its settings bound it."""
         data = experiment.data
-        arguments = [*self.train_args(experiment), *self.training[data.corpus].machine_args(gpus)]
-        return expected_work.expected(self.data_folder(data), arguments, self.frames_of.get(data))
+        return expected_work.expected(self.data_folder(data), self.train_args(experiment), self.frames_of.get(data))
 
 
 def read(arguments: list[str]) -> StudySettings:

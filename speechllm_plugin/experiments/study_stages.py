@@ -75,7 +75,7 @@ class Trainings:
         if self.study.dry_run:
             process = script.run(stdout=subprocess.PIPE, text=True)
             print(process.stdout, end="", flush=True)
-            work = self.study.work(experiment, self.gpus)
+            work = self.study.work(experiment)
             self.works += [work] if work and str(work) in process.stdout else []  # what was trained before is not trained again
             return process.returncode == 0
         return script.run(**settings).returncode == 0

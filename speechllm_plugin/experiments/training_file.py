@@ -1,7 +1,7 @@
 """Training files (recipes/training/*.sh): the settings of a corpus and a machine, and what they make of a model file."""
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_origin
 
@@ -10,6 +10,7 @@ from speechllm_plugin.files import shell_arrays
 
 KIND_NAMES = {int: "a number", list: "an array", dict: "an array with keys"}
 LAYER_FLAGS = ("--encoder-layers", "--ctc-layer", "--decoder-layers")
+FAIRSEQS_OWN = "s2t_"  # its architectures read padding off the longest row of a batch, and cannot be recorded as CUDA graphs
 # In training, of the paper's rows with a third to spare: 320,000 frames of row 5.1 took 68 GiB under --bf16. Without it tensors are twice as large.
 FRAMES_PER_GIB = {True: 3000, False: 1500}
 
@@ -28,7 +29,7 @@ class TrainingFile:
     average_last: number of checkpoints to average.
     prepare_args: of `speechllm prepare`.
     training_args: of fairseq-train, meant for one GPU.
-    gpu_args: more of them where there are GPUs.
+    gpu_args: more of them where there are GPUs; not for fairseq's own models, which cannot take them.
     generation_args: of fairseq-generate.
     teacher_args: of fairseq-train, for the text translation model of --kd own.
     silence_args: of `speechllm silence`.
@@ -56,10 +57,11 @@ class TrainingFile:
                 flags[place + 1] = str(-(-_whole(model_file, flag, flags[place + 1]) // self.layers_divided_by))
         return flags + self.size_args
 
-    def machine_args(self, gpus: Gpus, own_args: Sequence[str] = ()) -> list[str]:
+    def machine_args(self, gpus: Gpus, model_args: Sequence[str] = (), own_args: Sequence[str] = ()) -> list[str]:
         """The flags of fairseq-train that depend on the machine: an update has as many frames on all GPUs as on one, in as few batches as fit.
 
         Args:
+            model_args: of the model file.
             own_args: of the user, which win: a flag that is among them is not among these.
 
         Raises:
@@ -67,6 +69,8 @@ class TrainingFile:
         """
         if not gpus.number:
             return []
+        if self.gpu_args and (last_value(model_args, "--arch") or "").startswith(FAIRSEQS_OWN):
+            return replace(self, gpu_args=[]).machine_args(gpus, model_args, own_args)
         given = {word.partition("=")[0] for word in own_args if word.startswith("--")}
         flags = [] if "--update-freq" in given else self.batches_on(gpus, given, [*self.training_args, *own_args])
         return flags + [word for words in by_flag(self.gpu_args) if words[0] not in given for word in words]
@@ -118,17 +122,17 @@ def read(path: Path) -> TrainingFile:
 
 
 def by_flag(arguments: Sequence[str]) -> list[list[str]]:
-    """Each flag with its values."""
+    """Each flag with its values; what stands before the first flag, alone."""
     found: list[list[str]] = []
     for word in arguments:
-        if word.startswith("--"):
+        if word.startswith("--") or not found:
             found.append([word])
         else:
             found[-1].append(word)
     return found
 
 
-def last_value(arguments: list[str], flag: str) -> str | None:
+def last_value(arguments: Sequence[str], flag: str) -> str | None:
     """The value that a command takes of its arguments: the last one; None where the flag is not given."""
     return next((arguments[place + 1] for place in range(len(arguments) - 2, -1, -1) if arguments[place] == flag), None)
 

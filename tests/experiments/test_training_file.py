@@ -30,7 +30,7 @@ def write(tmp_path):
 @pytest.mark.parametrize("own", [[], ["--bf16"], ["--bf16", "--ctc-weight", "1"]])
 def test_an_update_has_the_papers_frames_on_any_gpus(training, frames, gpus, gib, own):
     settings = training_file.read(RECIPES / "training" / training)
-    arguments = [*settings.training_args, *settings.machine_args(Gpus(gpus, gib), own)]
+    arguments = [*settings.training_args, *settings.machine_args(Gpus(gpus, gib), own_args=own)]
     max_tokens, update_freq = (int(last_value(arguments, flag)) for flag in ("--max-tokens", "--update-freq"))
     assert gpus * max_tokens * update_freq == frames
     assert max_tokens <= max(frames / 8, gib * (3000 if own else 1500))
@@ -40,19 +40,27 @@ def test_an_update_has_the_papers_frames_on_any_gpus(training, frames, gpus, gib
 def test_an_update_is_one_batch_where_the_gpu_holds_it():
     settings = training_file.read(RECIPES / "training/paper.sh")
     flags = "--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64 --ddp-backend legacy_ddp".split()
-    assert settings.machine_args(Gpus(1, 139.8), ["--bf16"]) == ["--max-tokens", "320000", "--update-freq", "1", *flags]
+    assert settings.machine_args(Gpus(1, 139.8), own_args=["--bf16"]) == ["--max-tokens", "320000", "--update-freq", "1", *flags]
     assert settings.machine_args(Gpus(1, 139.8)) == ["--max-tokens", "160000", "--update-freq", "2", *flags]
     assert settings.machine_args(Gpus(0)) == [] and training_file.read(RECIPES / "training/small_cpu.sh").machine_args(Gpus(1, 80)) == []
 
 
+@pytest.mark.parametrize("model", ["small_fairseq_s2t_transformer.sh", "fairseq_s2t_conformer.sh"])
+def test_fairseqs_own_models_get_no_flags_that_they_cannot_take(model):
+    settings = training_file.read(RECIPES / "training/paper.sh")
+    model_args = settings.model_args(RECIPES / "models" / model)
+    assert settings.machine_args(Gpus(1, 139.8), model_args) == []
+    assert settings.machine_args(Gpus(2, 139.8), model_args, ["--bf16"]) == ["--update-freq", "4"]
+
+
 def test_what_the_user_says_is_left_to_the_user():
     settings, gpus = training_file.read(RECIPES / "training/paper.sh"), Gpus(2, 139.8)
-    assert settings.machine_args(gpus, ["--max-tokens", "20000", "--optimizer", "adam", "--cuda-graphs", "0"]) == (
+    assert settings.machine_args(gpus, [], ["--max-tokens", "20000", "--optimizer", "adam", "--cuda-graphs", "0"]) == (
         "--update-freq 4 --num-batch-buckets 32 --ddp-backend legacy_ddp".split()
     )
-    assert "--max-tokens" not in settings.machine_args(gpus, ["--update-freq", "3"])
-    assert settings.machine_args(gpus, ["--update-freq=3", "--optimizer=adam", "--cuda-graphs=0"]) == settings.machine_args(
-        gpus, ["--update-freq", "3", "--optimizer", "adam", "--cuda-graphs", "0"]
+    assert "--max-tokens" not in settings.machine_args(gpus, [], ["--update-freq", "3"])
+    assert settings.machine_args(gpus, [], ["--update-freq=3", "--optimizer=adam", "--cuda-graphs=0"]) == settings.machine_args(
+        gpus, [], ["--update-freq", "3", "--optimizer", "adam", "--cuda-graphs", "0"]
     )
 
 
