@@ -46,6 +46,30 @@ def test_what_cannot_be_used_is_left_out_with_its_reason(corpus):
     ]
 
 
+def test_a_recording_repeats_only_what_is_used(corpus):
+    del corpus.texts["animals/one"]["fr"]
+    corpus.write()
+    shutil.copy(corpus.sound_file("animals/one", "fr"), corpus.sound_file("animals/two", "fr"))
+    assert [row.left_out for row in rows(corpus)][:2] == ["that have no text", ""]
+
+
+def test_of_several_texts_the_first_one_counts(corpus):
+    corpus.write()
+    path = corpus.folder / "animals/one.txt"
+    path.write_text(f"{path.read_text()}fr.utf8=another\nca@valencia.utf8=un\n", encoding="utf-8-sig")
+    first = rows(corpus, target="ca@valencia")[0].utterance
+    assert (first.src_text, first.tgt_text) == (corpus.texts["animals/one"]["fr"], "un")
+    assert rows(corpus)[0].utterance.tgt_text == corpus.texts["animals/one"]["en"]
+
+
+def test_directions_are_those_of_the_languages_that_are_spoken_there(corpus):
+    root = corpus.folder.parents[3]
+    assert tuxpaint.directions(root) == []
+    corpus.write()
+    targets = sorted(["en", *tuxpaint.SPEECH_LANGUAGES])
+    assert tuxpaint.directions(root) == [(source, target) for source in ("es", "fr") for target in targets if source != target]
+
+
 def test_damage_is_an_error_that_names_the_place(corpus):
     with pytest.raises(FileNotFoundError, match="unpack the package tuxpaint-stamps-default"):
         rows(corpus)
@@ -55,6 +79,13 @@ def test_damage_is_an_error_that_names_the_place(corpus):
     (corpus.folder / "food/three.txt").write_bytes(b"\xff")
     with pytest.raises(ValueError, match=f"{corpus.folder}/food/three.txt: must be UTF-8"):
         rows(corpus)
+
+
+def test_what_cannot_be_read_is_a_row_as_prepare_says_so(corpus):
+    corpus.write()
+    corpus.sound_file("animals/one", "fr").write_bytes(b"no sound")
+    first = rows(corpus)[0]
+    assert (first.left_out, first.utterance.extra["sample_rate"]) == ("", "")
 
 
 def test_several_languages_become_one_data_folder(corpus, tmp_path):
