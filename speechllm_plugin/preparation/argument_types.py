@@ -30,7 +30,7 @@ def sampling_alpha(text: str) -> float:
 
 
 def speed(text: str) -> float:
-    number = float(text)
+    number = round(float(text), 4)  # as many digits as ids show
     if not SLOWEST_SPEED <= number <= FASTEST_SPEED:
         raise argparse.ArgumentTypeError(f"must be between {SLOWEST_SPEED} and {FASTEST_SPEED} times the speed of the recording, but is {number}")
     return number

@@ -127,6 +127,14 @@ def test_texts_without_recording_are_those_of_training_that_no_held_out_level_ha
     sizes = ["--vocab-size", "20", "--transcript-vocab-size", "20"]
     prepare("fillets", root, tmp_path / "held", *flags, *sizes, "--hold-out", "speaker=cs-small")
     assert [row.id for row in manifests_in(tmp_path / "held")["texts"]] == ["alibaba_x-3"]
+    prepare("fillets", root, tmp_path / "asr", *flags, "--task", "asr")
+    assert "texts" not in manifests_in(tmp_path / "asr")
+    del corpus.dialogs["key"]
+    corpus.write()
+    for path in root.rglob("script/key/*"):
+        path.unlink()
+    prepare("fillets", root, tmp_path / "out", *flags, *speeds)
+    assert "texts" not in manifests_in(tmp_path / "out")  # as all are recorded now
 
 
 def test_damage_is_an_error_that_names_the_place(corpus):

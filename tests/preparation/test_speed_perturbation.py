@@ -1,12 +1,17 @@
 """--speed-perturbation: training at several speeds, dev and test as they are."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import soundfile
 from mustc_corpus import run, small_corpus
 
+from speechllm_plugin.commands import prepare
 from speechllm_plugin.data import audio, features
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.preparation import speed_perturbation
+from speechllm_plugin.preparation import corpus_check, speed_perturbation
 from speechllm_plugin.preparation.corpus_row import CorpusRow
 
 
@@ -47,8 +52,24 @@ def test_options_that_contradict_it_are_errors(tmp_path, capsys):
         run(corpus, tmp_path / "out", "--speed-perturbation", "9")
     assert "must be between 0.5 and 2.0 times the speed of the recording, but is 9" in capsys.readouterr().err
     run(corpus, tmp_path / "out", "--speed-perturbation", "0.9", "1")
+    run(corpus, tmp_path / "out", "--speed-perturbation", "1", "0.9", "0.90000001")  # the same
     with pytest.raises(ValueError, match="--speed-perturbation is None"):
         run(corpus, tmp_path / "out")
+
+
+def test_a_check_counts_the_hours_at_the_speeds_of_training(mustc_utterance, capsys):
+    row = CorpusRow(replace(mustc_utterance, extra={}), "train.tsv:2", duration_seconds=7200)
+    prepare.print_check("corpus", {"train": {"train": speed_perturbation.apply({"train": [row]}, [0.5, 1])["train"]}}, {"train": []})
+    assert re.search(r"^train +2 +6.00 +0$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_what_is_trained_on_at_a_speed_needs_a_text(tmp_path, mustc_utterance):
+    soundfile.write(tmp_path / "a.wav", np.zeros(800), 16000)
+    row = CorpusRow(replace(mustc_utterance, extra={}, tgt_lang="en"), "train.tsv:2")
+    too_long = CorpusRow(replace(row.utterance, id="long", tgt_text=""), "train.tsv:3", duration_seconds=31)
+    corpus_check.check("asr", tmp_path, {"train": {"train": [row, too_long]}}, [], True)
+    with pytest.raises(ValueError, match=r"train.tsv:3 \(long\): tgt_text is empty"):
+        corpus_check.check("asr", tmp_path, {"train": {"train": [row, replace(too_long, speed=1.1)]}}, [], True)
 
 
 def test_a_column_of_the_corpus_is_not_replaced(mustc_utterance):
