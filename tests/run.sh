@@ -10,7 +10,7 @@ processes=$((cores < 4 ? cores : 4))  # each of them takes up to 1.5 GB
 no_test_selected=5  # pytest's exit code
 status_of() {  # pytest's exit code in $status
   status=0
-  python3 -m pytest -q -n "$processes" --dist loadscope "$@" || status=$?
+  python3 -m pytest -q -n "$processes" --dist loadscope --no-loadscope-reorder "$@" || status=$?
 }
 
 status_of -m "not end_to_end" "$@"

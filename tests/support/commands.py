@@ -82,7 +82,7 @@ def warm_python():
 
 def run_warm(*command, cwd, python_path=None, input=None):
     """A process that begins with torch and fairseq imported, seconds earlier than `run`."""
-    return warm_python().run([*map(str, command)], cwd, clean_environment(python_path), python_path, input, TIMEOUT_SECONDS)
+    return warm_python().run([*map(str, command)], cwd, clean_environment(python_path), input, TIMEOUT_SECONDS)
 
 
 def fairseq(name, *arguments, cwd, run=run_warm, **settings):

@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import warm_python
 
 DATA = os.environ.get("SPEECHLLM_REAL_DATA")
 needs_real_data = pytest.mark.skipif(DATA is None, reason="SPEECHLLM_REAL_DATA is unset")
 TRAINING = """
 PREPARE_ARGS=(--workers 2)
+LAYERS_DIVIDED_BY=6
 VOCAB_SIZE=([asr]=48 [st]=100 [joint]=120 [transcript]=48)
 SIZE_ARGS=(
   --encoder-embed-dim 16 --encoder-ffn-embed-dim 16 --encoder-attention-heads 2 --conv-channels 16
@@ -33,25 +35,25 @@ TEACHER_ARGS=(
 """
 
 
-def bash(*arguments, cwd, **environment):
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+def bash(*arguments, cwd, is_warm=True, first_in_path=(), **environment):
+    """A recipe; what it calls begins with torch and fairseq imported, or from nothing, as a user's commands do."""
+    folders = [*first_in_path, *([warm_python().path] if is_warm else []), Path(sys.executable).parent, os.environ["PATH"]]
+    path = ":".join(map(str, folders))
     environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", **environment}
     return subprocess.run(["bash", *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=1800)
 
 
-def lay_out_digits(layout, folder):
-    """The digits in folder/layout; as MuST-C with 300 of the 1500 training utterances: the parts are the same, and CI has two cores."""
-    subprocess.run([sys.executable, Path(DATA, "make_corpora.py"), layout, folder / layout], check=True)
-    for path in folder.glob(f"{layout}/en-*/data/train/txt/train.*"):
-        path.write_text("".join(path.read_text().splitlines(keepends=True)[::5]))
+def lay_out_digits(layout, folder, num_dev=20, num_test=40):
+    """The first of the digits in folder/layout: of the 1500, 100 and 200 utterances; the parts are the same, and CI has two cores."""
+    sizes = {"train": 300, "dev": num_dev, "tst-COMMON": num_test}
+    script = (
+        f"import make_corpora, pathlib, sys; make_corpora.SIZES.update({sizes}); make_corpora.{layout.replace('-', '_')}(pathlib.Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", script, folder / layout], env={**os.environ, "PYTHONPATH": DATA}, check=True)
 
 
-def lay_out_study(folder):
-    """The digits as MuST-C and as CoVoST2, and training.sh, a training of seconds; the same parts as in the whole corpora, and fewer rows."""
+def lay_out_study(folder, **sizes):
+    """The digits as MuST-C and as CoVoST2, and training.sh, a training of seconds."""
     for layout in ("digits-mustc", "digits-covost"):
-        lay_out_digits(layout, folder)
-    table = folder / "digits-covost/en/covost_v2.en_de.tsv"
-    header, *rows = table.read_text().splitlines(keepends=True)
-    train = [row for row in rows if row.endswith("\ttrain\n")]
-    table.write_text("".join([header, *train[::5], *(row for row in rows if row not in set(train))]))
+        lay_out_digits(layout, folder, **sizes)
     (folder / "training.sh").write_text(TRAINING)

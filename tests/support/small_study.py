@@ -39,7 +39,7 @@ def lay_out_noise(folder):
 
 def lay_out(folder):
     folder.mkdir(parents=True, exist_ok=True)
-    lay_out_noise(folder) if DATA is None else lay_out_study(folder)
+    lay_out_noise(folder) if DATA is None else lay_out_study(folder, num_dev=100, num_test=200)
     training = folder / "training.sh"
     training.write_text(training.read_text().replace("--max-update 3", f"--max-update {NUM_UPDATES}"))
 
