@@ -27,9 +27,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(folder, corpus, *arguments):
+def run(folder, corpus, *arguments, **settings):
     options = ["--root", folder / corpus, "--training", folder / "training.sh", "--out", folder / "out" / corpus]
-    process = bash(ROOT / f"recipes/{corpus}/run.sh", *options, *arguments, cwd=folder)
+    process = bash(ROOT / f"recipes/{corpus}/run.sh", *options, *arguments, cwd=folder, **settings)
     assert process.returncode == 0, process.stdout[-1000:] + process.stderr[-3000:]
     return process
 
@@ -39,7 +39,7 @@ def metrics(path):
 
 
 def test_translation_starts_from_recognition_and_learns_from_a_teacher(folder):
-    run(folder, "fillets", "--vocab-size", 24, "--transcript-vocab-size", 24, "--task", "asr", "cs", "en", ROW5)
+    run(folder, "fillets", "--vocab-size", 24, "--transcript-vocab-size", 24, "--task", "asr", "cs", "en", ROW5, is_warm=False)
     asr = folder / "out/fillets/asr-cs-en"
     assert {"wer", "cer"} <= metrics(asr / "reduced_row5_dfp_conformer/score-test.json")
     encoder = ["--", "--init-encoder-from", asr / "reduced_row5_dfp_conformer/average.pt"]

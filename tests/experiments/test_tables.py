@@ -77,6 +77,12 @@ def test_with_other_settings_the_papers_figures_are_left_out(study_folder, capsy
     assert lines[9] == "* Seeds: 1." and "In brackets" not in lines[-1]
 
 
+def test_a_model_of_some_of_the_reported_languages_has_the_mean_of_its_own(finish, tmp_path):
+    finish("covost2/asr-cy+de-en/row1_xattn_transformer-seed1", "test", {"wer_normalised": 33.0}, values={"cy": 46.0, "de": 20.0})
+    table = study_table.table(Study(tmp_path, MODELS[:1], ["1"], "small_cpu.sh"))
+    assert table[2] == "| row1_xattn_transformer | 1,236,059 | 33.0 | 1.00 |"
+
+
 def test_a_study_without_scores_has_no_table(tmp_path):
     with pytest.raises(ValueError, match=f"{tmp_path}: no experiment has been scored yet"):
         study_table.table(Study(tmp_path, MODELS, ["1"], None))

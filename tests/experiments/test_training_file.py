@@ -1,5 +1,6 @@
 """What training files make of model files, of GPUs and of the work to expect, before any command runs."""
 
+import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def test_an_update_is_one_batch_where_the_gpu_holds_it():
     flags = "--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64 --ddp-backend legacy_ddp".split()
     assert settings.machine_args(Gpus(1, 139.8), own_args=["--bf16"]) == ["--max-tokens", "320000", "--update-freq", "1", *flags]
     assert settings.machine_args(Gpus(1, 139.8)) == ["--max-tokens", "160000", "--update-freq", "2", *flags]
+    in_file = dataclasses.replace(settings, training_args=[*settings.training_args, "--bf16"])
+    assert in_file.machine_args(Gpus(1, 139.8)) == settings.machine_args(Gpus(1, 139.8), own_args=["--bf16"])
     assert settings.machine_args(Gpus(0)) == [] and training_file.read(RECIPES / "training/small_cpu.sh").machine_args(Gpus(1, 80)) == []
 
 
@@ -59,6 +62,7 @@ def test_what_the_user_says_is_left_to_the_user():
         "--update-freq 4 --num-batch-buckets 32 --ddp-backend legacy_ddp".split()
     )
     assert "--max-tokens" not in settings.machine_args(gpus, [], ["--update-freq", "3"])
+    assert "--max-tokens" not in settings.machine_args(gpus, [], ["--batch-size", "8"])
     assert settings.machine_args(gpus, [], ["--update-freq=3", "--optimizer=adam", "--cuda-graphs=0"]) == settings.machine_args(
         gpus, [], ["--update-freq", "3", "--optimizer", "adam", "--cuda-graphs", "0"]
     )

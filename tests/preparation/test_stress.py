@@ -1,22 +1,24 @@
 """`speechllm stress`: joined utterances are their recordings one behind the other, noise has the ratio that was asked for, texts stay."""
 
 import argparse
+import dataclasses
 import itertools
 import random
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
 import soundfile
 import yaml
 from commands import ROOT, SEARCH, TASK, fairseq, hypotheses, speechllm, succeeded
+from digits import bash
 from synthetic_runs import train_log
 
 from speechllm_plugin.commands import cli, stress
 from speechllm_plugin.data import audio, features, manifest
 from speechllm_plugin.data.audio import SAMPLE_RATE
+from speechllm_plugin.data.recording import RECORDING_COLUMN
 from speechllm_plugin.preparation.noise import Background, mixed, pink_noise
 from speechllm_plugin.preparation.stressed_split import groups_of, joined_text
 
@@ -70,6 +72,13 @@ def test_joined_utterances_are_the_recordings_one_behind_the_other(folder):
         assert row.id == f"u{numbers[0]}" + (f"+{len(numbers) - 1}" if len(numbers) > 1 else "")
 
 
+def test_a_joined_utterance_names_no_recording_of_its_own(folder):
+    rows = [dataclasses.replace(row, extra={RECORDING_COLUMN: row.audio}) for row in manifest.read(folder / "test.tsv")]
+    manifest.write(folder / "stored.tsv", rows)
+    make(folder, "--split", "stored", "--join", 3)
+    assert all(row.extra.keys() == {"utterances"} for row in manifest.read(folder / "stored-3s.tsv"))
+
+
 @pytest.mark.parametrize("seconds", [1, 2, 4, 7, 60])
 def test_parts_are_as_long_as_whole_utterances_allow(seconds):
     rng = np.random.default_rng(seconds)
@@ -119,6 +128,9 @@ def test_noise_has_the_ratio_that_was_asked_for(folder, noise):
     assert len(pairs) > 3
     for one, other in pairs:  # the same noise at every ratio, so that ratios can be compared
         assert np.mean(one * other) > 0.97
+    for (one, _), (other, _) in itertools.pairwise(pairs):  # and another one for every utterance
+        length = min(len(one), len(other))
+        assert noise == "background" or abs(np.mean(one[:length] * other[:length])) < 0.5
 
 
 def test_what_would_be_clipped_becomes_quieter_and_keeps_its_ratio():
@@ -148,6 +160,15 @@ def test_background_is_what_is_quiet_and_no_digital_silence():
     assert levels.max() < 1.5 * levels.min()
 
 
+def test_background_is_as_loud_from_every_recording_and_fades_from_one_to_the_next():
+    recordings = [waveform_of(0), waveform_of(5) * 3]  # tones of other loudness
+    background = Background(recordings)
+    assert [np.sqrt(np.mean(np.square(each))) for each in background.stretches] == pytest.approx([1] * len(background.stretches))
+    background.stretches = [np.ones(SAMPLE_RATE // 4)] * 2
+    noise = background(SAMPLE_RATE, np.random.default_rng(1))
+    assert np.abs(np.diff(noise)).max() < 0.05 and noise.max() == pytest.approx(2**0.5, abs=0.01)  # the power of unrelated sounds stays the same
+
+
 def test_sets_are_made_once_and_never_replaced(folder, capsys):
     make(folder, "--join", 3, "--snr", 5)
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -161,6 +182,7 @@ def test_sets_are_made_once_and_never_replaced(folder, capsys):
     assert lost.read_bytes() == before[lost][0]
     make(folder, "--join", 3, "--join-by", "level")
     make(folder, "--join", 3, "--join-by")
+    assert {row.speaker for row in manifest.read(folder / "test-3s-all.tsv")} == {""}  # as it has both
     assert len(manifest.read(folder / "test-3s-level.tsv")) == len(manifest.read(folder / "test-3s-all.tsv")) == 3
     manifest.write(folder / "test-3s.tsv", manifest.read(folder / "test.tsv"))
     for options in (["--join", 3], ["--snr", 5, "--seed", 2]):
@@ -222,9 +244,9 @@ def test_the_recipe_makes_decodes_and_scores_and_goes_on_where_it_ended(data, tr
     out.mkdir()
     shutil.copy(trained.checkpoint, out / "average.pt")
     (out / "train.log").write_text(train_log(random.Random(1), num_epochs=2))
-    recipe = ["bash", ROOT / "recipes/stress.sh", "--training", ROOT / "recipes/training/small_cpu.sh", folder, "tst-COMMON", out, "--"]
-    first = succeeded(subprocess.run([*recipe, "--join", "6", "--join-by", "--snr", "0"], cwd=tmp_path, capture_output=True, text=True))
+    recipe = [ROOT / "recipes/stress.sh", "--training", ROOT / "recipes/training/small_cpu.sh", folder, "tst-COMMON", out, "--"]
+    first = succeeded(bash(*recipe, "--join", "6", "--join-by", "--snr", "0", cwd=tmp_path))
     assert {path.name for path in out.glob("score-*.json")} == {"score-tst-COMMON-6s-all.json", "score-tst-COMMON-pink0dB.json"}
     assert len(re.findall(r"^experiment .*WER", first.stdout, re.MULTILINE)) == 2
-    again = succeeded(subprocess.run([*recipe, "--join", "6", "--join-by", "--snr", "0"], cwd=tmp_path, capture_output=True, text=True))
+    again = succeeded(bash(*recipe, "--join", "6", "--join-by", "--snr", "0", cwd=tmp_path))
     assert again.stdout.count("(done before)") == 4 and again.stdout.count("already there") == 2
