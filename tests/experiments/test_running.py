@@ -1,6 +1,7 @@
 """What is run of an experiment: the arguments of a recipe, its stages as a script, several at a time, and what the console sees of a training."""
 
 import importlib.util
+import shlex
 import subprocess
 import sys
 import threading
@@ -121,7 +122,7 @@ def test_teachers_are_known_by_their_names(tmp_path):
     assert names == ["kd-nllb-200-3.3B-append", "kd-small-append", "kd-x.y-append", "kd-my.texts-append"]
     script = StageScript()
     assert Distillation(str(path), "interpolate").distill(script, Path("f"), "test", []) == Path("f/data-kd-my.texts-interpolate")
-    assert script.lines[-1] == f"distill f/data f/data-kd-my.texts-interpolate interpolate 5 --teacher-output {path}"
+    assert script.lines[-1] == f"distill f/data f/data-kd-my.texts-interpolate interpolate 5 --teacher-output {shlex.quote(str(path))}"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_jobs_wait_for_one_another_and_ask_for_the_resources_of_job_sbatch(argum
     assert [job.get("array") for job in jobs] == [None, "0-1%2", "0-1%2", None]
     for job in jobs:
         assert (job["partition"], job["mem"], job["time"], job["gpus-per-task"], job["cpus-per-task"]) == ("gpu", "32G", "1470", "1", "8")
-        assert job["output"].startswith(f"{tmp_path}/out/slurm/")
+        assert shlex.split(job["output"])[0].startswith(f"{tmp_path}/out/slurm/")
 
 
 def run_task(tmp_path, job, task):

@@ -51,7 +51,7 @@ def test_a_traceback_is_shown(tmp_path):
 @pytest.fixture
 def running(tmp_path):
     """A program with a script whose stage waits, and the number of the process that waits."""
-    command = f"trap 'echo cleaned > {tmp_path}/cleaned; exit' TERM; echo $$ > {tmp_path}/pid; sleep 600 & wait"
+    command = "trap 'echo cleaned > cleaned; exit' TERM; echo $$ > pid; sleep 600 & wait"
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, command],
         cwd=tmp_path,

@@ -25,7 +25,8 @@ def finish(tmp_path):
         (folder / f"generate-{split}.log").write_text(f"$ fairseq-generate {tmp_path}/data --path x\n{TRANSLATED.format(speed=speed)}")
         report = {"metrics": {metric: {"score": score} for metric, score in scores.items()}}
         if values:
-            report |= {"by": by, "mean": report["metrics"], "values": {}}
+            of_all = {metric: {"score": score + 5} for metric, score in scores.items()}  # sentences of all languages together
+            report = {"metrics": of_all, "by": by, "mean": report["metrics"]}
             report["values"] = {language: {"metrics": {metric: {"score": score} for metric in scores}} for language, score in values.items()}
         (folder / f"score-{split}.json").write_text(json.dumps(report))
         return folder

@@ -10,7 +10,7 @@ from commands import ROOT
 
 def lacking(folder, *extras):
     """What the active environment lacks of a pyproject.toml in the folder, as the script finds it."""
-    script = f'source "{ROOT}/recipes/environment.sh"; environment_root={folder}; lacking_requirements {" ".join(extras)}'
+    script = f'source "{ROOT}/recipes/environment.sh"; environment_root="{folder}"; lacking_requirements {" ".join(extras)}'
     process = subprocess.run(["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, env={**os.environ, "EXTRAS": ""})
     assert process.returncode == 0, process.stderr
     return process.stdout.splitlines()

@@ -33,7 +33,7 @@ def tools(tmp_path):
 
 
 def fetch(tmp_path, tools, *packages, **environment):
-    script = f'set -euo pipefail; source {ROOT}/recipes/debian_packages.sh; fetch_packages "$@"'
+    script = f'set -euo pipefail; source "{ROOT}/recipes/debian_packages.sh"; fetch_packages "$@"'
     environment = {**os.environ, "PATH": f"{tools}:/usr/bin:/bin", "CALLS": str(tmp_path / "calls"), **environment}
     arguments = ["bash", "-c", script, "fetch", str(tmp_path / "my corpus"), *packages]
     return subprocess.run(arguments, env=environment, capture_output=True, text=True)

@@ -1,19 +1,25 @@
 """Parts of a report: numbers as text, tables in three notations, pictures, words side by side."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from speechllm_plugin.data.manifest import Utterance
+from speechllm_plugin.outputs.logs import DecodingLog
 from speechllm_plugin.reporting.breakdown import Row
 from speechllm_plugin.reporting.figures import svg
 from speechllm_plugin.reporting.figures.forest import axis_half_width, forest
+from speechllm_plugin.reporting.parts import slice_part, speed_part
 from speechllm_plugin.reporting.parts.utterance_part import aligned, edits_of
-from speechllm_plugin.reporting.results import Quantity, Settings, evaluate, loss_of_sentences, mean_over
+from speechllm_plugin.reporting.results import Quantity, Result, Settings, evaluate, loss_of_sentences, mean_over
+from speechllm_plugin.reporting.study import Run, Study, System
 from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table, latex, markdown
 from speechllm_plugin.scoring import significance
 from speechllm_plugin.scoring.share import share
+from speechllm_plugin.scoring.significance import Comparison
 
 SETTINGS = Settings(num_resamples=200)
 
@@ -147,3 +153,26 @@ def test_words_are_aligned_as_they_are_written():
     assert aligned("The cat", "the cat", "en", exactly=True)[0].operation == "substitution"
     assert edits_of(aligned("a b", "", "en", exactly=False)) == "2 deletions"
     assert edits_of(aligned("", "", "en", exactly=False)) == "empty, as the reference"
+
+
+@pytest.mark.parametrize(("difference", "lower_is_better", "adjusted", "winner"), [(-1, True, 0.04, 0), (-1, False, 0.04, 1), (-1, True, 0.06, None)])
+def test_who_is_better_is_told_by_what_is_corrected(difference, lower_is_better, adjusted, winner):
+    comparison = Comparison(difference, -2, 0, p_bootstrap=0.01, p_randomisation=0.01, seed_deviation=np.nan)
+    assert Result(Quantity("WER", lower_is_better, share, []), [], [comparison], [adjusted]).winner(1) == winner
+
+
+def test_speeds_are_means_over_the_seeds_that_decoded_the_whole_set():
+    utterances = [Utterance(f"u{number}", "", 500, "a") for number in range(4)]  # 20 s in all
+
+    def run(num_sentences, sentences_per_second):
+        decoding = DecodingLog(None, num_sentences, 40, sentences_per_second, 10.0, 1000, None)
+        return Run(Path("a"), Path("data"), [""] * 4, None, decoding, None)
+
+    study = Study([System("a", [run(4, 2.0), run(4, 4.0), run(2, 100.0)])], "test", Path("data"), utterances, None)
+    (section,) = speed_part.speed(study).tables[0].sections
+    assert section.rows == [["a", "–", "3.0", "10", "1.5 s", "13", "1,000", "–"]]
+
+
+def test_slices_say_how_many_trials_could_tell_them_apart():
+    assert slice_part._notes(3, Settings(num_resamples=119), 3)[1].endswith("take --resamples 120 or more.")
+    assert len(slice_part._notes(3, Settings(num_resamples=120), 3)) == len(slice_part._notes(3, Settings(num_resamples=60), 2)) == 1
