@@ -1,6 +1,7 @@
 """A function of tensors that runs from CUDA graphs, one for each shape of its inputs: hundreds of launches for one."""
 
 import math
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -86,6 +87,7 @@ class CapturedFunction:
         self.calls: Counter[Key] = Counter()
         self.num_captures = self.num_launches = 0
         self.graphs: OrderedDict[Key, Any] = OrderedDict()
+        weakref.finalize(self, self.graphs.clear)  # at exit as well: NCCL ends when the graphs that hold its sums have ended
         self.buffers: dict[tuple[str, int], Tensor] = {}
         self.pool = torch.cuda.graph_pool_handle()
         # A pool lives as long as a graph that uses it.
