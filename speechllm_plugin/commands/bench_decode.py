@@ -116,6 +116,8 @@ def check(args: Namespace, models: list[RandomModel], searches: dict[str, dict],
         except ValueError as error:
             raise ValueError(f"{model.path}: {error}") from error
     for work in workloads:
+        if work.beam >= args.vocab_size:
+            raise ValueError(f"--beam must be below --vocab-size ({args.vocab_size}), but is {work.beam}")
         num_tokens = work.num_tokens(round(work.seconds * FRAMES_PER_SECOND))
         if num_tokens > MAX_TARGET_POSITIONS:
             raise ValueError(f"texts can have {MAX_TARGET_POSITIONS} tokens, but {work.seconds:g} s get {num_tokens}: give --tokens")

@@ -79,6 +79,7 @@ class WindowSearch:
         self.model, self.task, self.options, self.tag, self.align_by_ctc = model, task, options, tag, align_by_ctc
         self.device = next(model.parameters()).device
         self.blank = model.encoder.num_labels - 1
+        task.check_beam(options.beam)
         capture_encoder(model)
         dictionary = task.target_dictionary
         self.search = BeamSearch(

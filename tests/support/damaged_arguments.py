@@ -82,6 +82,7 @@ CASES = [
     Case("seconds of 0", nothing, "BENCH --seconds 0", "seconds"),
     Case("a sweep of nothing", nothing, "BENCH --sweep colour=1", "colour"),
     Case("a sweep of letters", nothing, "BENCH --sweep beam=x", "--sweep beam takes numbers separated by commas, but has 'x'"),
+    Case("measurements of a beam above the vocabulary", nothing, "BENCH --sweep beam=2,50", "--beam must be below --vocab-size (50), but is 50"),
     Case("measurements into a folder", folder("m.json"), "BENCH --json m.json", "m.json: Is a directory"),
     Case("no batch in decoding", nothing, "GENERATE --path run/last.pt --max-tokens 1", "frames, more than a batch may have (--max-tokens 1)"),
     Case("a beam of 0", nothing, "GENERATE --path run/last.pt --beam 0", "--beam"),

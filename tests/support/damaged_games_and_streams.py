@@ -41,6 +41,7 @@ CASES = [
     Case("parts of nan", nothing, "SIMULATE --segment-ms nan", "--segment-ms must be at least 10"),
     Case("attention of a layer that is not there", nothing, "SIMULATE --attention-layer 2", "--attention-layer must be from 1 to 1"),
     Case("a simulation without a beam", nothing, "SIMULATE --beam 0", "--beam must be positive, but is 0"),
+    Case("a simulation with a beam of 10**12", nothing, "SIMULATE --beam 1000000000000", "--beam must be below the"),
     Case("delays into a file", write("out", ""), "SIMULATE --output out", "--output out/scores.tsv cannot be written"),
     Case("a picture of another kind", nothing, "SIMULATE --plot latency.txt", "--plot must end with one of"),
     Case("a picture into a folder", folder("latency.png"), "SIMULATE --plot latency.png", "--plot must be a file"),
