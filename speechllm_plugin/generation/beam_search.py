@@ -28,6 +28,7 @@ from speechllm_plugin.generation.rules import (
     log_probabilities,
 )
 from speechllm_plugin.generation.speech_alignment import Alignment
+from speechllm_plugin.generation.weight_places import weight_places
 
 # With graphs: steps between two looks at what has finished, since a look waits for the GPU; the largest share of the sentences that goes on
 # without the others, and the positions that the first graph has room for, since another shape needs another graph. Else all of it is free.
@@ -77,7 +78,6 @@ class BeamSearch:
         self.models = list(models)
         for model in self.models:
             model.eval()
-        self.weights = [weight for model in self.models for weight in model.parameters()]
         self.pad, self.eos, self.unk, self.vocab_size = pad, eos, unk, vocab_size
         self.beam_size = min(beam_size, vocab_size - 1)  # pad is never chosen
         self.max_len_a, self.max_len_b, self.min_len = max_len_a, max_len_b, min_len
@@ -87,6 +87,7 @@ class BeamSearch:
         self.symbols_to_strip_from_output = {*(symbols_to_strip_from_output or ()), eos}
         self.joint, self.hot_words, self.alignment = joint, hot_words, alignment
         self.graphed_step: GraphedStep | None = None
+        self.places: list = []  # of the weights that the kept step reads
 
     @torch.no_grad()
     def generate(
@@ -115,8 +116,10 @@ class BeamSearch:
         features, lengths = sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"]
         max_len, device = self._max_len(features.size(1)), features.device
         start_token = self.eos if bos_token is None else bos_token
-        if device.type == "cuda" and self.graphed_step is None:
-            self.graphed_step = GraphedStep(device)
+        if self.graphed_step is None or self.graphed_step.device != device:  # models may move
+            self.graphed_step = GraphedStep(device) if device.type == "cuda" else None
+        if self.graphed_step is not None and self.places != (places := weight_places(self.models)):
+            self.places, self.graphed_step.kept = places, None
         with nullcontext() if self.graphed_step is None else self.graphed_step.on_stream():
             beams = RunningBeams(features.size(0), self.beam_size, max_len, start_token, self.pad, prefix_tokens, device)
             journal = Journal(max_len + 1, features.size(0), self.beam_size, device)
@@ -189,8 +192,8 @@ class BeamSearch:
         return step + 1
 
     def _captured(self) -> list:
-        """What a captured step reads beside the objects of a search: where the weights lie, and what they are told."""
-        return [self.temperature, self.no_repeat_ngram_size, *(weight.data_ptr() for weight in self.weights)]
+        """What a captured step was told beside the objects of a search."""
+        return [self.temperature, self.no_repeat_ngram_size]
 
     def _advance(
         self,

@@ -98,7 +98,7 @@ def recurrence(added: Tensor, total: Tensor) -> Tensor:
     return torch.nn.functional.pad(later, (1, 0), value=LOG_ZERO)
 
 
-@dataclass(frozen=True)
+@dataclass
 class JointDecoding:
     """The share of CTC in a search.
 
@@ -111,8 +111,9 @@ class JointDecoding:
     labels: Tensor
 
     def start(self, ctc: Any, eos: int, num_hypotheses: int) -> "JointScores":
-        """The scores of a search over a batch, from its CTC output: logits (B, S, L + 1) and lengths (B,)."""
-        scorer = CTCPrefixScorer(ctc.logits, ctc.lengths, self.labels.to(ctc.logits.device), eos, num_hypotheses)
+        """The scores of a search over a batch, from its CTC output: logits (B, S, L + 1) and lengths (B,). The labels stay on its device."""
+        self.labels = self.labels.to(ctc.logits.device)
+        scorer = CTCPrefixScorer(ctc.logits, ctc.lengths, self.labels, eos, num_hypotheses)
         return JointScores(scorer, self.weight, CANDIDATES_PER_BEAM * num_hypotheses)
 
 

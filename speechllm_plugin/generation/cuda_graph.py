@@ -53,6 +53,7 @@ class GraphedStep:
     """
 
     def __init__(self, device: torch.device):
+        self.device = device
         self.stream = torch.cuda.Stream(device)
         self.graphs: list[Any] = []
         self.is_current = False

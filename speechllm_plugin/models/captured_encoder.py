@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from speechllm_plugin.generation.weight_places import weight_places
 from speechllm_plugin.models.captured_function import CapturedFunction
 from speechllm_plugin.models.ctc import CTCOutput
 from speechllm_plugin.models.merging import merge
@@ -21,29 +22,26 @@ FRAMES_IN_GRAPHS = 100_000  # of a batch with its padding: a larger one keeps a 
 class CapturedEncoder:
     """Calls an encoder in evaluation mode, without gradients; batches of a shape that was met before run from graphs.
 
-    The results are those of the operations, bit by bit. Weights may change in place; where they lie elsewhere, all is captured anew.
+    The results are those of the operations, bit by bit. Weights may change in place; once one lies elsewhere, all is captured anew.
 
     Args:
         encoder: on a GPU.
     """
 
     def __init__(self, encoder: SpeechEncoder):
-        self.encoder, self.stream = encoder, torch.cuda.Stream(next(encoder.parameters()).device)
-        self.weights = list(encoder.parameters())
-        self.addresses = self.addresses_now()
+        self.encoder, self.device = encoder, next(encoder.parameters()).device
+        self.stream = torch.cuda.Stream(self.device)
+        self.places = weight_places([encoder])
         self.parts: dict[tuple, CapturedFunction] = {}
-
-    def addresses_now(self) -> list[int]:
-        return [weight.data_ptr() for weight in self.weights]
 
     def __deepcopy__(self, memo: dict) -> None:
         """A copy of a model has other weights: it runs without graphs."""
 
     def __call__(self, src_tokens: Tensor, src_lengths: Tensor, with_ctc: bool) -> SpeechStates:
-        if src_tokens.device != self.weights[0].device or src_tokens.shape[:2].numel() > FRAMES_IN_GRAPHS or torch.is_autocast_enabled("cuda"):
+        if src_tokens.device != self.device or src_tokens.shape[:2].numel() > FRAMES_IN_GRAPHS or torch.is_autocast_enabled("cuda"):
             return self.encoder.forward_by_operations(src_tokens, src_lengths, with_ctc)
-        if self.addresses != (addresses := self.addresses_now()):
-            self.addresses, self.parts = addresses, {}
+        if self.places != (places := weight_places([self.encoder])):
+            self.places, self.parts = places, {}
         has_ctc = with_ctc and self.encoder.ctc_head is not None
         if not self.encoder.compresses:
             states, padding, *logits = self.part(self.whole, with_ctc)(src_tokens, src_lengths)

@@ -179,6 +179,11 @@ def check_sizes(cfg: SpeechToTextConfig) -> None:
             f"--decoder-positions rope turns pairs of channels: --decoder-embed-dim ({cfg.decoder_embed_dim}) divided by "
             f"--decoder-attention-heads ({cfg.decoder_attention_heads}) must be even"
         )
+    if getattr(cfg, "speech_ffn", False) and cfg.decoder_layers == 1 and cfg.decoder_layer == "transformer":
+        raise ValueError(
+            "--speech-ffn has no effect with --decoder-layers 1 and --decoder-layer transformer, as nobody reads what becomes of speech in the "
+            "last layer: leave it out, or give more layers"
+        )
     if cfg.conv_channels <= 0 or cfg.conv_channels % 2:
         raise ValueError(f"--conv-channels must be positive and even, as a gate halves it, but is {cfg.conv_channels}")
     kernel_sizes(cfg)

@@ -21,6 +21,7 @@ from speechllm_plugin.generation.ctc_prefix import JointDecoding
 from speechllm_plugin.generation.cuda_graph import GraphedStep
 from speechllm_plugin.generation.held_tensors import HeldTensors
 from speechllm_plugin.generation.hot_words import HotWords
+from speechllm_plugin.models.ctc import CTCOutput
 
 
 class Played:
@@ -39,6 +40,7 @@ class RecordedStep(GraphedStep):
     """A GraphedStep with recordings in the place of graphs."""
 
     def __init__(self):
+        self.device = torch.device("cpu")
         self.graphs, self.is_current, self.kept, self.to_keep, self.max_kept_bytes = [], False, None, None, 2**20
         self.num_recordings = self.num_calls = 0
 
@@ -170,6 +172,25 @@ def test_another_shape_other_settings_and_moved_weights_are_recorded_anew():
     step.max_kept_bytes = 100
     assert_same(plain, graphed, samples[1])
     assert step.kept is None
+
+
+def test_replaced_weights_are_recorded_anew():
+    model, other, third = (make_searched_model("xattn") for _ in range(3))
+    plain, graphed = searches_of([model], {"beam_size": 4, "min_len": 5})
+    for _ in range(2):
+        assert_same(plain, graphed, make_sample())
+    model.decoder.load_state_dict(other.decoder.state_dict(), assign=True)  # other tensors, while those that were captured live on
+    assert_same(plain, graphed, make_sample())
+    model.decoder.layers[0] = third.decoder.layers[0]
+    for _ in range(2):
+        assert_same(plain, graphed, make_sample())
+    assert graphed.graphed_step.num_recordings == 3
+
+
+def test_joint_decoding_moves_its_labels_once():
+    joint, ctc = JointDecoding(0.3, make_labels()), CTCOutput(torch.zeros(1, 3, 5, device="meta"), torch.zeros(1, device="meta"))
+    first = joint.start(ctc, eos=2, num_hypotheses=2).scorer.labels
+    assert first.device.type == "meta" and joint.start(ctc, eos=2, num_hypotheses=2).scorer.labels is first
 
 
 def test_of_a_search_only_what_was_counted_is_kept(monkeypatch):

@@ -81,6 +81,18 @@ def test_weights_in_another_place_are_captured_anew(recorded):
     torch.testing.assert_close(encode(model).float(), states)
 
 
+def test_replaced_weights_are_captured_anew(recorded):
+    model, others = recorded_encoder(), [make_model("dfp", ("conformer", "xl", "none")).encoder.state_dict() for _ in range(2)]
+    for replaced in (others[0], {name: tensor for name, tensor in others[1].items() if "running" in name}):  # buffers alone, too
+        for _ in range(3):
+            before = encode(model)
+        model.encoder.load_state_dict(replaced, strict=False, assign=True)
+        torch.manual_seed(1)
+        with torch.no_grad():
+            expected = model.encoder.forward_by_operations(*make_speech(LENGTHS[0]), with_ctc=False).states
+        assert torch.equal(encode(model), expected) and not torch.equal(before, expected)
+
+
 def test_training_gradients_and_copies_run_without_graphs(recorded):
     model = recorded_encoder()
     encode(model)

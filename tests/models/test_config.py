@@ -66,6 +66,12 @@ def test_an_unknown_kind_of_prefix_positions_is_named():
         DFPModel.build_model(make_config("dfp", prefix_positions="both"), task())
 
 
+def test_networks_for_speech_that_no_layer_would_have_are_an_error():
+    with pytest.raises(ValueError, match="--speech-ffn has no effect with --decoder-layers 1 and --decoder-layer transformer.*: leave it out, or"):
+        DFPModel.build_model(make_config("dfp", speech_ffn=True, decoder_layers=1), task())
+    DFPModel.build_model(make_config("dfp", speech_ffn=True, decoder_layers=1, decoder_layer="conformer"), task())
+
+
 @pytest.mark.parametrize("decoder", ["xattn", "dfp"])
 def test_ctc_without_transcripts_says_so(decoder):
     without = SimpleNamespace(**{**vars(task()), "transcript_dictionary": None, "target_dictionary": task().target_dictionary})
