@@ -1,4 +1,4 @@
-"""What the updates of a training run: kernels on a GPU, operations on a CPU, in groups and one by one."""
+"""What the updates of a training run, or the passes of a search: kernels on a GPU, operations on a CPU, in groups and one by one."""
 
 import re
 from collections import defaultdict
@@ -44,10 +44,10 @@ def group_of(name: str) -> str:
 
 
 class UpdateProfile:
-    """Profiles a few updates: `start` before the first of them, `stop` after the last."""
+    """Profiles a few updates: `start` before the first of them, `stop` after the last. `what` is one of them, in words."""
 
-    def __init__(self, device: torch.device, num_updates: int):
-        self.on_gpu, self.num_updates = device.type == "cuda", num_updates
+    def __init__(self, device: torch.device, num_updates: int, what: str = "an update"):
+        self.on_gpu, self.num_updates, self.what = device.type == "cuda", num_updates, what
         kinds = torch.profiler.ProfilerActivity
         self.profiler = torch.profiler.profile(activities=[kinds.CPU, kinds.CUDA] if self.on_gpu else [kinds.CPU])
 
@@ -79,7 +79,7 @@ class UpdateProfile:
             self.profiler.export_chrome_trace(str(whole))
             whole.replace(temporary)
         with replacing(folder / f"{name}.txt") as temporary:
-            temporary.write_text("\n".join(table(kernels, milliseconds)) + "\n", encoding="utf-8")
+            temporary.write_text("\n".join(table(self.what, kernels, milliseconds)) + "\n", encoding="utf-8")
         return summary(kernels, milliseconds)
 
 
@@ -101,7 +101,7 @@ def summary(kernels: list[Kernel], milliseconds: float) -> dict[str, Any]:
     }
 
 
-def table(kernels: list[Kernel], milliseconds: float) -> list[str]:
+def table(what: str, kernels: list[Kernel], milliseconds: float) -> list[str]:
     """Lines: the groups, then the kernels that take longest."""
     found = summary(kernels, milliseconds)
     total = found["kernel_milliseconds"]
@@ -111,7 +111,7 @@ def table(kernels: list[Kernel], milliseconds: float) -> list[str]:
     ]
     single = [[f"{kernel.milliseconds:.2f}", f"{kernel.launches:,.0f}", group_of(kernel.name), kernel.name] for kernel in kernels[:KERNELS_SHOWN]]
     return [
-        f"an update of {milliseconds:,.1f} ms runs {found['launches']:,.0f} kernels or operations, which take {total:,.1f} ms "
+        f"{what} of {milliseconds:,.1f} ms runs {found['launches']:,.0f} kernels or operations, which take {total:,.1f} ms "
         f"({100 * found['busy_share']:.0f} %)",
         "",
         *text_table.aligned(["group", "ms", "of them", "launches"], groups),

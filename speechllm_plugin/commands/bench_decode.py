@@ -28,6 +28,7 @@ from speechllm_plugin.host.devices import device_name, existing_device
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH, SECONDS = 40, 10.0
+MODEL_SIZES = {"model_flags": "", "vocab_size": 8000, "transcript_vocab_size": 5000, "compression_rate": None}
 
 
 def add_model_arguments(parser: ArgumentParser) -> _ArgumentGroup:
@@ -40,11 +41,17 @@ def add_model_arguments(parser: ArgumentParser) -> _ArgumentGroup:
         type=Path,
         help="files that set MODEL_ARGS=(...), as those in recipes/models; they are read, not run",
     )
-    files.add_argument("--model-flags", default="", metavar="'FLAGS'", help="flags appended to every MODEL_ARGS, as in '--decoder-layers 3'")
-    files.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="types of the target vocabulary (default: %(default)s)")
-    files.add_argument("--transcript-vocab-size", type=int, default=5000, metavar="N", help="the same of CTC's vocabulary (default: %(default)s)")
-    files.add_argument("--compression-rate", type=float, metavar="R", help="states before / after CTC compression (default: as `describe` assumes)")
+    add_size_arguments(files)
     return files
+
+
+def add_size_arguments(files: _ArgumentGroup) -> None:
+    """The arguments for what model files leave open; their defaults are MODEL_SIZES."""
+    files.add_argument("--model-flags", metavar="'FLAGS'", help="flags appended to every MODEL_ARGS, as in '--decoder-layers 3'")
+    files.add_argument("--vocab-size", type=int, metavar="N", help="types of the target vocabulary (default: %(default)s)")
+    files.add_argument("--transcript-vocab-size", type=int, metavar="N", help="the same of CTC's vocabulary (default: %(default)s)")
+    files.add_argument("--compression-rate", type=float, metavar="R", help="states before / after CTC compression (default: as `describe` assumes)")
+    files.set_defaults(**MODEL_SIZES)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -14,6 +14,7 @@ def weight_places(modules: Iterable[nn.Module]) -> list[tuple[int, torch.dtype]]
     places, waiting = [], list(modules)
     while waiting:
         module = waiting.pop()
-        places += [(tensor.data_ptr(), tensor.dtype) for held in (module._parameters, module._buffers) for tensor in held.values() if tensor is not None]
+        tensors = (*module._parameters.values(), *module._buffers.values())
+        places += [(tensor.data_ptr(), tensor.dtype) for tensor in tensors if tensor is not None]
         waiting += [child for child in module._modules.values() if child is not None]
     return places

@@ -1,6 +1,7 @@
 """Filterbanks of many parts at once: those of one after the other."""
 
 import numpy as np
+import pytest
 import torch
 
 from speechllm_plugin.data import features
@@ -24,3 +25,10 @@ def test_parts_have_the_filterbanks_that_they_have_alone(monkeypatch):
 
 def test_no_parts_have_none():
     assert batched_filterbanks(torch.zeros(400), []) == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_makes_the_filterbanks_of_a_cpu():
+    samples, parts = torch.randn(48000, generator=torch.Generator().manual_seed(1)) * 0.1, [(0, 16000), (8000, 12345), (20000, 47000)]
+    for one, other in zip(batched_filterbanks(samples.cuda(), parts), batched_filterbanks(samples, parts), strict=True):
+        torch.testing.assert_close(one.cpu(), other, atol=5e-3, rtol=0)

@@ -235,8 +235,12 @@ CASES = [
     Case("times of half a recording", cut("talk.flac", 0.5), "TIMES", "talk.flac: "),
     Case("times of no beam", nothing, "TIMES --beam 0", "--beam must be positive, but is 0"),
     Case("times of a beam wider than the vocabulary", nothing, "TIMES --beam 5 1000", "--beam must be below the"),
-    Case("times of no passes", nothing, "TIMES --repeats 0", "--repeats must be at least 1, but is 0"),
+    Case("times of no passes", nothing, "TIMES --repeats 0", "--repeats must be from 1 to 1,000, but is 0"),
     Case("times of texts of one token", nothing, "TIMES --tokens 1", "--tokens must be at least 2, but is 1"),
     Case("times of endless texts", nothing, "TIMES --tokens 1000000000000", "--tokens"),
     Case("times into a folder", folder("t.json"), "TIMES --json t.json", "--json must be a file, but t.json is a folder"),
+    Case("times of 10**12 hot words", nothing, "TIMES --hot-words 1000000000000", "--hot-words must be from 1 to 100,000"),
+    Case("times of 10**12 wavs", nothing, "TIMES --seconds 10 --recordings 1000000000000", "--recordings must be at most 36000 of 10 seconds"),
+    Case("times of a model file with a command", write("model.sh", "touch ran\n"), "TIMES --model-file model.sh", "the file is read, not run"),
+    Case("wavs where something is", folder("kept"), "TIMES --seconds 1 --keep kept", "--keep kept: is there already"),
 ]

@@ -59,3 +59,11 @@ def test_speech_begins_and_ends_with_its_sound(activity):
     for waveform in WAVEFORMS:
         spans = activity.spans(LoadedSound([np.concatenate([pause, waveform, pause])], CPU))[0]
         assert abs(spans[0][0] - 8000) <= 480 and abs(spans[-1][1] - 8000 - len(waveform)) <= 480  # 30 ms
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_hears_what_a_cpu_hears(activity):
+    waveforms = [talk(0.4), *WAVEFORMS, talk(1.0)]
+    on_gpu = VoiceActivity(torch.device("cuda")).probabilities(LoadedSound(waveforms, torch.device("cuda")))
+    for one, other in zip(on_gpu, activity.probabilities(LoadedSound(waveforms, CPU)), strict=True):
+        assert np.abs(one - other).max() < 0.05  # convolutions have short mantissas there
