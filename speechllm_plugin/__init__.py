@@ -23,7 +23,10 @@ def load(folder: "str | Path", device: "str | None" = None, dtype: str = "float3
     Raises:
         FileNotFoundError, ValueError: the folder is incomplete, damaged, or not of this package; there is no such device.
     """
-    from speechllm_plugin.transcription.speech_model import SpeechModel
+    from speechllm_plugin.host.logging_of_fairseq import log_left_alone
+
+    with log_left_alone():
+        from speechllm_plugin.transcription.speech_model import SpeechModel
 
     return SpeechModel(folder, device, dtype)
 

@@ -1,5 +1,7 @@
 """What `from_pretrained` of the models gives: fairseq's hub interface, for speech."""
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from fairseq import utils
@@ -12,14 +14,14 @@ from speechllm_plugin.data.features import filterbanks
 class SpeechHub(GeneratorHubInterface):
     """Models and their task; `cuda()`, `half()` and `models` are fairseq's."""
 
-    def predict(self, audio: str | np.ndarray | torch.Tensor, tgt_lang: str | None = None) -> str:
+    def predict(self, audio: str | Path | np.ndarray | torch.Tensor, tgt_lang: str | None = None) -> str:
         """The text that fairseq-generate writes for an utterance, with the settings in `cfg.generation`.
 
         Args:
             audio: a file, `file:start_sample:num_samples`, or a waveform (num_samples,) of 16 kHz.
             tgt_lang: language of the text, for models whose texts begin with tags.
         """
-        waveform = audio_files.read(audio, "") if isinstance(audio, str) else np.asarray(audio, dtype=np.float32).reshape(-1)
+        waveform = audio_files.read(str(audio), "") if isinstance(audio, (str, Path)) else np.asarray(audio, dtype=np.float32).reshape(-1)
         speech = filterbanks(audio_files.with_bits(waveform, self.task.data_config.sample_bits))
         dataset = self.task.build_dataset_for_inference([speech], [len(speech)])
         batch = dataset.collater([dataset[0]])

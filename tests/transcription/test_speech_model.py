@@ -121,6 +121,7 @@ def test_threads_share_a_model(xattn):
         ([np.full(9, np.nan)], {}, "must be finite samples"),
         (RECORDINGS, {"language": "fr"}, "--language fr: .*xattn writes en"),
         (RECORDINGS, {"beam": 0}, "--beam must be positive, but is 0"),
+        (RECORDINGS, {"beam": 48}, "--beam must be below the 48 types of the target vocabulary, but is 48"),
         (RECORDINGS, {"n_best": 6}, r"--n-best must be between 1 and --beam \(5\), but is 6"),
         (RECORDINGS, {"ctc_decoding_weight": 1.0}, "--ctc-decoding-weight must be at least 0 and below 1"),
     ],
@@ -138,6 +139,15 @@ def test_the_lines_of_the_readme(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" -")[0] for line in lines if "[" in line] == [TEXTS["theo.flac"], TEXTS["george.flac"]]
     assert sum(" s to " in line for line in lines) == len(spoken(TEXTS["theo.flac"] + TEXTS["george.flac"]))
+
+
+def test_loading_leaves_the_log_alone():
+    code = """if True:
+        import logging, speechllm_plugin
+        logging.getLogger().addHandler(logging.NullHandler())
+        model = speechllm_plugin.load("examples/digits/xattn", device="cpu")
+        assert logging.getLogger().level == logging.WARNING and len(logging.getLogger().handlers) == 1 and logging.root.manager.disable == 0"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stderr=subprocess.PIPE).stderr == b""
 
 
 def test_importing_the_package_stays_light():
