@@ -79,6 +79,7 @@ def run(args: Namespace) -> None:
                     progress.clear()
                     print(printed(recording.name, transcript, args.format, len(named)), end="", flush=True)
             progress.update(len(group))
+        progress.update(len(failures))
     if output is not None:
         print(f"{args.output}: {len(named) - len(failures)} of {len(named)} recordings, {len(named) - len(waiting)} of them made before")
     if failures:

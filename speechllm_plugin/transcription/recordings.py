@@ -100,7 +100,7 @@ def read(path: str | Path) -> np.ndarray:
     except ValueError:
         if is_sound(path):
             raise  # libsndfile knows the format: the file itself is the trouble
-    return through_ffmpeg(["-i", str(path)], b"", str(path))
+    return through_ffmpeg(["-i", f"file:{path}"], b"", str(path))  # a name with a colon would be an address
 
 
 def decode(content: bytes, name: str) -> np.ndarray:

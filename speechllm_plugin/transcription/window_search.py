@@ -111,10 +111,11 @@ class WindowSearch:
         speech = self.model.encoder(padded, lengths, with_ctc=self.model.encoder.ctc_head is not None)
         spoken = self.spoken(speech)
         results: list[WindowText | None] = [None] * len(features)
-        if spoken:
+        if 0 < len(spoken) < len(features):  # else nothing need be copied
             rows = torch.tensor(spoken, device=self.device)
-            found = self.texts(padded[rows], lengths[rows], selected(speech, rows))
-            for row, result in zip(spoken, found):
+            padded, lengths, speech = padded[rows], lengths[rows], selected(speech, rows)
+        if spoken:
+            for row, result in zip(spoken, self.texts(padded, lengths, speech)):
                 results[row] = result
         return results
 

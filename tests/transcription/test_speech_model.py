@@ -15,6 +15,7 @@ import torch
 
 import speechllm_plugin
 from speechllm_plugin.transcription.loaded_sound import LoadedSound
+from speechllm_plugin.transcription.window_search import TranscriptionOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / "examples/digits"
@@ -60,12 +61,25 @@ def test_resampled_sound_is_heard_as_that_of_the_training(model, sample_rate):
 def test_the_search_is_that_of_fairseq_generate(xattn):
     task, sound = xattn.task, LoadedSound([xattn.read(path) for path in RECORDINGS[:2]], xattn.device)
     samples = xattn.features(sound, [[(0, len(waveform))] for waveform in sound.waveforms])
-    search = xattn.search(speechllm_plugin.transcription.window_search.TranscriptionOptions())
+    search = xattn.search(TranscriptionOptions())
     for each in samples:
         batch = {"net_input": {"src_tokens": each[None], "src_lengths": torch.tensor([len(each)])}}
         [[best, *_]] = task.inference_step(search.search, [xattn.model], batch)
         [found] = search([each])
         assert found.n_best[0].score == pytest.approx(best["score"].item(), abs=1e-5)
+
+
+def test_windows_in_which_ctc_hears_nobody_have_no_text_and_change_no_other(xattn):
+    search, sound = xattn.search(TranscriptionOptions(n_best=3)), LoadedSound([xattn.read(path) for path in RECORDINGS[:3]], xattn.device)
+    features = xattn.features(sound, [[(0, len(waveform))] for waveform in sound.waveforms])
+    first, _, last = search.of_batch(features)
+    search.spoken = lambda speech: [0, 2]
+    found = search.of_batch(features)
+    assert found[1] is None and [found[0].n_best[0].text, found[2].n_best[0].text] == [first.n_best[0].text, last.n_best[0].text]
+    for one, other in zip((*found[0].n_best, *found[2].n_best), (*first.n_best, *last.n_best), strict=True):
+        assert one.text == other.text and one.score == pytest.approx(other.score, abs=1e-4)
+    search.spoken = lambda speech: []
+    assert search.of_batch(features) == [None] * 3
 
 
 @pytest.mark.parametrize("pause", [0.4, 1.5])

@@ -74,9 +74,12 @@ def test_what_cannot_be_read_is_named_and_stops_nothing(transcribe, tmp_path, mo
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
-def test_ffmpeg_reads_what_libsndfile_does_not(transcribe, tmp_path):
+def test_ffmpeg_reads_what_libsndfile_does_not_whatever_its_name(transcribe, tmp_path, monkeypatch):
     subprocess.run(["ffmpeg", "-v", "error", "-i", str(FIRST), str(tmp_path / "a.m4a")], check=True)
-    assert transcribe(tmp_path / "a.m4a")[1] == f"{TEXTS[FIRST.name]}\n"
+    monkeypatch.chdir(tmp_path)
+    for name in ("12:30 a.m4a", "-i.m4a"):
+        Path(name).write_bytes(Path("a.m4a").read_bytes())
+        assert transcribe("--", name)[1] == f"{TEXTS[FIRST.name]}\n"
 
 
 @pytest.mark.parametrize(
