@@ -33,7 +33,7 @@ class AlignAttAgent(SpeechToTextAgent):
         parser.add_argument("--model", required=True, help="folder that `speechllm export` wrote, or a checkpoint")
         parser.add_argument("--data", help="data folder of a checkpoint")
         parser.add_argument("--frame-threshold", type=int, default=8, help="states of speech (40 ms each)")
-        parser.add_argument("--attention-layer", type=int, help="of the decoder, from 1")
+        parser.add_argument("--attention-layer", type=int, help="the one of the decoder that counts, from 1 (default: all)")
         parser.add_argument("--beam", type=int, default=5)
         parser.add_argument("--language", help="of the text, for models of several")
         parser.add_argument("--agent-device", help="cpu, cuda or cuda:N")

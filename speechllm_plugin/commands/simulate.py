@@ -42,7 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"{frames} (default: 2 4 6 8 12 16); `offline` waits for all of it",
     )
     add("--segment-ms", type=float, default=250, metavar="MS", help="milliseconds of sound that arrive at a time (default: %(default)s)")
-    layer = "decoder layer whose attention to the speech counts, from 1 (default: at 2/3 of the depth, at 1/2 where the speech is a prefix)"
+    layer = "the one decoder layer whose attention to the speech counts, from 1 (default: all; a token waits if it does for any of them)"
     add("--attention-layer", type=int, metavar="N", help=layer)
     add("--beam", type=int, default=5, metavar="K", help="hypotheses of the search (default: %(default)s)")
     metrics = "of quality; the first is drawn (default: wer where the text is in the language of the speech, else bleu)"

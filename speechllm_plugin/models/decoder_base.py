@@ -1,8 +1,9 @@
 """The base of the text decoders: embedding, layers and output, for whole texts, for fairseq's searches and for ours."""
 
+import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -126,13 +127,17 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
 
         layer, heads: from 0. Before the text, the speech shares its softmax with the text: only the part over the speech counts.
         """
-        weights = self.speech_weights(self.embed_text(prev_output_tokens, speech), speech, layer)  # (B, H, U, N)
-        weights = (weights if heads is None else weights[:, heads]).mean(1)
-        return weights / weights.sum(-1, keepdim=True)
+        return next(itertools.islice(self.attention_of_layers(prev_output_tokens, speech, heads), layer, None))
+
+    def attention_of_layers(self, prev_output_tokens: Tensor, speech: SpeechStates, heads: Sequence[int] | None = None) -> Iterator[Tensor]:
+        """The `attention_to_speech` of every layer, one after the other."""
+        for weights in self.speech_weights(self.embed_text(prev_output_tokens, speech), speech):
+            weights = (weights if heads is None else weights[:, heads]).mean(1)
+            yield weights / weights.sum(-1, keepdim=True)
 
     @abstractmethod
-    def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
-        """The (B, H, U, N) weights with which embedded text (B, U, C) reads the speech in a layer."""
+    def speech_weights(self, x: Tensor, speech: SpeechStates) -> Iterator[Tensor]:
+        """The (B, H, U, N) weights with which embedded text (B, U, C) reads the speech in every layer, one after the other."""
 
     def start(self, speech: SpeechStates, num_hypotheses: int = 1, max_tokens: int | None = None) -> DecoderState:
         """The state before the first token: keys and values of the speech, once per sentence, for texts of up to `max_tokens`."""

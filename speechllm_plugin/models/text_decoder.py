@@ -1,6 +1,6 @@
 """The two text decoders. They differ in where the speech stands: before the text, or beside it behind cross-attention."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from fairseq.data import Dictionary
@@ -31,12 +31,12 @@ class CrossAttentionDecoder(TextDecoder):
             x = layer(x, context, speech=(*layer.cross_attn.keys_and_values(speech.states), *of_speech))
         return x
 
-    def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
+    def speech_weights(self, x: Tensor, speech: SpeechStates) -> Iterator[Tensor]:
         lengths, mask = [x.size(1)], (~speech.padding)[:, None, None]
         context = TextContext(causal(lengths, x.device), positions=self.layer_positions(speech, lengths), lengths=lengths)
-        for below in self.layers[:layer]:
-            x = below(x, context, speech=(*below.cross_attn.keys_and_values(speech.states), mask))
-        return self.layers[layer].cross_weights(x, context, speech.states, mask)
+        for below, layer in zip((None, *self.layers), self.layers):
+            x = x if below is None else below(x, context, speech=(*below.cross_attn.keys_and_values(speech.states), mask))
+            yield layer.cross_weights(x, context, speech.states, mask)
 
     def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
         for layer in self.layers:
@@ -108,14 +108,14 @@ class PrefixDecoder(TextDecoder):
         of_text = context._replace(mask=None if mask is None else mask[:, :, num_states:], sight=sight._replace(first_query=num_states))
         return self.layers[-1](x, of_text, skip=num_states)  # nobody reads its speech
 
-    def speech_weights(self, x: Tensor, speech: SpeechStates, layer: int) -> Tensor:
+    def speech_weights(self, x: Tensor, speech: SpeechStates) -> Iterator[Tensor]:
         num_states, lengths = speech.states.size(1), [x.size(1)]
         mask = self.prefix_mask(speech.padding, lengths)
         context = TextContext(mask, None, self.layer_positions(speech, lengths), speech.padding, lengths)
         x = torch.cat([self.prefix(speech), x], dim=1)
-        for below in self.layers[:layer]:
-            x = below(x, context)
-        return self.layers[layer].weights(x, context)[:, :, num_states:, :num_states]
+        for below, layer in zip((None, *self.layers), self.layers):
+            x = x if below is None else below(x, context)
+            yield layer.weights(x, context)[:, :, num_states:, :num_states]
 
     def read_speech(self, speech: SpeechStates, state: DecoderState) -> None:
         context = TextContext(self.prefix_mask(speech.padding, []), None, self.layer_positions(speech, []), speech.padding)

@@ -23,8 +23,8 @@ def num_accepted(attended: Sequence[int], num_written: int, num_states: int, thr
     return next(late, len(attended))
 
 
-def most_attended(weights: Tensor, segments: Any) -> list[int]:
-    """Per token the number of the speech state before compression that it attends to most, the first of equals.
+def most_attended(weights: Tensor, segments: Any) -> Tensor:
+    """(U,) per token the number of the speech state before compression that it attends to most, the first of equals.
 
     A state that compression made of several stands for the last of them: as long as it may grow, it lies at the end of what has arrived.
 
@@ -38,4 +38,4 @@ def most_attended(weights: Tensor, segments: Any) -> list[int]:
         states = torch.arange(len(kept), device=weights.device)[kept]
         last = torch.zeros(weights.size(1), dtype=torch.long, device=weights.device)
         number = last.scatter_reduce(0, segments.number[0][kept], states, "amax")[number]
-    return number.tolist()
+    return number

@@ -1,6 +1,5 @@
 """A model that reads the speech that has arrived, and continues the text that is written already."""
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,16 +20,13 @@ from speechllm_plugin.transcription.window_search import TranscriptionOptions, W
 
 # --clock -> seconds
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
-# Whether the decoder has cross-attention -> the depth of the layer that is looked at. AlignAtt looks at the fourth of six, as was best on its
-# development set; a prefix is read best by an earlier one (docs/simultaneous.md).
-DEPTHS = {True: 2 / 3, False: 1 / 2}
 
 
 class Hypothesis(NamedTuple):
     """A whole text for what has arrived.
 
     tokens: the end of sentence last.
-    attended: per token the speech state before compression that it attends to most.
+    attended: per token the speech state before compression that it attends to most; of several layers, the latest of theirs.
     seconds: that it took to compute.
     """
 
@@ -45,7 +41,7 @@ class IncrementalModel:
     Args:
         model: in eval mode.
         beam: hypotheses of the search.
-        layer: of the decoder whose attention is looked at, from 1; None is the one at the depth in DEPTHS.
+        layer: of the decoder whose attention is looked at, from 1; None is all of them.
         clock: name of CLOCKS.
 
     Raises:
@@ -55,9 +51,8 @@ class IncrementalModel:
     def __init__(self, model: SpeechToTextModel, task: SpeechLLMSpeechToTextTask, beam: int, layer: int | None = None, clock: str = "wall"):
         self.model, self.task, self.clock = model, task, CLOCKS[clock]
         self.device = next(model.parameters()).device
-        num_layers = len(model.decoder.layers)
-        self.layer = math.ceil(num_layers * DEPTHS[model.decoder.cross_attention]) if layer is None else layer
-        if not 1 <= self.layer <= num_layers:
+        num_layers, self.layer = len(model.decoder.layers), layer
+        if layer is not None and not 1 <= layer <= num_layers:
             raise ValueError(f"--attention-layer must be from 1 to {num_layers}, the number of decoder layers, but is {layer}")
         self.use_cmvn, _ = task.data_config.transforms(is_train=False)
         # The search of transcribe: with all of the speech at once, its text is that of transcribe.
@@ -108,9 +103,12 @@ class IncrementalModel:
         [[best, *_]] = self.search.search.generate([], sample, prefix, speech=[speech])
         tokens = best["tokens"].to(self.device)
         previous = torch.nn.functional.pad(tokens[None, :-1], (1, 0), value=self.eos)
-        weights = self.model.decoder.attention_to_speech(previous, speech, self.layer - 1)
-        attended = most_attended(weights[0], speech.segments)
-        return Hypothesis(tokens.tolist(), attended, self.clock() - start)
+        decoder = self.model.decoder
+        chosen = (
+            decoder.attention_of_layers(previous, speech) if self.layer is None else [decoder.attention_to_speech(previous, speech, self.layer - 1)]
+        )
+        attended = torch.stack([most_attended(weights[0], speech.segments) for weights in chosen]).amax(0)
+        return Hypothesis(tokens.tolist(), attended.tolist(), self.clock() - start)
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of tokens, without tags and the end of sentence."""
@@ -120,4 +118,6 @@ class IncrementalModel:
         """What kind of model it is, and where its attention is looked at."""
         place = "cross-attention" if self.model.decoder.cross_attention else "self-attention to the prefix"
         state_ms = 1000 * self.search.state_seconds
-        return f"{place} of decoder layer {self.layer} of {len(self.model.decoder.layers)}, states of {state_ms:g} ms before compression"
+        num_layers = len(self.model.decoder.layers)
+        layers = f"all {num_layers} decoder layers, whichever reads latest" if self.layer is None else f"decoder layer {self.layer} of {num_layers}"
+        return f"{place} of {layers}, states of {state_ms:g} ms before compression"

@@ -32,8 +32,8 @@ def test_writing_stops_before_the_first_new_token_that_reads_late_speech(attende
 def test_a_merged_state_stands_for_its_last_state_that_counts():
     segments = Segments(torch.tensor([[0, 0, 1, 1, 1, 2]]), torch.tensor([[0.5, 0.5, 0.6, 0.4, 0.0, 1.0]]))
     weights = torch.tensor([[0.5, 0.4, 0.1], [0.1, 0.8, 0.1], [0.1, 0.2, 0.7], [0.4, 0.4, 0.2]])
-    assert most_attended(weights, segments) == [1, 3, 5, 1]
-    assert most_attended(weights, None) == [0, 1, 2, 0]
+    assert most_attended(weights, segments).tolist() == [1, 3, 5, 1]
+    assert most_attended(weights, None).tolist() == [0, 1, 2, 0]
 
 
 PIECES = ["▁Five", "▁", "z", "ero", "▁nine", "."]
@@ -135,6 +135,19 @@ def test_attended_states_are_those_of_the_mean_head(decoder, compression):
     of_blank = logits.softmax(-1)[:, -1].tolist()
     segments = slow_segments(logits.argmax(-1).tolist(), logits.size(-1) - 1, model.model.encoder.cfg, of_blank)
     assert attended == [max(segments[number]) for number in weights[0].argmax(-1).tolist()]
+
+
+@pytest.mark.parametrize("compression", ["none", "avg"])
+@pytest.mark.parametrize("decoder", ["dfp-causal", "xattn"])
+def test_of_all_layers_the_latest_state_counts(decoder, compression):
+    both, *single = (incremental(decoder, compression, beam=1, layer=layer) for layer in (None, 1, 2))
+    for each in single:
+        each.model.load_state_dict(both.model.state_dict())
+    heard = heard_of(both, make_speech([77])[0], is_all=False)
+    tokens, attended, _ = both.continuation(heard.speech, [])
+    of_layers = [each.continuation(heard.speech, []) for each in single]
+    assert attended == [max(states) for states in zip(*(each.attended for each in of_layers))] and of_layers[0].attended != of_layers[1].attended
+    assert tokens == of_layers[0].tokens
 
 
 def test_layers_that_there_are_not_are_errors():
