@@ -64,8 +64,8 @@ def run(args: Namespace) -> None:
     check(args)
     device = existing_device(args.device)
     choices = [TranscriptionOptions(args.language, beam, 1, args.ctc_decoding_weight) for beam in args.beam]
-    named = recordings.named(args.paths if args.model_file else args.paths[1:])
     random_models = read_models(args)
+    named = recordings.named(args.paths if args.model_file else args.paths[1:])
     names = [model.name for model in random_models] or [Path(args.paths[0]).resolve().name]
     widths = [-max(map(len, ["model", *names])), *COLUMN_WIDTHS]
     times: list[dict] = []

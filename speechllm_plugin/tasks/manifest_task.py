@@ -151,7 +151,9 @@ class ManifestTask(FairseqTask):
             logger.warning(f"{path}: {unknown:,} of {total:,} tokens of {column} are <unk>")
 
     def check_beam(self, beam: int):
-        """Raise ValueError for more hypotheses than the first step has tokens: all but padding, which is never chosen."""
+        """Raise ValueError for no hypothesis, or more than the first step has tokens: all but padding, which is never chosen."""
+        if beam < 1:
+            raise ValueError(f"--beam must be positive, but is {beam}")
         if beam >= len(self.target_dictionary):
             raise ValueError(f"--beam must be below the {len(self.target_dictionary):,} types of the target vocabulary, but is {beam}")
 

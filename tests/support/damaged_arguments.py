@@ -85,7 +85,7 @@ CASES = [
     Case("measurements of a beam above the vocabulary", nothing, "BENCH --sweep beam=2,50", "--beam must be below --vocab-size (50), but is 50"),
     Case("measurements into a folder", folder("m.json"), "BENCH --json m.json", "m.json: Is a directory"),
     Case("no batch in decoding", nothing, "GENERATE --path run/last.pt --max-tokens 1", "frames, more than a batch may have (--max-tokens 1)"),
-    Case("a beam of 0", nothing, "GENERATE --path run/last.pt --beam 0", "--beam"),
+    Case("a beam of 0", nothing, "GENERATE --path run/last.pt --beam 0", "--beam must be positive, but is 0"),
     Case("a beam above the vocabulary", nothing, "GENERATE --path run/last.pt --beam 1000", "--beam"),
     Case("a length below 0", nothing, "GENERATE --path run/last.pt --max-len-b -5", "--max-len"),
     Case("shard 5 of 2", nothing, "GENERATE --path run/last.pt --num-shards 2 --shard-id 5", "--num-shards 2 has no effect in fairseq"),
