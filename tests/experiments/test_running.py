@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from speechllm_plugin.distillation.modes import MODES
-from speechllm_plugin.experiments import command_line, run_one, study_settings
+from speechllm_plugin.experiments import command_line, run_one, study_settings, study_stages
 from speechllm_plugin.experiments.distillation_plan import KD_MODES, Distillation
 from speechllm_plugin.experiments.scheduling import run_at_once
-from speechllm_plugin.experiments.stage_script import StageScript
+from speechllm_plugin.experiments.stage_script import StageScript, visible_gpus
 from speechllm_plugin.experiments.training_file import Gpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -212,6 +212,28 @@ def test_help_needs_no_environment(tmp_path):
     for recipe, first in (("study.sh", "The whole study"), ("mustc/run.sh", "Train and score one model on MuST-C"), ("covost2/run.sh", "Train and")):
         process = subprocess.run(["bash", ROOT / "recipes" / recipe, "x", "--help"], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
         assert process.returncode == 0 and process.stdout.startswith(first) and "set -euo" not in process.stdout and process.stderr == ""
+
+
+TORCH = """
+class cuda:
+    device_count = staticmethod(lambda: len({gib}))
+    get_device_properties = staticmethod(lambda number: type("", (), dict(total_memory={gib}[number] * 2**30)))
+"""
+
+
+@pytest.mark.parametrize(("gib", "expected"), [([80, 39.5], Gpus(2, 39.5)), ([], Gpus(0))])
+def test_gpus_are_as_large_as_the_smallest(tmp_path, monkeypatch, gib, expected):
+    (tmp_path / "torch.py").write_text(TORCH.format(gib=gib))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert visible_gpus() == expected
+
+
+@pytest.mark.parametrize(("visible", "jobs", "gpus"), [(Gpus(4, 80), 1, Gpus(4, 80)), (Gpus(4, 80), 8, Gpus(1, 80)), (Gpus(0), 8, Gpus(0))])
+def test_each_of_several_experiments_at_a_time_has_one_gpu(study, monkeypatch, visible, jobs, gpus):
+    monkeypatch.setattr(study_stages, "visible_gpus", lambda: visible)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    trainings = study_stages.Trainings(study("--jobs", str(jobs)))
+    assert trainings.gpus == gpus and trainings.devices == list("0123")[: max(1, visible.number)]
 
 
 def test_experiments_at_a_time_take_the_devices_that_are_free():

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,13 +10,16 @@ import pytest
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.outputs.logs import DecodingLog
 from speechllm_plugin.reporting.breakdown import Row
+from speechllm_plugin.reporting.example_rows import example_rows
 from speechllm_plugin.reporting.figures import svg
 from speechllm_plugin.reporting.figures.forest import axis_half_width, forest
+from speechllm_plugin.reporting.options import Options
 from speechllm_plugin.reporting.parts import slice_part, speed_part
 from speechllm_plugin.reporting.parts.utterance_part import aligned, edits_of
 from speechllm_plugin.reporting.results import Quantity, Result, Settings, evaluate, loss_of_sentences, mean_over
 from speechllm_plugin.reporting.study import Run, Study, System
 from speechllm_plugin.reporting.tables import formats
+from speechllm_plugin.reporting.tables.comparison_table import comparison_table
 from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table, latex, markdown
 from speechllm_plugin.scoring import significance
 from speechllm_plugin.scoring.share import share
@@ -176,3 +180,28 @@ def test_speeds_are_means_over_the_seeds_that_decoded_the_whole_set():
 def test_slices_say_how_many_trials_could_tell_them_apart():
     assert slice_part._notes(3, Settings(num_resamples=119), 3)[1].endswith("take --resamples 120 or more.")
     assert len(slice_part._notes(3, Settings(num_resamples=120), 3)) == len(slice_part._notes(3, Settings(num_resamples=60), 2)) == 1
+
+
+def errors_of(*numbers):
+    """The statistics of one training: so many errors in ten words of each sentence."""
+    return np.array([[(number, 10) for number in numbers]])
+
+
+def test_the_better_system_is_bold():
+    first, second = errors_of(*[1, 0, 2, 1] * 10), errors_of(*[5, 6, 4, 5] * 10)
+    for systems, bold in (([first, second], [True, False]), ([second, first], [False, True]), ([first, first], [False, False])):
+        [result] = evaluate([Quantity("WER", True, share, systems)], SETTINGS)
+        [section] = comparison_table("t", "c", ["a", "b"], [], [("", [([], result)])]).sections
+        assert [isinstance(cell, Cell) and cell.strong for cell in section.rows[0][:3:2]] == bold
+
+
+def test_examples_are_the_greatest_losses_and_then_the_greatest_differences():
+    quantity = Quantity("WER", True, share, [errors_of(5, 0, 4, 0), errors_of(0, 5, 0, 4)])
+    study = Study([System(name, []) for name in "ab"], "test", Path("data"), [], None)
+    shown = example_rows(study, SimpleNamespace(main=quantity), [], Options(num_examples=4))
+    assert {row: reason.partition(":")[0] for row, reason in shown.items()} == {
+        0: "among the greatest losses of a",
+        1: "among the greatest losses of b",
+        2: "a loses more than b",
+        3: "b loses more than a",
+    }
