@@ -7,7 +7,7 @@
     sound_file.py          whole sound files, or errors; containers/ examines what each promises of its length
     recording.py           where the sound of a row can be heard
     row_dataset.py         batches of rows: order, size, repeats; speech_dataset.py with speech, text_dataset.py with source texts
-    batch_shapes.py        batches of few shapes
+    batch_shapes.py        batches of few shapes; sent_batches.py sends them from workers
     speech_texts.py        what a speech model learns to write: targets, transcripts, a teacher's texts
     kd_texts.py            a teacher's texts in a manifest; teacher_cache.py a teacher's word probabilities
 

@@ -1,7 +1,6 @@
 """Utterances as fairseq batches: features after normalisation and SpecAugment, token ids made once."""
 
 import functools
-import math
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from speechllm_plugin.data.features import read as read_features
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.data.packed import PackedStrings, lengths_of
 from speechllm_plugin.data.row_dataset import RowDataset, padded
+from speechllm_plugin.data.sent_batches import sendable_zeros, sent_together
 from speechllm_plugin.data.speech_texts import SpeechTexts
 
 
@@ -201,7 +201,7 @@ class SpeechTextDataset(RowDataset):
         if self.texts.teacher is not None:
             for number, name in enumerate(("teacher_ids", "teacher_probabilities")):
                 batch[name], _ = padded([example.teacher[number] for example in samples], 0, target_width)
-        return batch
+        return sent_together(batch)
 
     def lengths(self, indices) -> np.ndarray:
         """(len(indices), 3) frames, target tokens (of the longest possible target) and transcript tokens."""
@@ -234,11 +234,3 @@ class SpeechTextDataset(RowDataset):
 
     def source_lengths(self, indices):
         return self.num_frames[indices % len(self)]
-
-
-def sendable_zeros(*shape: int) -> torch.Tensor:
-    """Zeros of float32, in a loader's worker in memory that the main process can map: torch would copy the whole batch there."""
-    if torch.utils.data.get_worker_info() is None:
-        return torch.zeros(shape)
-    memory = torch.UntypedStorage._new_shared(math.prod(shape) * torch.float32.itemsize)  # as torch's own collation makes it; new, so it is zero
-    return torch.empty(0).set_(memory, 0, shape)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from speechllm_plugin.data.row_dataset import RowDataset, padded
+from speechllm_plugin.data.sent_batches import sent_together
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class TextDataset(RowDataset):
             batch["net_input"]["prev_output_tokens"] = previous
             if self.has_tags:
                 batch["tag"] = previous[:, 1].clone()
-        return batch
+        return sent_together(batch)
 
     def place(self, index: int) -> str:
         row = index % len(self)
