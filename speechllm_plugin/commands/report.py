@@ -75,6 +75,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="number of utterances shown, those with the greatest losses and differences (default: %(default)s)",
     )
     shown.add_argument("--utterances", nargs="+", default=[], metavar="ID", help="utterances to show as well; attention is then drawn for these")
+    shown.add_argument(
+        "--no-words",
+        action="store_true",
+        help="no list of the words that training lacks; with --examples 0 the page quotes nothing of the data, as what must not be published",
+    )
     shown.add_argument("--no-audio", action="store_true", help="no players: the file is smaller")
     shown.add_argument("--no-checkpoints", action="store_true", help="do not read RUN/average.pt: no attention, no compression rates, no torch")
     shown.add_argument("--device", default="cpu", metavar="D", help="device that runs the checkpoints: cpu, cuda or cuda:N (default: %(default)s)")
@@ -96,6 +101,7 @@ def write(args: Namespace) -> None:
         settings=Settings(args.resamples, args.seed),
         num_examples=args.examples,
         utterances=args.utterances,
+        with_words=not args.no_words,
         with_audio=not args.no_audio,
         with_checkpoints=not args.no_checkpoints,
         device=args.device,

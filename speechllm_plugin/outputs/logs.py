@@ -18,7 +18,9 @@ _PEAK_MEMORY = re.compile(rf"peak memory: process {_COUNT} MiB(?:, GPU {_COUNT} 
 _COMMAND = "$ fairseq-generate "
 _DATA_FOLDER = re.compile(rf"^{re.escape(_COMMAND)}(.+?) --", re.MULTILINE | re.DOTALL)
 _SPEED, _NO_UPDATE = "frames_per_second", -1
+_WALL = "train_wall"  # seconds since the training began
 _STEPS = "train_inner"  # what fairseq calls its lines between the ends of epochs
+_AVERAGED = re.compile(r": average of (checkpoint\S*\.pt(?:, checkpoint\S*\.pt)*)$", re.MULTILINE)
 _TOTAL_MEMORY = re.compile(rf"total memory = {_DECIMAL} GB")
 VALIDATION = "dev"  # the validation set of the recipes
 _VALIDATED = re.compile(rf'"{VALIDATION}_(\w+)": "([^"]*)')
@@ -39,12 +41,16 @@ class TrainingLog(NamedTuple):
     """curves: (subset, quantity) -> Curve, subset `train` or the name of a validation set; None where the log does not say.
 
     num_damaged: lines left out, as of two processes that wrote at a time or of one that was killed.
+    num_updates: when the last epoch ended, whole or not.
+    seconds:     then, by the clock of the training, validations and checkpoints included.
     """
 
     curves: dict[tuple[str, str], Curve]
     num_parameters: int | None
     frames_per_second: float | None  # the median over the epochs, of 10 ms frames
     num_damaged: int = 0
+    num_updates: int | None = None
+    seconds: float | None = None
 
     @property
     def validation_subset(self) -> str | None:
@@ -89,6 +95,7 @@ def read_training(path: Path | str) -> TrainingLog | None:
         return None
     points: dict[tuple[str, str], dict[int, float]] = {}
     num_damaged = 0
+    end: tuple[int | None, float | None] = None, None
     for name, line in _JSON_LINE.findall(text):
         if name == _STEPS:
             continue
@@ -96,15 +103,24 @@ def read_training(path: Path | str) -> TrainingLog | None:
             values = json.loads(line)
             found = {each: float(values[f"{name}_{each}"]) for each in (*QUANTITIES, _SPEED) if f"{name}_{each}" in values}
             update = int(values.get(f"{name}_num_updates", _NO_UPDATE))
+            seconds = float(values[_WALL]) if name == TRAIN and _WALL in values else None
         except DAMAGED:
             num_damaged += 1
             continue
+        if name == TRAIN and update != _NO_UPDATE:
+            end = update, seconds
         for quantity, value in found.items() if update != _NO_UPDATE else ():
             before = points.get((name, quantity), {})
             points[name, quantity] = {earlier: before[earlier] for earlier in before if earlier < update} | {update: value}
     speeds = points.pop((TRAIN, _SPEED), {}).values()
     curves = {key: Curve(list(values), list(values.values())) for key, values in points.items() if key[1] in QUANTITIES}
-    return TrainingLog(curves, _whole(_last(_PARAMETERS, text)), statistics.median(speeds) if speeds else None, num_damaged)
+    return TrainingLog(curves, _whole(_last(_PARAMETERS, text)), statistics.median(speeds) if speeds else None, num_damaged, *end)
+
+
+def read_averaged(path: Path | str) -> list[str]:
+    """The names of the checkpoints that `speechllm average` said it has averaged, of its last run; none where there is no file."""
+    averaged = _last(_AVERAGED, _text(path) or "")
+    return averaged.split(", ") if averaged else []
 
 
 def read_decoding(path: Path | str) -> DecodingLog | None:

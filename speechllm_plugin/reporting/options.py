@@ -18,6 +18,7 @@ class Options:
     settings:         of the resampling.
     num_examples:     utterances with the greatest losses and differences.
     utterances:       ids of utterances to show as well.
+    with_words:       whether the words that training lacks are listed.
     with_audio:       whether utterances can be played.
     with_checkpoints: whether average.pt is read, for attention and compression rates.
     device:           of the checkpoints.
@@ -30,6 +31,7 @@ class Options:
     settings: Settings = Settings()
     num_examples: int = 6
     utterances: Sequence[str] = ()
+    with_words: bool = True
     with_audio: bool = True
     with_checkpoints: bool = True
     device: str = "cpu"

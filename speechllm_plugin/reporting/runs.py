@@ -136,4 +136,5 @@ def _read_run(folder: Path, split: str, path: Path, utterances: list[Utterance],
     hypotheses = read_in_rows([folder / f"generate-{split}.txt"], utterances, path).hypotheses
     quiet = folder / f"generate-{SILENCE}.txt"
     texts = read_in_rows([quiet], silence, path.with_name(f"{SILENCE}.tsv")).hypotheses if silence is not None and quiet.is_file() else None
-    return Run(folder, path.parent, hypotheses, training, decoding, texts)
+    num_averaged = len(logs.read_averaged(folder / "average.log")) or None
+    return Run(folder, path.parent, hypotheses, training, decoding, texts, num_averaged)

@@ -20,6 +20,7 @@ class Run(NamedTuple):
     hypotheses: a text for each utterance, in the manifest's order.
     training:   what its log says; None where there is no log. Likewise decoding.
     silence:    a text for each recording without speech; None where they were not decoded.
+    num_averaged: checkpoints that the decoded model is the mean of; None where no log says it.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class Run(NamedTuple):
     training: TrainingLog | None
     decoding: DecodingLog | None
     silence: list[str] | None
+    num_averaged: int | None = None
 
 
 class System(NamedTuple):

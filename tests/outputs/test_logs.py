@@ -55,9 +55,10 @@ def test_curves_are_those_of_the_epochs_and_what_was_gone_back_behind_does_not_c
         + log_line("dev", epoch=1, dev_loss=6, dev_ctc_loss=2, dev_num_updates=10).encode()
         + log_line("train", epoch=2, train_loss=4, train_num_updates=20, train_frames_per_second=300).encode()
         + b'x | INFO | train | {"epoch": 3, "train_loss": "2"x | INFO | dev | {"epoch": 3}\n'
-        + log_line("train", epoch=1, train_loss=4.5, train_num_updates=10, train_frames_per_second=200).encode()
+        + log_line("train", epoch=1, train_loss=4.5, train_num_updates=10, train_frames_per_second=200, train_wall=61).encode()
     )
     log = logs.read_training(path)
+    assert (log.num_updates, log.seconds) == (10, 61)
     assert log.curves == {
         ("train", "loss"): ([10], [4.5]),
         ("train", "nll_loss"): ([10], [4]),
@@ -84,3 +85,13 @@ def test_the_last_decoding_of_a_log_counts(tmp_path):
     path.write_text("peak memory: process 812 MiB\n")
     assert logs.read_decoding(path)[1:] == (None, None, None, None, 812, None)
     assert logs.read_decoding(tmp_path / "none.log") is None and logs.read_training(tmp_path / "none.log") is None
+
+
+def test_averaged_checkpoints_are_those_of_the_last_run(tmp_path):
+    path = tmp_path / "average.log"
+    assert logs.read_averaged(path) == []
+    path.write_text(
+        "$ speechllm average --inputs of checkpoints\nout/average.pt: average of checkpoint_1_2.pt\n"
+        "out/average.pt: average of checkpoint_1_2.pt, checkpoint_1_4.pt\n"
+    )
+    assert logs.read_averaged(path) == ["checkpoint_1_2.pt", "checkpoint_1_4.pt"]

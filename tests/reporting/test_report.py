@@ -183,6 +183,24 @@ def test_one_system_has_no_differences_and_three_have_two(runs, tmp_path, number
     assert "<audio" not in page and "No sound" not in page
 
 
+def test_of_four_systems_each_has_a_row_with_what_it_has_beside_others(runs, tmp_path):
+    systems = [f"s{index}={run}" for index, run in enumerate(runs[:4])]
+    assert report(*systems, "--out", tmp_path / "r.html", "--tables", tmp_path, *FEW, "--no-words", "--examples", 0) == 0
+    assert report(systems[0], systems[3], "--out", tmp_path / "pair.html", "--tables", tmp_path / "pair", *FEW) == 0
+    many, pair = ((folder / "scores.md").read_text(encoding="utf-8").splitlines() for folder in (tmp_path, tmp_path / "pair"))
+    assert "first − system difference" in many[2]
+    table = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in many if line.startswith("|")][2:]
+    of_pair = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in pair if line.startswith("|")][2:]
+    assert [row[1] for row in table] == ["s0", "s1", "s2", "s3"] * (len(of_pair))
+    for number, (heading, *cells) in enumerate(of_pair):
+        first, *_, last = table[4 * number : 4 * number + 4]
+        assert first[:4] == [heading, "s0", *cells[:2]] and last[:4] == ["", "s3", *cells[2:4]]
+        assert first[4:] == [""] * 5 and last[4:6] == cells[4:6]
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert 'class="words"' not in page
+    assert 'class="utterance"' not in page and not (tmp_path / "unseen_words.md").exists()
+
+
 @pytest.mark.parametrize("num_seeds", [2, 3, 5])
 def test_the_verdict_warns_unless_a_paired_t_test_over_seeds_finds_a_difference(num_seeds):
     rng, num_warnings = np.random.default_rng(1), 0

@@ -14,6 +14,7 @@ from speechllm_plugin.reporting.tables.formats import MINUS
 MOST_ROWS = 20  # of one picture; the table has all
 ROW_HEIGHT = 21
 _WIDEST_LABEL, _WIDEST_NAME, _SHORT_NAMES = 19, 22, 10
+_MANY = 4  # systems: their pairs need more room, and have only the other one's name
 # Of the picture: where the axis begins and ends (share of the width), the space above and below the rows (pixels).
 _LEFT, _RIGHT, _ABOVE, _BELOW, _LEGEND_LINE = 0.385, 0.89, 18, 42, 17
 # A few slices of some utterances may have intervals far wider than the others, which would become dots.
@@ -40,12 +41,12 @@ def forest(title: str, heading: str, systems: Sequence[str], rows: Sequence[Row]
     largest = {row.label for row in sorted(shown, key=lambda row: -row.size)[:MOST_ROWS]}
     shown = [row for row in shown if row.label in largest]
     pairs = range(1, len(systems)) or [0]
-    apart = 0 if len(pairs) == 1 else 0.5 / len(pairs)
+    apart = 0 if len(pairs) == 1 else (0.5 if len(systems) < _MANY else 0.8) / len(pairs)
     centre = overall.intervals[0].score if len(systems) == 1 and overall is not None else 0.0
     left, right = centre - half_width, centre + half_width
     lines = -(-len(pairs) // 2) if len(systems) > 2 else int(_has_long_names(systems))
     above = _ABOVE + _LEGEND_LINE * lines
-    height = above + _BELOW + ROW_HEIGHT * len(shown) * (1 if len(systems) < 4 else 1.4)
+    height = above + _BELOW + ROW_HEIGHT * len(shown) * (1 if len(systems) < _MANY else 0.45 * len(pairs))
 
     def plot(axes):
         axes.figure.set_layout_engine("none")  # the same margins in all of them, so that the axes stand below one another
@@ -72,7 +73,8 @@ def forest(title: str, heading: str, systems: Sequence[str], rows: Sequence[Row]
         elif len(systems) > 2:
             place = (-_LEFT / (_RIGHT - _LEFT), 1.0)
             axes.legend(handles=_legend(systems), loc="lower left", bbox_to_anchor=place, ncols=2, borderaxespad=0.1, handlelength=1)
-        axes.set_xlabel(heading if len(systems) == 1 else f"Difference in {heading}")
+        difference = "Difference" if len(systems) < _MANY else f"{systems[0]} {MINUS} the other"
+        axes.set_xlabel(heading if len(systems) == 1 else f"{difference} in {heading}")
 
     chart = draw(title, _description(heading, systems, shown), height, plot)
     num_filled = sum(bool(row.size) for row in rows)
@@ -147,9 +149,10 @@ def _say(axes, place, text, alignment, offset=0, above=0):
 def _legend(systems):
     from matplotlib.lines import Line2D
 
-    names = [formats.shortened(name, _WIDEST_NAME // 2) for name in systems]
+    names = [formats.shortened(name, _WIDEST_NAME // 2 if len(systems) < _MANY else _WIDEST_NAME) for name in systems]
+    before = f"{names[0]} {MINUS} " if len(systems) < _MANY else ""
     return [
-        Line2D([], [], color=LOOKS[pair].colour, marker=LOOKS[pair].marker, linewidth=1.2, label=f"{names[0]} {MINUS} {names[pair]}")
+        Line2D([], [], color=LOOKS[pair].colour, marker=LOOKS[pair].marker, linewidth=1.2, label=before + names[pair])
         for pair in range(1, len(systems))
     ]
 

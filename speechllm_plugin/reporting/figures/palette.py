@@ -21,12 +21,17 @@ class Look(NamedTuple):
     shape_name: str
 
 
-# Okabe and Ito 2008, Color Universal Design; the last two darkened until they are readable on white.
+# Okabe and Ito 2008, Color Universal Design; from the third on darkened until they are readable on white, or chosen beside them.
 LOOKS = [
     Look("#0072B2", "o", "●", "blue", "circles"),
     Look("#D55E00", "s", "■", "orange", "squares"),
     Look("#00805C", "^", "▲", "green", "triangles"),
     Look("#9C4F86", "D", "◆", "purple", "diamonds"),
+    Look("#1F1F1F", "v", "▼", "black", "triangles upside down"),
+    Look("#8A6100", "P", "✚", "brown", "crosses"),
+    Look("#2B7C9E", "*", "★", "light blue", "stars"),
+    Look("#6B6B6B", "X", "✖", "grey", "diagonal crosses"),
+    Look("#C0306B", "p", "⬟", "red", "pentagons"),
 ]
 MOST_SYSTEMS = len(LOOKS)
 NEUTRAL = "#3c4149"

@@ -79,7 +79,7 @@ PARTS: dict[str, Part] = {
     ),
     "words": Part(
         "Words by frequency in training",
-        needs=("study", "context", "settings"),
+        needs=("study", "context", "options"),
         compute=words,
         figures=word_forests,
         template="word_part.html",

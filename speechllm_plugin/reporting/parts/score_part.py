@@ -11,8 +11,8 @@ from speechllm_plugin.reporting.part import Content
 from speechllm_plugin.reporting.results import Quantity, Result, Settings, evaluate, mean_over, of_metric
 from speechllm_plugin.reporting.study import Study, System
 from speechllm_plugin.reporting.tables import formats
-from speechllm_plugin.reporting.tables.comparison_table import comparison_table, note_on_winners, with_arrow
-from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table
+from speechllm_plugin.reporting.tables.comparison_table import MOST_SIDE_BY_SIDE, comparison_table, note_on_winners, with_arrow
+from speechllm_plugin.reporting.tables.table import Column, Section, Table
 from speechllm_plugin.scoring.metrics import Metric
 from speechllm_plugin.scoring.score_table import EMPTY_REFERENCES
 
@@ -94,12 +94,14 @@ def _table(study: Study, scores: Scores) -> Table:
     parameters = [_parameters(system) for system in study.systems]
     if not any(parameters):
         return table
-    num_columns = sum(column.group == names[0] for column in table.columns)
-    row: list[str | Cell] = ["Parameters"]
-    for number in parameters:
-        row += [Cell(f"{number:,}" if number else formats.NO_VALUE), *[""] * (num_columns - 1)]
-    row += [""] * (len(table.columns) - len(row))
-    return replace(table, sections=[*table.sections, Section("", [row])])
+    numbers = [f"{number:,}" if number else formats.NO_VALUE for number in parameters]
+    if len(names) > MOST_SIDE_BY_SIDE:
+        rows_of_parameters = [["" if system else "Parameters", name, numbers[system]] for system, name in enumerate(names)]
+    else:
+        num_columns = sum(column.group == names[0] for column in table.columns)
+        rows_of_parameters = [["Parameters", *(cell for number in numbers for cell in (number, *[""] * (num_columns - 1)))]]
+    filled = [row + [""] * (len(table.columns) - len(row)) for row in rows_of_parameters]
+    return replace(table, sections=[*table.sections, Section("", filled)])
 
 
 def _parameters(system: System) -> int | None:

@@ -3,8 +3,8 @@
 from speechllm_plugin.reporting.breakdown import Breakdown, measured
 from speechllm_plugin.reporting.figures.forest import forests
 from speechllm_plugin.reporting.figures.svg import Chart
+from speechllm_plugin.reporting.options import Options
 from speechllm_plugin.reporting.part import Content
-from speechllm_plugin.reporting.results import Settings
 from speechllm_plugin.reporting.study import Study
 from speechllm_plugin.reporting.tables.comparison_table import comparison_table, note_on_winners
 from speechllm_plugin.reporting.tables.table import Column, Section, Table
@@ -18,12 +18,15 @@ _EXPLANATION = {
 }
 
 
-def words(study: Study, context: Context, settings: Settings) -> Content:
-    """The Breakdown of the recall of words, and a table of those that training lacks; no numbers where the training targets are not known."""
+def words(study: Study, context: Context, options: Options) -> Content:
+    """The Breakdown of the recall of words, and a table of those that training lacks, unless the options leave it out.
+
+    There are no numbers where the training targets are not known.
+    """
     if context.target_counts is None:
         return Content()
     texts = (study.references, context.target_counts, study.languages, study.is_recognition)
-    bands = measured([[word_recall(run.hypotheses, *texts) for run in system.runs] for system in study.systems], settings)
+    bands = measured([[word_recall(run.hypotheses, *texts) for run in system.runs] for system in study.systems], options.settings)
     table = comparison_table(
         "words",
         f"Recall of the reference's words in percent, {study.split}",
@@ -34,7 +37,7 @@ def words(study: Study, context: Context, settings: Settings) -> Content:
     )
     overall = bands[-1].result if len(study.systems) == 1 else None  # the last band is of all words
     recall = Breakdown("recall", {"Recall of words": [band.row for band in bands]}, {}, overall)
-    return Content([table, _unseen_table(study, context)], recall)
+    return Content([table, *([_unseen_table(study, context)] if options.with_words else [])], recall)
 
 
 def word_forests(study: Study, recall: Breakdown | None) -> list[Chart]:

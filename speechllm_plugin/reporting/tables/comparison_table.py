@@ -8,6 +8,7 @@ from speechllm_plugin.reporting.tables.formats import MINUS
 from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table
 
 ARROW = {True: "↓", False: "↑"}  # whether lower is better
+MOST_SIDE_BY_SIDE = 3  # systems: of more, each has a row of its own below the first
 
 
 def with_arrow(quantity: Quantity) -> str:
@@ -35,7 +36,7 @@ def comparison_table(
     """The Table of results.
 
     Args:
-        systems: names; each difference is first - other.
+        systems: names; each difference is first - other. They stand side by side, or where they are many, one below the other in each row.
         labels: the columns before the numbers.
         sections: heading, and rows of (cells of the labels, Result).
         both_tests: the p-value of the bootstrap as well.
@@ -43,27 +44,43 @@ def comparison_table(
     results = [result for _, rows in sections for _, result in rows]
     has_seeds = any(result.quantity.statistics[0].shape[0] > 1 for result in results)
     seeds = " ± seeds" if has_seeds else ""
+    of_system = [f"score{seeds}", "95% interval"]
+    of_pair = [f"difference{seeds}", "95% interval", *(["p bootstrap", "p random."] if both_tests else ["p"]), "p Holm"]
     columns = list(labels)
-    for system in systems:
-        columns += [Column(f"score{seeds}", system), Column("95% interval", system)]
-    for other in systems[1:]:
-        tests = ["p bootstrap", "p random."] if both_tests else ["p"]
-        columns += [Column(heading, f"{systems[0]} {MINUS} {other}") for heading in (f"difference{seeds}", "95% interval", *tests, "p Holm")]
+    if len(systems) > MOST_SIDE_BY_SIDE:
+        columns += [
+            Column("system", is_text=True),
+            *map(Column, of_system),
+            *(Column(heading, f"first {MINUS} system") for heading in of_pair),
+        ]
+    else:
+        columns += [Column(heading, system) for system in systems for heading in of_system]
+        columns += [Column(heading, f"{systems[0]} {MINUS} {other}") for other in systems[1:] for heading in of_pair]
 
     def with_deviation(text, deviation):
         return f"{text} ± {formats.number(deviation, decimals)}" if has_seeds and text != formats.NO_VALUE else text
 
-    def row(cells, result):
-        winners = {result.winner(other) for other in range(1, len(systems))} if len(systems) == 2 else set()
-        row = list(cells)
-        for system, interval in enumerate(result.intervals):
-            score = with_deviation(formats.number(interval.score, decimals), interval.deviation)
-            row += [Cell(score, system in winners), formats.interval(interval.low, interval.high, decimals)]
-        for other, (comparison, adjusted) in enumerate(zip(result.comparisons, result.adjusted), 1):
-            difference = with_deviation(formats.difference(comparison.difference, decimals), comparison.seed_deviation)
-            row += [Cell(difference, result.winner(other) is not None), formats.interval(comparison.low, comparison.high, decimals, signed=True)]
-            row += [formats.p_value(comparison.p_bootstrap)] if both_tests else []
-            row += [formats.p_value(comparison.p_randomisation), formats.p_value(adjusted)]
-        return row
+    def score(result, system):
+        winners = {result.winner(1)} if len(systems) == 2 else set()
+        interval = result.intervals[system]
+        text = with_deviation(formats.number(interval.score, decimals), interval.deviation)
+        return [Cell(text, system in winners), formats.interval(interval.low, interval.high, decimals)]
 
-    return Table(name, caption, columns, [Section(heading, [row(*each) for each in rows]) for heading, rows in sections], notes, explanations)
+    def pair(result, other):
+        comparison = result.comparisons[other - 1]
+        difference = with_deviation(formats.difference(comparison.difference, decimals), comparison.seed_deviation)
+        cells = [Cell(difference, result.winner(other) is not None), formats.interval(comparison.low, comparison.high, decimals, signed=True)]
+        cells += [formats.p_value(comparison.p_bootstrap)] if both_tests else []
+        return [*cells, formats.p_value(comparison.p_randomisation), formats.p_value(result.adjusted[other - 1])]
+
+    def rows_of(cells, result):
+        numbers = range(len(systems))
+        if len(systems) <= MOST_SIDE_BY_SIDE:
+            return [
+                [*cells, *(cell for each in numbers for cell in score(result, each)), *(cell for each in numbers[1:] for cell in pair(result, each))]
+            ]
+        first = [*cells, systems[0], *score(result, 0), *[""] * len(of_pair)]
+        return [first, *([*[""] * len(cells), systems[each], *score(result, each), *pair(result, each)] for each in numbers[1:])]
+
+    filled = [Section(heading, [row for each in rows for row in rows_of(*each)]) for heading, rows in sections]
+    return Table(name, caption, columns, filled, notes, explanations)
