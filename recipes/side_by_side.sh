@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Trainings of one comparison side by side on one GPU, under equal conditions. pipeline.sh must be sourced before.
+# Trainings of one comparison side by side, under equal conditions. pipeline.sh must be sourced before. Several visible GPUs are dealt out: each has as
+# many trainings of a round, and of each model in turn (--jobs counts those on all of them).
 #   begin SECONDS                            the clock runs from the script's start: after SECONDS what runs is stopped, and the script ends with
 #                                            status 75, as the same command goes on; 0 = never
 #   at_once JOBS MODELS TIMES                trainings of a round, where each of MODELS is trained TIMES times: the largest number up to JOBS of
@@ -9,9 +10,10 @@
 #   decode_side_by_side JOBS                 decode_one NUMBER of every folder that is trained; the next as soon as one ends
 #   set_model_args MODEL_FILE [ARGUMENT...]  MODEL_ARGS, and TRAINING_ARGS from `common`, `minutes` and `gpu`; ARGUMENTs come last
 #   end_with_failures                        an error that names what failed, if anything did
-# The caller sets the array folders, and the functions train_one and decode_one, which take a number in it.
+# The caller sets the arrays folders (of all models for the first seed or setting, then for the next) and models, and the functions train_one and
+# decode_one, which take a number in folders.
 seconds_to_start=60  # of a round beside its minutes: Python, data, CUDA graphs, the last validation
-stop_at=0 waiting='' alarm='' failures=$(mktemp)
+stop_at=0 waiting='' alarm='' gpus=() failures=$(mktemp)
 trap 'rm -f "$failures"' EXIT
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # else each process takes all cores for what the CPU computes
 
@@ -25,6 +27,7 @@ stop_all() {
 }
 
 begin() {
+  mapfile -t gpus < <(visible_gpus)
   set -m  # a process group for each, so that it can be stopped as a whole
   trap 'rm -f "$failures"; [[ -z $alarm ]] || kill -- "-$alarm" 2>/dev/null || true' EXIT
   trap 'stop_all 130' INT TERM
@@ -43,9 +46,16 @@ at_once() {
   echo "$size"
 }
 
-# start FUNCTION NUMBER: in the background; what fails is noted.
+# start FUNCTION NUMBER: in the background, on one GPU; what fails is noted.
 start() {
-  ("$1" "$2" || echo "${folders[$2]}" >>"$failures") &
+  (
+    ((${#gpus[@]} < 2)) || export CUDA_VISIBLE_DEVICES=${gpus[($2 % ${#models[@]} + $2 / ${#models[@]}) % ${#gpus[@]}]}
+    "$1" "$2" || echo "${folders[$2]}" >>"$failures"
+  ) &
+}
+
+visible_gpus() {
+  if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then tr , '\n' <<<"$CUDA_VISIBLE_DEVICES"; else nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null || true; fi
 }
 
 train_in_rounds() {
@@ -108,6 +118,11 @@ set_model_args() {
   TRAINING_ARGS+=("${@:2}")
 }
 
+# has_ctc: whether MODEL_ARGS are of a model with a CTC head.
+has_ctc() {
+  [[ " ${MODEL_ARGS[*]}" =~ \ --ctc-layer\ [1-9] ]]
+}
+
 # is_fairseqs_own: whether MODEL_ARGS are of a model of fairseq's, which reads padding off the longest row and cannot be recorded as a graph.
 is_fairseqs_own() {
   [[ " ${MODEL_ARGS[*]} " == *" --arch s2t_"* ]]
@@ -127,12 +142,18 @@ decode() {
     return
   fi
   local saved
-  saved=$(find "$out/checkpoints" -name 'checkpoint_*_*.pt' 2>/dev/null | wc -l)
+  saved=$(num_at_end "$out/checkpoints")
   if [[ -n $minutes && -z $dry_run ]] && ((saved && saved < AVERAGE_LAST)); then
-    echo "average   $out  (its minutes gave $saved checkpoints, not $AVERAGE_LAST: of these)"
+    echo "average   $out  (checkpoints in its last fifth: $saved, not $AVERAGE_LAST: of these)"
     local AVERAGE_LAST=$saved
   fi
   average "$out" && generate "$data" "$out" "$split" && score "$data" "$out" "$split" "$@"
+}
+
+# num_at_end CHECKPOINTS: how many are of the last fifth of the updates. A slow model saves few: it is not averaged with what it was in the middle.
+num_at_end() {
+  { find "$1" -name 'checkpoint_*_*.pt' 2>/dev/null || true; } | sed 's/.*_\([0-9]*\)\.pt/\1/' | sort -rn \
+    | LC_ALL=C awk 'NR == 1 { last = $1 } $1 > 0.8 * last { number++ } END { print number + 0 }'
 }
 
 end_with_failures() {

@@ -33,7 +33,8 @@ source "$recipes/environment.sh"
 source "$recipes/pipeline.sh"
 source "$training"
 read -ra metrics <<<"$metrics"
-GENERATION_ARGS+=(--max-source-positions 360000 --max-len-b 1000)  # an hour; fairseq's 200 tokens are half a minute
+# An hour of speech; texts of four minutes in pieces of one letter, where fairseq's 200 tokens are ten seconds.
+GENERATION_ARGS+=(--max-source-positions 360000 --max-target-positions 4000 --max-len-b 3000)
 
 [[ -t 2 ]] || export TQDM_DISABLE=1
 made=$("${speechllm[@]}" stress --data "$data" --split "$split" "$@")

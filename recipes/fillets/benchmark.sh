@@ -15,9 +15,11 @@
 #   --stop-after SECONDS    begin no round that would not end by then, and stop then: status 75, and the same command goes on     [0: never]
 #   --gpu                   bfloat16 for all; CUDA graphs and the flat Adam for the models that have them
 #   --flags-of FILE         lines MODEL FLAG...: more training arguments of a model, as the search's best.txt                     [none]
+#   --ctc-decoding-weight W  decode models that have a CTC head a second time, by it and the decoder together: systems MODEL-ctc; asr only   [none]
 #   --root DIR              what recipes/fillets/get.sh unpacked                                    [corpora/fillets]
 #   --training FILE         one of recipes/training                                                 [recipes/training/fillets.sh]
-#   --out DIR               DIR/fillets/TASK-SOURCE-TARGET/{data,MODEL-seedN,report.html,tables}    [experiments]
+#   --out DIR               DIR/fillets/TASK-SOURCE-TARGET/{data,MODEL-seedN,report.html,tables}, and if there is a model of fairseq's, the same
+#                           with the first of them before all others: report-peer.html, tables-peer      [experiments]
 set -euo pipefail
 recipes=$(cd "$(dirname "$0")/.." && pwd)
 source "$recipes/help.sh"
@@ -25,10 +27,10 @@ source "$recipes/environment.sh"
 source "$recipes/pipeline.sh"
 source "$recipes/side_by_side.sh"
 root=corpora/fillets task=asr source=cs target=en minutes=5 seeds=1,2,3 jobs=1 training=$recipes/training/fillets.sh out=experiments
-gpu='' uneven='' stop_after=0 flags_of=/dev/null models=() more=()
+gpu='' uneven='' stop_after=0 flags_of=/dev/null ctc_decoding_weight='' models=() more=()
 while (($#)); do
   case $1 in
-    --root | --task | --source | --target | --minutes | --seeds | --jobs | --training | --out | --stop-after | --flags-of)
+    --root | --task | --source | --target | --minutes | --seeds | --jobs | --training | --out | --stop-after | --flags-of | --ctc-decoding-weight)
       [[ $# -gt 1 ]] || { stage_error "$1 needs a value"; exit 2; }
       option=${1#--} && declare "${option//-/_}=$2" && shift 2 ;;
     --gpu | --uneven) declare "${1#--}=yes" && shift ;;
@@ -39,6 +41,7 @@ while (($#)); do
 done
 ((${#models[@]})) || models=("$recipes"/models/{reduced_row5_dfp_conformer,reduced_row4_xattn_conformer,reduced_row5.1_dfp_conformer_compressed,reduced_row3_decoder_only_12,fairseq_s2t_conformer,fairseq_s2t_transformer_s}.sh)
 case $task in asr) metrics=(wer cer) ;; st) metrics=(bleu chrf) ;; *) stage_error "--task must be asr or st, but is $task"; exit 2 ;; esac
+[[ -z $ctc_decoding_weight || $task == asr ]] || { stage_error "--ctc-decoding-weight is for --task asr, where both vocabularies are of the transcripts"; exit 2; }
 [[ -n $minutes ]] || { stage_error "--minutes must be a number, but is empty"; exit 2; }
 check_numbers
 for file in "$training" "${models[@]}"; do
@@ -47,6 +50,7 @@ done
 [[ -r $flags_of ]] || { stage_error "$flags_of: no such file; give --flags-of one, or leave it out"; exit 2; }
 source "$training"
 common=("${TRAINING_ARGS[@]}")
+for file in "${models[@]}"; do set_model_args "$file"; done  # an error in a file ends it here
 IFS=, read -r -a seeds <<<"$seeds"
 folder=$out/fillets/$task-$source-$target asr=$out/fillets/asr-$source-$target vocabulary=() folders=() model_of=() seed_of=()
 for seed in "${seeds[@]}"; do
@@ -73,7 +77,29 @@ train_one() {
 
 # decode_one NUMBER
 decode_one() {
-  decode "${folders[$1]}" "$folder/data" test "${metrics[@]}"
+  local out=${folders[$1]} joint file GENERATION_ARGS=("${GENERATION_ARGS[@]}")
+  decode "$out" "$folder/data" test "${metrics[@]}" || return
+  is_decoded_jointly "${model_of[$1]}" || return 0
+  joint=$(joint_name "$out")
+  [[ -n $dry_run ]] || mkdir -p "$joint"
+  for file in train.log .train.done average.log average.pt; do [[ -n $dry_run ]] || ln -sfn "../$(basename "$out")/$file" "$joint/$file"; done
+  ! was_scored_elsewhere "$joint" || return 0
+  GENERATION_ARGS+=(--ctc-decoding-weight "$ctc_decoding_weight")
+  generate "$folder/data" "$joint" test && score "$folder/data" "$joint" test "${metrics[@]}"
+}
+
+is_decoded_jointly() {
+  [[ -n $ctc_decoding_weight ]] && set_model_args "$1" && has_ctc
+}
+
+# joint_name FOLDER: MODEL-ctc-seedN of MODEL-seedN
+joint_name() {
+  echo "${1%-seed*}-ctc-seed${1##*-seed}"
+}
+
+# short_name MODEL: row5_dfp of reduced_row5_dfp_conformer, for the report
+short_name() {
+  sed -E 's/^reduced_//; s/^(row[0-9.]+_[a-z]+)_.*/\1/; s/^fairseq_s2t_/fairseq_/' <<<"$1"
 }
 
 [[ $task == asr ]] || vocabulary=(--transcript-vocab-from "$asr/data")
@@ -84,10 +110,23 @@ check_metrics "$folder/data" test "${metrics[@]}"
 train_in_rounds "$(at_once "$jobs" "${#models[@]}" "${#seeds[@]}")" "$round_seconds"
 decode_side_by_side "$jobs"
 end_with_failures
-systems=()
+systems=() others=() peer=''
 for model in "${models[@]}"; do
-  name=$(basename "$model" .sh) && runs=("${seeds[@]/#/$folder/$name-seed}")
-  systems+=("$name=$(IFS=, && echo "${runs[*]}")")
+  name=$(basename "$model" .sh)
+  runs=("${seeds[@]/#/$folder/$name-seed}") joint=("${seeds[@]/#/$folder/$name-ctc-seed}")
+  shown=$(short_name "$name")
+  own=("$shown=$(IFS=, && echo "${runs[*]}")")
+  ! is_decoded_jointly "$model" || own+=("$shown-ctc=$(IFS=, && echo "${joint[*]}")")
+  systems+=("${own[@]}")
+  set_model_args "$model"
+  if [[ -z $peer ]] && is_fairseqs_own; then peer=${own[0]}; else others+=("${own[@]}"); fi
 done
-REPORT_ARGS=(--split test --data "$folder/data" --tables "$folder/tables" --no-audio --no-checkpoints --examples 0)
-report "$folder/report.html" "${systems[@]}"
+declare -A language=([cs]=Czech [nl]=Dutch)
+title="Fish Fillets, ${language[$source]:-$source} $([[ $task == asr ]] && echo recognition || echo "into ${target}"), $minutes minutes of training each"
+# compare HTML TABLES SYSTEM...
+compare() {
+  local REPORT_ARGS=(--title "$title" --split test --data "$folder/data" --tables "$2" --no-audio --no-checkpoints --no-words --examples 0)
+  report "$1" "${@:3}"
+}
+compare "$folder/report.html" "$folder/tables" "${systems[@]}"
+[[ -z $peer || ${#others[@]} -eq 0 ]] || compare "$folder/report-peer.html" "$folder/tables-peer" "$peer" "${others[@]}"

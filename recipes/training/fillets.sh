@@ -6,10 +6,10 @@ PREPARE_ARGS=(
   --specaugment freq_mask_N=2 freq_mask_F=27 time_mask_N=2 time_mask_T=40 time_mask_p=0.3
 )
 TRAINING_ARGS=(
-  --lr-scheduler inverse_sqrt --lr 1e-3 --warmup-updates 1000 --weight-decay 1e-6
+  --lr-scheduler linear_to_zero --lr 1e-3 --warmup-updates 500 --weight-decay 1e-6
   --dropout 0.2 --max-tokens 20000 --length-noise 0.02
   --max-update 6000
-  --no-epoch-checkpoints --validate-interval 1000 --save-interval-updates 500 --validate-interval-updates 500 --keep-interval-updates 5
+  --no-epoch-checkpoints --validate-interval 1000 --save-interval-updates 250 --validate-interval-updates 250 --keep-interval-updates 5
   --num-workers 2 --seed 1
 )
 AVERAGE_LAST=5

@@ -12,6 +12,7 @@ MODULES = {
     "study.sh": "study_stages",
     "summary": "summary_table",
     "best": "best_settings",
+    "publish": "publishing",
     "model-args": "training_file",
     "expected-work": "expected_work",
     "show-validations": "validations",

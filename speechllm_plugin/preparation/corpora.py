@@ -67,9 +67,9 @@ COVOST2_SIZES: dict[str, Any] = {
 }
 # An hour and a half of speech: 1,500 short texts.
 GAME_SIZES: dict[str, Any] = {
-    "vocab_sizes": {"asr": 300, "st": 500, "joint": 800},
+    "vocab_sizes": {"asr": 150, "st": 500, "joint": 800},
     "multilingual_vocab_size": 2000,
-    "transcript_vocab_size": 300,
+    "transcript_vocab_size": 150,
 }
 CORPORA = {
     "mustc": Corpus(

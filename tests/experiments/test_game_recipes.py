@@ -101,6 +101,8 @@ def test_the_benchmark_compares_models_that_had_the_same_minutes(folder):
         3,
         "--stop-after",
         900,
+        "--ctc-decoding-weight",
+        0.3,
         "--flags-of",
         folder / "flags.txt",
         *models,
@@ -112,14 +114,23 @@ def test_the_benchmark_compares_models_that_had_the_same_minutes(folder):
     ]
     process = bash(ROOT / "recipes/fillets/benchmark.sh", *command, cwd=folder)
     assert process.returncode == 0, process.stdout[-1000:] + process.stderr[-3000:]
-    assert process.stdout.count("its minutes gave 1 checkpoints, not ") == 2
+    assert process.stdout.count("checkpoints in its last fifth: 1, not ") == 2
     out = folder / "benchmark/fillets/asr-cs-en"
     scores = (out / "tables/scores.md").read_text()
-    assert "fairseq\\_s2t\\_conformer score" in scores and "WER norm." in scores
+    assert all(heading in scores for heading in ("row5\\_dfp − row5\\_dfp-ctc", "fairseq\\_conformer score", "WER norm."))
+    of_peer = (out / "tables-peer/scores.md").read_text()
+    assert all(f"fairseq\\_conformer − {name}" in of_peer for name in ("row5\\_dfp", "row5\\_dfp-ctc"))
+    assert "--ctc-decoding-weight 0.3" in (out / f"{ROW5.stem}-ctc-seed1/.generate-test.done").read_text()
+    assert (out / "report.html").read_text().count("Fish Fillets, Czech recognition, 3 minutes of training each") > 0
     for model in models:
         trained = (out / f"{model.stem}-seed1/.train.options").read_text()
         assert "--stop-time-hours 0.05000" in trained and ("--dropout 0.3" in trained) == (model == ROW5)
-    for path in (out / "data", out / "tables", *out.glob("*/checkpoints")):  # as if the rest had been brought from another machine
+    for path in (
+        out / "data",
+        out / "tables",
+        out / "tables-peer",
+        *out.glob("*/checkpoints"),
+    ):  # as if the rest had been brought from another machine
         shutil.rmtree(path)
     for path in (out / "report.html", *out.glob("*/average.pt")):
         path.unlink()

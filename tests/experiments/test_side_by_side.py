@@ -120,3 +120,32 @@ def test_minutes_are_written_with_a_point_where_others_write_a_comma(tmp_path):
     }
     process = subprocess.run(["bash", "-c", script, "bash", ROOT], env=environment, capture_output=True, text=True)
     assert process.stdout == "150 --max-update 1000000 --stop-time-hours 0.04167\n", process.stderr
+
+
+def in_shell(script, *arguments, **environment):
+    script = f'source "$1/recipes/pipeline.sh"; source "$1/recipes/side_by_side.sh"; shift; {script}'
+    process = subprocess.run(
+        ["bash", "-c", script, "bash", ROOT, *arguments], env={"PATH": "/usr/bin:/bin"} | environment, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [("0,1", "0 1 0 1 1 0 1 0 0 1 0 1"), ("3", "- - - - - - - - - - - -"), ("", "- - - - - - - - - - - -"), ("4,5,6", "4 5 6 4 5 6 4 5 6 4 5 6")],
+)
+def test_gpus_have_as_many_trainings_each_and_of_each_model_in_turn(visible, expected):
+    script = """
+    models=(a b c d) folders=(a-1 b-1 c-1 d-1 a-2 b-2 c-2 d-2 a-3 b-3 c-3 d-3)
+    mapfile -t gpus < <(visible_gpus)
+    say() { [[ ${#gpus[@]} -lt 2 ]] && echo - || echo "$CUDA_VISIBLE_DEVICES"; }
+    for number in "${!folders[@]}"; do start say $number; wait; done"""
+    assert in_shell(script, CUDA_VISIBLE_DEVICES=visible) == expected.split()
+
+
+def test_checkpoints_of_the_last_fifth_are_counted(tmp_path):
+    for updates in (100, 800, 801, 900, 1000):
+        (tmp_path / f"checkpoint_3_{updates}.pt").touch()
+    (tmp_path / "checkpoint_best.pt").touch()
+    assert in_shell('num_at_end "$1"; num_at_end "$1/none"', str(tmp_path)) == ["3", "0"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from speechllm_plugin.data.manifest import Utterance
-from speechllm_plugin.outputs.logs import DecodingLog
+from speechllm_plugin.outputs.logs import DecodingLog, TrainingLog
 from speechllm_plugin.reporting.breakdown import Row
 from speechllm_plugin.reporting.example_rows import example_rows
 from speechllm_plugin.reporting.figures import svg
@@ -168,13 +168,14 @@ def test_who_is_better_is_told_by_what_is_corrected(difference, lower_is_better,
 def test_speeds_are_means_over_the_seeds_that_decoded_the_whole_set():
     utterances = [Utterance(f"u{number}", "", 500, "a") for number in range(4)]  # 20 s in all
 
-    def run(num_sentences, sentences_per_second):
+    def run(num_sentences, sentences_per_second, num_updates, num_averaged):
         decoding = DecodingLog(None, num_sentences, 40, sentences_per_second, 10.0, 1000, None)
-        return Run(Path("a"), Path("data"), [""] * 4, None, decoding, None)
+        training = TrainingLog({}, None, None, 0, num_updates, 60.0)
+        return Run(Path("a"), Path("data"), [""] * 4, training, decoding, None, num_averaged)
 
-    study = Study([System("a", [run(4, 2.0), run(4, 4.0), run(2, 100.0)])], "test", Path("data"), utterances, None)
+    study = Study([System("a", [run(4, 2.0, 2500, 5), run(4, 4.0, 900, 2), run(2, 100.0, None, None)])], "test", Path("data"), utterances, None)
     (section,) = speed_part.speed(study).tables[0].sections
-    assert section.rows == [["a", "–", "3.0", "10", "1.5 s", "13", "1,000", "–"]]
+    assert section.rows == [["a", "900 to 2,500", "60.0 s", "2 to 5", "–", "3.0", "10", "1.5 s", "13", "1,000", "–"]]
 
 
 def test_slices_say_how_many_trials_could_tell_them_apart():

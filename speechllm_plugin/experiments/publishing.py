@@ -1,0 +1,154 @@
+"""Results of a benchmark as what a repository commits: tables and cells of a Markdown page, reports without a word of the data, their pictures.
+
+The page says where results belong: `not run <!-- FOLDER -->` in a cell, and lines between `<!-- tables FOLDER -->` (of the report) or
+`<!-- stress FOLDER -->` (of harder test sets) and `<!-- end -->`, with FOLDER below the experiments. What has no results stays as it is.
+"""
+
+import html
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from speechllm_plugin.data import manifest
+from speechllm_plugin.experiments.summary_table import COUNTED_METRICS
+from speechllm_plugin.files import json_file, text_table
+from speechllm_plugin.files.atomic import replacing
+
+PAGE, REPORT, BEST = "docs/benchmark.md", "report.html", "best.txt"
+TABLES = ("tables/scores.md", "tables-peer/scores.md", "tables/speed.md")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PICTURE_SIZE = "1500,1100"
+MOST_IN_A_CELL = 2  # metrics
+QUOTING = ('class="utterance"', 'class="words"', "<audio")  # what a page with texts or sound of the data has
+SHORTEST_QUOTE = 12  # characters: a shorter reference may stand in any page
+
+_CELL = re.compile(r"\| [^|\n]*<!-- (\S+) --> \|")
+_BLOCK = re.compile(r"(<!-- (tables|stress) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def filled(text: str, experiments: Path, reports: str) -> str:
+    """The page's text with what is known of its folders.
+
+    Args:
+        reports: folder of the published reports, as the page links it.
+    """
+
+    def cell(match: re.Match[str]) -> str:
+        state = state_of(experiments / match[1], f"{reports}/{Path(match[1]).name}.html")
+        return f"| {state} <!-- {match[1]} --> |" if state else match[0]
+
+    def block(match: re.Match[str]) -> str:
+        found = FOUND[match[2]](experiments / match[3])
+        return match[1] + "".join(f"\n{table}\n" for table in found) + "\n" + match[4] if found else match[0]
+
+    return _BLOCK.sub(block, _CELL.sub(cell, text))
+
+
+def state_of(folder: Path, link: str) -> str:
+    """What stands in a cell: a link to the report, the best settings of a search, or the scores of every experiment; "" where there is nothing."""
+    if (folder / REPORT).is_file():
+        return f"[report]({link})"
+    if (folder / BEST).is_file():
+        lines = [line for line in (folder / BEST).read_text(encoding="utf-8").splitlines() if not line.startswith("# MODEL")]
+        return "; ".join(f"`{line}`" if not line.startswith("#") else line.removeprefix("# ") for line in lines)
+    scores = sorted(path for path in folder.glob("*/score-*.json") if not path.stem.startswith("score-test-"))
+    return "<br>".join(f"`{path.parent.name}`, {path.stem.removeprefix('score-')}: {_scores(path)}" for path in scores)
+
+
+def report_tables(folder: Path) -> list[str]:
+    return [path.read_text(encoding="utf-8").strip() for path in (folder / name for name in TABLES) if path.is_file()]
+
+
+def stress_table(folder: Path) -> list[str]:
+    """The first metric of every experiment on every test set that `speechllm stress` made of the test set."""
+    cells = {(path.parent.name, path.stem.removeprefix("score-test-")): _scores(path, 1) for path in folder.glob("*/score-test-*.json")}
+    names, sets = (sorted({key[index] for key in cells}) for index in (0, 1))
+    sets.sort(key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", f"x{name}")])
+    rows = [[f"`{name}`", *(cells.get((name, each), "") for each in sets)] for name in names]
+    return ["\n".join(text_table.markdown(["system", *sets], rows))] if cells else []
+
+
+FOUND = {"tables": report_tables, "stress": stress_table}
+
+
+def _scores(path: Path, most: int = MOST_IN_A_CELL) -> str:
+    """`WER norm. 71.20 [68.10, 74.00], CER 40.00 [38.00, 42.00]`"""
+    metrics: dict[str, Any] = json_file.read_object(path, {"metrics": dict}, remedy="score again")["metrics"]
+    known = [(heading, metrics[name]) for name, heading in COUNTED_METRICS.items() if name in metrics][:most]
+    return ", ".join(f"{heading} {entry['score']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]" for heading, entry in known)
+
+
+def check_quotes_nothing(report: Path, data: Path) -> None:
+    """Raise ValueError for a report that may not be published.
+
+    Args:
+        data: the folder of the manifests whose texts it must not quote.
+    """
+    page = report.read_text(encoding="utf-8")
+    remedy = "make it by benchmark.sh, or by `speechllm report` with --examples 0 --no-audio --no-words"
+    for sign in QUOTING:
+        if sign in page:
+            raise ValueError(f"{report}: must hold no text or sound of the data, but has {sign}; {remedy}")
+    manifests = sorted(data.glob("*.tsv"))
+    if not manifests:
+        raise ValueError(f"{data}: has no manifest, so that nobody knows whether {report} quotes it; prepare the data as benchmark.sh does")
+    shown = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split()).casefold()
+    for path in manifests:
+        for utterance in manifest.read(path):
+            for text in (utterance.tgt_text, utterance.src_text):
+                if len(text) >= SHORTEST_QUOTE and " ".join(text.split()).casefold() in shown:
+                    raise ValueError(f"{report}: quotes the text of {utterance.id} of {path}; {remedy}")
+    found = re.search(r'<span class="path">/[^<]*', page)
+    if found:
+        raise ValueError(f"{report}: names a folder of this machine ({found[0].partition('>')[2]}); call benchmark.sh with a relative --out")
+
+
+def find_browser() -> str:
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        raise ValueError(f"pictures need one of {', '.join(BROWSERS)} on PATH; install one, or give --no-pictures")
+    return browser
+
+
+def picture(browser: str, report: Path, path: Path) -> None:
+    """The top of a report as a browser shows it."""
+    with tempfile.TemporaryDirectory() as home, replacing(path) as temporary:
+        shot = Path(home) / "shot.png"
+        command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={home}/profile"]
+        command += [f"--window-size={PICTURE_SIZE}", f"--screenshot={shot}", report.resolve().as_uri()]
+        subprocess.run(command, capture_output=True, check=False, env={**os.environ, "HOME": home}, timeout=120)
+        if not shot.is_file():
+            raise ValueError(f"{report}: {browser} made no picture; give --no-pictures")
+        shutil.copyfile(shot, temporary)
+
+
+def main(*arguments: str) -> None:
+    parser = ArgumentParser(prog="publish.sh")
+    parser.add_argument("experiments", type=Path, help="the --out of benchmark.sh")
+    parser.add_argument("--page", type=Path, default=Path(PAGE))
+    parser.add_argument("--no-pictures", action="store_true")
+    args = parser.parse_args(arguments)
+    browser = None if args.no_pictures else find_browser()
+    reports = args.page.with_suffix("")
+    text = args.page.read_text(encoding="utf-8")
+    folders = dict.fromkeys([match[1] for match in _CELL.finditer(text)] + [match[3] for match in _BLOCK.finditer(text)])
+    finished = [args.experiments / folder for folder in folders if (args.experiments / folder / REPORT).is_file()]
+    for folder in finished:
+        check_quotes_nothing(folder / REPORT, folder / "data")
+    page = filled(text, args.experiments, reports.name)
+    if page == text and not finished:
+        raise ValueError(f"{args.experiments}: has no results for {args.page}, which names {', '.join(folders) or 'no folder'}")
+    for folder in finished:
+        with replacing(reports / f"{folder.name}.html") as temporary:
+            shutil.copyfile(folder / REPORT, temporary)
+        if browser:
+            picture(browser, folder / REPORT, reports / f"{folder.name}.png")
+        print(reports / f"{folder.name}.html")
+    with replacing(args.page) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    print(args.page)

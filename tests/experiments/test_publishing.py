@@ -1,0 +1,109 @@
+"""What a benchmark publishes: tables and cells where a page asks for them, reports that quote nothing, and nothing at all after an error."""
+
+import json
+import shutil
+
+import pytest
+
+from speechllm_plugin.experiments import publishing
+
+PAGE = """# Results
+
+| table | state |
+|---|---|
+| Czech | not run <!-- fillets/asr-cs-en --> |
+| Dutch | not run <!-- fillets/asr-nl-en --> |
+| search | not run <!-- fillets-search --> |
+| teacher | not run <!-- fillets/st-cs-en --> |
+
+<!-- tables fillets/asr-cs-en -->
+Not run.
+<!-- end -->
+<!-- tables fillets/asr-nl-en -->
+Not run.
+<!-- end -->
+<!-- stress fillets/asr-cs-en -->
+<!-- end -->
+"""
+TEXT = "Jak se dostaneme ven?"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/benchmark.md").write_text(PAGE)
+    results = tmp_path / "experiments/fillets/asr-cs-en"
+    for name in ("data", "tables", "tables-peer"):
+        (results / name).mkdir(parents=True)
+    (results / "data/test.tsv").write_text(f"id\taudio\tn_frames\ttgt_text\tsrc_text\na\ta.ogg\t100\t{TEXT}\t{TEXT}\n")
+    (results / "report.html").write_text("<p>WER 50 <b>against</b> 60</p>")
+    (results / "tables/scores.md").write_text("**Scores**\n\n| WER |\n|---|\n| 50 |\n")
+    (results / "tables-peer/scores.md").write_text("**Scores of the peer**\n")
+    return tmp_path
+
+
+def publish(folder, *arguments):
+    publishing.main(str(folder / "experiments"), "--page", str(folder / "docs/benchmark.md"), *arguments)
+    return (folder / "docs/benchmark.md").read_text()
+
+
+def test_a_page_gets_what_there_is_and_keeps_the_rest(folder):
+    search, teacher = folder / "experiments/fillets-search", folder / "experiments/fillets/st-cs-en/row5-kd-own"
+    search.mkdir()
+    (search / "best.txt").write_text("# MODEL FLAG...: the best wer on dev of each model\n# wer 71.00 of 6 settings\nrow5 --lr 2e-3\n")
+    teacher.mkdir(parents=True)
+    metrics = {name: {"score": 20.0 + number, "low": 18.0, "high": 22.5} for number, name in enumerate(("bleu", "chrf", "ter"))}
+    (teacher / "score-test.json").write_text(json.dumps({"metrics": metrics}))
+    row4 = folder / "experiments/fillets/asr-cs-en/row4-seed1"
+    row4.mkdir()
+    for name, score in (("120s", 70), ("30s", 60), ("pink0dB", 90)):
+        (row4 / f"score-test-{name}.json").write_text(json.dumps({"metrics": {"wer": {"score": score, "low": 50, "high": 95}, "cer": {}}}))
+    page = publish(folder, "--no-pictures")
+    assert "| system | 30s | 120s | pink0dB |\n|" in page and "| `row4-seed1` | WER 60.00 [50.00, 95.00] | WER 70.00" in page
+    assert "| Czech | [report](benchmark/asr-cs-en.html) <!-- fillets/asr-cs-en --> |" in page
+    assert "| Dutch | not run <!-- fillets/asr-nl-en --> |" in page
+    assert "| search | wer 71.00 of 6 settings; `row5 --lr 2e-3` <!-- fillets-search --> |" in page
+    assert "| `row5-kd-own`, test: BLEU 20.00 [18.00, 22.50], chrF 21.00 [18.00, 22.50] <!--" in page
+    first, second = page.split("<!-- tables ")[1:3]
+    assert "| 50 |" in first and "**Scores of the peer**" in first and "Not run." not in first and second.count("Not run.") == 1
+    assert (folder / "docs/benchmark/asr-cs-en.html").read_text().startswith("<p>WER 50")
+    assert publish(folder, "--no-pictures") == page
+
+
+@pytest.mark.parametrize(
+    ("addition", "message"),
+    [
+        ("<p>Jak  se <i>dostaneme</i> VEN?</p>", "quotes the text of a of"),
+        ('<article class="utterance">', "must hold no text or sound"),
+        ('<span class="path">/somewhere/asr</span>', "names a folder of this machine"),
+    ],
+)
+def test_a_report_that_may_not_be_published_changes_nothing(folder, addition, message):
+    with (folder / "experiments/fillets/asr-cs-en/report.html").open("a") as file:
+        file.write(addition)
+    with pytest.raises(ValueError, match=message):
+        publish(folder, "--no-pictures")
+    assert (folder / "docs/benchmark.md").read_text() == PAGE and not (folder / "docs/benchmark").exists()
+
+
+def test_a_report_whose_data_are_gone_or_no_results_are_errors(folder):
+    shutil.rmtree(folder / "experiments/fillets/asr-cs-en/data")
+    with pytest.raises(ValueError, match="has no manifest"):
+        publish(folder, "--no-pictures")
+    shutil.rmtree(folder / "experiments/fillets")
+    with pytest.raises(ValueError, match="has no results for .*, which names fillets/asr-cs-en"):
+        publish(folder, "--no-pictures")
+
+
+def test_pictures_need_a_browser(folder, monkeypatch):
+    monkeypatch.setattr(publishing, "BROWSERS", ("no-such-browser",))
+    with pytest.raises(ValueError, match="pictures need one of no-such-browser on PATH"):
+        publish(folder)
+    assert (folder / "docs/benchmark.md").read_text() == PAGE
+
+
+def test_the_projects_page_names_results_in_cells_and_tables():
+    from commands import ROOT
+
+    text = (ROOT / publishing.PAGE).read_text()
+    assert len(publishing._CELL.findall(text)) >= 8 and "fillets/asr-cs-en" in [folder for _, _, folder, _ in publishing._BLOCK.findall(text)]
