@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.preparation.corpus_row import CorpusRow
-from speechllm_plugin.preparation.readers.header_rate import rate_of
+from speechllm_plugin.preparation.readers.sound_header import header_of
 from speechllm_plugin.preparation.readers.split_list import rule_of
 from speechllm_plugin.text.scripts import letters_by_script
 
@@ -94,6 +94,7 @@ def _rows(root: Path, level: str, source_lang: str, target_lang: str) -> Iterato
         translation = translated[name].text if name in translated else ""
         if name not in recorded and not dialog.text:
             continue  # a sound effect, in the language of nobody
+        sample_rate = header_of(audio, root)[1] if name in recorded else 0
         utterance = Utterance(
             id=f"{level}_{name}".replace("/", "-"),
             audio=audio,
@@ -103,7 +104,7 @@ def _rows(root: Path, level: str, source_lang: str, target_lang: str) -> Iterato
             src_text=dialog.text,
             src_lang=source_lang,
             tgt_lang=target_lang,
-            extra={"level": level, "sample_rate": rate_of(audio, root) if name in recorded else ""},
+            extra={"level": level, "sample_rate": str(sample_rate or "")},
         )
         left_out = _left_out(name, recorded, spoken, dialog.text, translation, target_lang)
         yield CorpusRow(utterance, dialog.place, left_out=left_out, may_be_empty=True)

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from speechllm_plugin.data import audio
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.files.digests import short_file_digest
 from speechllm_plugin.preparation.corpus_row import CorpusRow
+from speechllm_plugin.preparation.readers.sound_header import header_of
 from speechllm_plugin.preparation.readers.split_list import rule_of
 
 STAMPS = "usr/share/tuxpaint/stamps"
@@ -47,10 +47,7 @@ def _rows(root: Path, source_lang: str, target_lang: str) -> Iterator[CorpusRow]
         texts = _texts(stamps / f"{stamp}.txt")
         sound = short_file_digest(path)
         recording = str(path.relative_to(root))
-        try:
-            num_samples, rate = audio.length_and_rate(recording, root)
-        except ValueError:  # prepare says it when it comes to the sound
-            num_samples, rate = 0, 0
+        num_samples, rate = header_of(recording, root)
         text, translation = texts.get(source_lang, ""), texts.get(target_lang, "")
         utterance = Utterance(
             id=stamp.replace("/", "_"),
@@ -60,7 +57,7 @@ def _rows(root: Path, source_lang: str, target_lang: str) -> Iterator[CorpusRow]
             src_text=text,
             src_lang=source_lang,
             tgt_lang=target_lang,
-            extra={"stamp": stamp, "topic": stamp.partition("/")[0], "sample_rate": str(rate) if rate else ""},
+            extra={"stamp": stamp, "topic": stamp.partition("/")[0], "sample_rate": str(rate or "")},
         )
         if not text:
             left_out = "that have no text"
