@@ -62,6 +62,22 @@ def test_a_folder_goes_on_where_it_stopped(transcribe, tmp_path):
     assert "would both become" in transcribe(*arguments)[2]
 
 
+def test_a_text_of_another_recording_is_not_taken_for_this_ones(transcribe, tmp_path, monkeypatch):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        shutil.copyfile(FIRST, tmp_path / folder / "a.flac")
+    arguments = ["--output", tmp_path / "out", "--beam", 1]
+    assert transcribe(tmp_path / "one", *arguments)[0] == 0
+    status, _, error = transcribe(tmp_path / "two", *arguments)
+    assert status == 1 and f"out/a.txt is the text of {tmp_path / 'one/a.flac'}, not of {tmp_path / 'two/a.flac'}; give another folder" in error
+    monkeypatch.chdir(tmp_path / "one")
+    with open(tmp_path / "out/.transcribe.sources.jsonl", "a") as file:
+        file.write('\n["b", "/cut]')
+    assert transcribe("a.flac", *arguments)[1].endswith("1 of 1 recordings, 1 of them made before\n")
+    (tmp_path / "one").rename(tmp_path / "moved")
+    assert transcribe(tmp_path / "moved", *arguments)[1].endswith("1 of 1 recordings, 1 of them made before\n")
+
+
 def test_what_cannot_be_read_is_named_and_stops_nothing(transcribe, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "broken.m4a").write_bytes(b"\0\0\0\x20ftypM4A ")
