@@ -1,6 +1,7 @@
 """Imports point down, files stay short: read from the sources, nothing is executed."""
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -72,26 +73,31 @@ def module_name(path):
 SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@functools.cache
 def imported_names(module):
     """Dotted names that a module imports anywhere in its source, with `from a import b` as a.b, relative ones resolved."""
-    path = SOURCES[module]
+    path, names = SOURCES[module], []
     package = ["speechllm_plugin", *path.relative_to(PACKAGE).parts[:-1]]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else []
             base = [*base, node.module] if node.module else base
-            yield from (".".join([*base, alias.name]) for alias in node.names)
+            names += [".".join([*base, alias.name]) for alias in node.names]
+    return names
 
 
+@functools.cache
 def imported_modules(module):
     """The modules of the package among them: `from speechllm_plugin.data.manifest import read` is data.manifest."""
+    modules = set()
     for name in imported_names(module):
         parts = name.split(".")
         if parts[0] == "speechllm_plugin":
             inner = [".".join(parts[1:length]) for length in range(len(parts), 1, -1)]
-            yield next((candidate for candidate in inner if candidate in SOURCES), "__init__")
+            modules.add(next((candidate for candidate in inner if candidate in SOURCES), "__init__"))
+    return modules
 
 
 def imported_libraries(module):
