@@ -14,6 +14,7 @@ from speechllm_plugin.experiments import command_line, run_one, study_settings, 
 from speechllm_plugin.experiments.distillation_plan import KD_MODES, Distillation
 from speechllm_plugin.experiments.scheduling import run_at_once
 from speechllm_plugin.experiments.stage_script import StageScript, visible_gpus
+from speechllm_plugin.experiments.task_data import TaskData
 from speechllm_plugin.experiments.training_file import Gpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -212,6 +213,11 @@ def test_help_needs_no_environment(tmp_path):
     for recipe, first in (("study.sh", "The whole study"), ("mustc/run.sh", "Train and score one model on MuST-C"), ("covost2/run.sh", "Train and")):
         process = subprocess.run(["bash", ROOT / "recipes" / recipe, "x", "--help"], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
         assert process.returncode == 0 and process.stdout.startswith(first) and "set -euo" not in process.stdout and process.stderr == ""
+
+
+@pytest.mark.parametrize(("task", "splits"), [("asr", [("test", "asr")]), ("st", [("test", "st")]), ("joint", [("test_asr", "asr"), ("test", "st")])])
+def test_a_split_is_scored_by_the_metrics_of_its_task(task, splits):
+    assert list(TaskData("covost2", task, ("en",), ("de",)).test_splits()) == splits
 
 
 TORCH = """
