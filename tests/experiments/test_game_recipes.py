@@ -117,9 +117,9 @@ def test_the_benchmark_compares_models_that_had_the_same_minutes(folder):
     assert process.stdout.count("checkpoints in its last fifth: 1, not ") == 2
     out = folder / "benchmark/fillets/asr-cs-en"
     scores = (out / "tables/scores.md").read_text()
-    assert all(heading in scores for heading in ("row5\\_dfp − row5\\_dfp-ctc", "fairseq\\_conformer score", "WER norm."))
+    assert all(heading in scores for heading in ("| row5\\_dfp |", "|  | row5\\_dfp-ctc |", "|  | fairseq\\_conformer |", "WER norm."))
     of_peer = (out / "tables-peer/scores.md").read_text()
-    assert all(f"fairseq\\_conformer − {name}" in of_peer for name in ("row5\\_dfp", "row5\\_dfp-ctc"))
+    assert all(f"| {name} |" in of_peer for name in ("WER norm. ↓ | fairseq\\_conformer", " | row5\\_dfp", " | row5\\_dfp-ctc"))
     assert "--ctc-decoding-weight 0.3" in (out / f"{ROW5.stem}-ctc-seed1/.generate-test.done").read_text()
     assert (out / "report.html").read_text().count("Fish Fillets, Czech recognition, 3 minutes of training each") > 0
     for model in models:

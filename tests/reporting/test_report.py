@@ -179,7 +179,7 @@ def test_one_system_has_no_differences_and_three_have_two(runs, tmp_path, number
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert page.count('class="verdict"') == max(1, number - 1)
     headings = re.search(r'<table id="table-scores">.*?</thead>', page, re.DOTALL)[0]
-    assert [name in headings for name in ("s0 − s1", "s0 − s2")] == [number > 1, number > 2]
+    assert ("first − system" in headings) == (number > 2) and ("s2" in page) == (number > 2)
     assert "<audio" not in page and "No sound" not in page
 
 

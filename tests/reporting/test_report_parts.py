@@ -14,7 +14,7 @@ from speechllm_plugin.reporting.example_rows import example_rows
 from speechllm_plugin.reporting.figures import svg
 from speechllm_plugin.reporting.figures.forest import axis_half_width, forest
 from speechllm_plugin.reporting.options import Options
-from speechllm_plugin.reporting.parts import slice_part, speed_part
+from speechllm_plugin.reporting.parts import slice_part, speed_part, verdict_part
 from speechllm_plugin.reporting.parts.utterance_part import aligned, edits_of
 from speechllm_plugin.reporting.results import Quantity, Result, Settings, evaluate, loss_of_sentences, mean_over
 from speechllm_plugin.reporting.study import Run, Study, System
@@ -206,3 +206,12 @@ def test_examples_are_the_greatest_losses_and_then_the_greatest_differences():
         2: "a loses more than b",
         3: "b loses more than a",
     }
+
+
+@pytest.mark.parametrize(("second_seeds", "expected"), [((5, 5), True), ((1, 10), False)])
+def test_a_verdict_says_where_seeds_differ_more_than_systems(second_seeds, expected):
+    first, second = (np.array([[(number, 10)] * 40 for number in seeds]) for seeds in ((0, 9), second_seeds))
+    [result] = evaluate([Quantity("WER", True, share, [first, second])], SETTINGS)
+    scores = SimpleNamespace(results=[result], means=[])
+    outcome = verdict_part._of_pair(["a", "b"], 2, 1, scores, SimpleNamespace(filled=[]))
+    assert outcome.headline == "a has significantly lower WER than b." and ("seeds vary too much" in outcome.aside) == expected

@@ -20,10 +20,12 @@ class Outcome(NamedTuple):
 
     headline: one sentence.
     details:  the numbers behind it.
+    aside:    what training seeds have to say against a difference, where the details are folded away; "" for nothing.
     """
 
     headline: str
     details: str
+    aside: str = ""
 
 
 def verdict(study: Study, scores: Scores, slices: Breakdown) -> Content:
@@ -52,7 +54,8 @@ def _of_pair(names: list[str], num_seeds: int, other: int, scores: Scores, slice
     )
     sentences = [numbers, _seeds(comparison, num_seeds), *_mean(names, other, scores), *_other_metrics(names, other, scores)]
     sentences += _slices(names, other, slices)
-    return Outcome(headline, " ".join(sentences))
+    seeds_differ = winner is not None and num_seeds > 1 and abs(comparison.difference) <= _reach(comparison, num_seeds)
+    return Outcome(headline, " ".join(sentences), "these models; seeds vary too much to speak of others" if seeds_differ else "")
 
 
 def _seeds(comparison: Comparison, num_seeds: int) -> str:
@@ -66,10 +69,14 @@ def _seeds(comparison: Comparison, num_seeds: int) -> str:
     deviation = (
         f"Between the {num_seeds} pairs of training seeds it varies by {formats.number(comparison.seed_deviation)} points (standard deviation)"
     )
-    reach = float(stdtrit(num_seeds - 1, 1 - LEVEL / 2)) * comparison.seed_deviation / math.sqrt(num_seeds)
-    if abs(comparison.difference) > reach:
+    if abs(comparison.difference) > _reach(comparison, num_seeds):
         return f"{deviation}."
     return f"{deviation}, too much to say that models of other seeds would differ the same way: the tests are about these models."
+
+
+def _reach(comparison: Comparison, num_seeds: int) -> float:
+    """Half of the interval of the difference over training seeds, by a paired t test."""
+    return float(stdtrit(num_seeds - 1, 1 - LEVEL / 2)) * comparison.seed_deviation / math.sqrt(num_seeds)
 
 
 def _mean(names: list[str], other: int, scores: Scores) -> list[str]:

@@ -8,7 +8,7 @@ from speechllm_plugin.reporting.tables.formats import MINUS
 from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table
 
 ARROW = {True: "↓", False: "↑"}  # whether lower is better
-MOST_SIDE_BY_SIDE = 3  # systems: of more, each has a row of its own below the first
+MOST_SIDE_BY_SIDE = 2  # systems: of more, each has a row of its own below the first
 
 
 def with_arrow(quantity: Quantity) -> str:
