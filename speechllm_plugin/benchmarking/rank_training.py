@@ -1,10 +1,12 @@
 """A training on several GPUs, or in several processes on CPUs, measured from within each of them."""
 
+import contextlib
 import json
 import logging
 import multiprocessing
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,8 +65,7 @@ class RankMeasurement:
 def measure(candidate: Candidate, training: Training, data: Path, num_ranks: int, setting: str) -> RankMeasurement:
     """Train on so many ranks, each with batches of training.max_tokens; the profile of the first goes to training.profile_to."""
     measured = RankMeasurement(candidate.name, setting, num_ranks, training.max_tokens)
-    os.environ.setdefault("LOGLEVEL", "WARNING")  # of what fairseq says of itself when a rank imports it
-    with TemporaryDirectory() as name:
+    with TemporaryDirectory() as name, _quiet_imports():
         folder, port = Path(name), rank_processes.free_port()
         try:
             rank_processes.watch(train_on_rank, (candidate, training, data, folder, num_ranks, port), num_ranks, 0, folder)
@@ -88,6 +89,18 @@ def measure(candidate: Candidate, training: Training, data: Path, num_ranks: int
     peaks = [rank["peak_bytes"] for rank in ranks if rank["peak_bytes"] is not None]
     measured.peak_bytes = max(peaks, default=None)
     return measured
+
+
+@contextlib.contextmanager
+def _quiet_imports() -> Iterator[None]:
+    """An environment whose processes do not show what fairseq says of itself when it is imported, unless LOGLEVEL asks for it."""
+    is_ours = "LOGLEVEL" not in os.environ
+    os.environ.setdefault("LOGLEVEL", "WARNING")
+    try:
+        yield
+    finally:
+        if is_ours:
+            del os.environ["LOGLEVEL"]
 
 
 def train_on_rank(rank: int, candidate: Candidate, training: Training, data: Path, folder: Path, num_ranks: int, port: int) -> None:

@@ -1,6 +1,7 @@
 """`speechllm bench scaling`: the same work on several ranks, numbers that add up, and errors before anything is measured."""
 
 import json
+import os
 
 import pytest
 from commands import ROOT
@@ -22,10 +23,12 @@ def scaling(*arguments):
 
 @pytest.mark.end_to_end
 def test_trainings_on_one_and_two_processes_are_compared(tmp_path, capsys):
+    level = os.environ.get("LOGLEVEL")
     results = {"--json": tmp_path / "scaling.json", "--plot": tmp_path / "scaling.svg", "--profile": tmp_path / "profiles"}
     work = ["--gpus", 2, 1, "--frames", 2000, "--rank-frames", 0, "--updates", 2, "--warm-up", 2, "--workers", 0]
     work += ["--train-flags", "--num-batch-buckets 2"]
     assert scaling(*work, *(word for pair in results.items() for word in pair)) == 0
+    assert os.environ.get("LOGLEVEL") == level  # that of the ranks stays theirs
     measured = json.loads(results["--json"].read_text(encoding="utf-8"))["measurements"]
     assert [(each["num_ranks"], each["max_tokens"], each["error"]) for each in measured] == [(1, 2000, None), (2, 1000, None)]
     one, two = measured

@@ -230,9 +230,9 @@ class Malicious:
 def test_code_in_a_file_is_refused_and_does_not_run(form, path, tmp_path, capsys):
     trace, checkpoint = tmp_path / "trace", study_checkpoint.make()
     if form == "in a setting":
-        checkpoint["args"].data = Malicious(f"touch {trace}")
+        checkpoint["args"].data = Malicious(f"touch '{trace}'")
     else:
-        checkpoint["extra_state"]["epoch"] = Malicious(f"touch {trace}")
+        checkpoint["extra_state"]["epoch"] = Malicious(f"touch '{trace}'")
     if form == "pickle":
         path.write_bytes(pickle.dumps(checkpoint, protocol=2))
     else:
@@ -242,7 +242,7 @@ def test_code_in_a_file_is_refused_and_does_not_run(form, path, tmp_path, capsys
     with pytest.raises(ValueError):
         load_reference(path)
     assert not trace.exists()
-    pickle.loads(pickle.dumps(Malicious(f"touch {trace}")))  # elsewhere it would have
+    pickle.loads(pickle.dumps(Malicious(f"touch '{trace}'")))  # elsewhere it would have
     assert trace.exists()
 
 

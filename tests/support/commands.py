@@ -57,11 +57,11 @@ class Hypothesis(NamedTuple):
 
 
 def clean_environment(python_path=None):
-    """Without what a developer's shell may hold (settings of torch, the repository on Python's path), and without pytest's own variables.
+    """Without what a developer's shell may hold (settings of torch and of logs, the repository on Python's path), and without pytest's own variables.
 
     pytest sets and deletes one of them while threads run commands.
     """
-    names = [name for name in list(os.environ) if not name.startswith(("TORCH_", "PYTEST_")) and name != "PYTHONPATH"]
+    names = [name for name in list(os.environ) if not name.startswith(("TORCH_", "PYTEST_")) and name not in ("PYTHONPATH", "LOGLEVEL")]
     environment = {name: value for name in names if (value := os.environ.get(name)) is not None}
     return environment | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | ({"PYTHONPATH": str(python_path)} if python_path else {})
 
