@@ -1,8 +1,8 @@
 """Filterbanks of many parts at once: those of one after the other."""
 
 import numpy as np
-import pytest
 import torch
+from gpu import needs_gpu
 
 from speechllm_plugin.data import features
 from speechllm_plugin.data.batched_filterbanks import batched_filterbanks, normalised
@@ -27,7 +27,7 @@ def test_no_parts_have_none():
     assert batched_filterbanks(torch.zeros(400), []) == []
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@needs_gpu
 def test_a_gpu_makes_the_filterbanks_of_a_cpu():
     samples, parts = torch.randn(48000, generator=torch.Generator().manual_seed(1)) * 0.1, [(0, 16000), (8000, 12345), (20000, 47000)]
     for one, other in zip(batched_filterbanks(samples.cuda(), parts), batched_filterbanks(samples, parts), strict=True):

@@ -7,6 +7,7 @@ import pytest
 import silero_vad
 import soundfile
 import torch
+from gpu import needs_gpu
 
 from speechllm_plugin.transcription import voice_activity
 from speechllm_plugin.transcription.loaded_sound import LoadedSound
@@ -61,7 +62,7 @@ def test_speech_begins_and_ends_with_its_sound(activity):
         assert abs(spans[0][0] - 8000) <= 480 and abs(spans[-1][1] - 8000 - len(waveform)) <= 480  # 30 ms
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@needs_gpu
 def test_a_gpu_hears_what_a_cpu_hears(activity):
     waveforms = [talk(0.4), *WAVEFORMS, talk(1.0)]
     on_gpu = VoiceActivity(torch.device("cuda")).probabilities(LoadedSound(waveforms, torch.device("cuda")))
