@@ -8,6 +8,7 @@ import numpy as np
 
 from speechllm_plugin.scoring import significance
 from speechllm_plugin.scoring.group_mean import formula_of_groups, statistics_of_groups
+from speechllm_plugin.scoring.holm import holm
 from speechllm_plugin.scoring.measures import Measure
 from speechllm_plugin.scoring.metrics import Metric
 from speechllm_plugin.scoring.share import share
@@ -76,7 +77,7 @@ def evaluate(quantities: Sequence[Quantity], settings: Settings) -> list[Result]
     resampling = {"num_resamples": settings.num_resamples, "num_trials": settings.num_resamples, "seed": settings.seed}
     with _resampling():
         found = [significance.compare_all(quantity.formula, quantity.statistics, **resampling) for quantity in quantities]
-    adjusted = significance.holm([[comparison.p_randomisation for comparison in comparisons] for _, comparisons in found])
+    adjusted = holm([[comparison.p_randomisation for comparison in comparisons] for _, comparisons in found])
     return [Result(quantity, *numbers, p_values.tolist()) for quantity, numbers, p_values in zip(quantities, found, adjusted)]
 
 

@@ -23,7 +23,11 @@ def of_group(scores: Mapping[str, float], outputs: MeasuredOutputs) -> dict[str,
 
 def of_comparisons(others: Mapping[str, float], found: Mapping[str, Comparison]) -> dict[str, Any]:
     """Metric -> the other system's score, and the difference to it; without a deviation over seeds, as there is one run of each."""
-    return {name: _known(score=score, **dict(zip(Comparison._fields[:-1], found[name]))) for name, score in others.items()}
+    entries = {}
+    for name, score in others.items():
+        entries[name] = _known(score=score, **found[name]._asdict())
+        del entries[name]["seed_deviation"]
+    return entries
 
 
 def write(path: str | Path, content: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ FIRST_WIDTHS = (NAME_WIDTH, 6)
 def scores(each: Sequence[Score], num_sentences: int, num_empty: int = 0) -> list[str]:
     """A line per `Score`: metric, score, interval, number of sentences, signature; and what empty references do to them."""
     rows = [["metric", "score", INTERVAL, "sentences", "signature"]]
-    rows += [[one.metric, _number(one.score), _interval(one), str(num_sentences), one.signature] for one in each]
+    rows += [[one.metric, _number(one.score), _interval(one.low, one.high), str(num_sentences), one.signature] for one in each]
     lines = [aligned_row(row, (*FIRST_WIDTHS, INTERVAL_WIDTH, 9)) for row in rows]
     if num_empty:
         lines.append(EMPTY_REFERENCES.format(num_empty))
@@ -56,13 +56,14 @@ def by_value(column: str, values: Mapping[str, tuple[int, Mapping[str, float]]],
 def comparisons(
     each: Sequence[Score], others: Mapping[str, float], found: Mapping[str, Comparison], num_sentences: int, num_trials: int
 ) -> list[str]:
-    """A line per `Score`: the score of both systems, their difference with its interval, p of both tests; and what p means."""
-    rows = [["against", "score", "other", "difference", INTERVAL, "p bootstrap", "p randomisation"]]
+    """A line per `Score`: the score of both systems, their difference, also in percent of the other, with intervals, p of both tests."""
+    rows = [["against", "score", "other", "difference", INTERVAL, "in %", INTERVAL, "p bootstrap", "p randomisation"]]
     for one in each:
         comparison = found[one.metric]
-        numbers = [_number(one.score), _number(others[one.metric]), _number(comparison.difference, "+"), _interval(comparison)]
+        numbers = [_number(one.score), _number(others[one.metric]), _number(comparison.difference, "+"), _interval(comparison.low, comparison.high)]
+        numbers += [_number(comparison.relative, "+"), _interval(comparison.relative_low, comparison.relative_high)]
         rows.append([one.metric, *numbers, _p(comparison.p_bootstrap), _p(comparison.p_randomisation)])
-    lines = [aligned_row(row, (*FIRST_WIDTHS, 6, 10, INTERVAL_WIDTH, 11, 15)) for row in rows]
+    lines = [aligned_row(row, (*FIRST_WIDTHS, 6, 10, INTERVAL_WIDTH, 7, INTERVAL_WIDTH, 11, 15)) for row in rows]
     exchanges = f"all {2**num_sentences}" if 2**num_sentences <= num_trials else f"{num_trials:,} random"
     lines.append(
         "p: the probability of a difference at least as large, of either sign, if the systems were equally good: among "
@@ -77,8 +78,8 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= LETTERS_OF_TEXT else f"{text[:LETTERS_OF_TEXT]}...")
 
 
-def _interval(found: Score | Comparison) -> str:
-    return UNDETERMINED if math.isnan(found.low) else f"[{found.low:.2f}, {found.high:.2f}]"
+def _interval(low: float, high: float) -> str:
+    return UNDETERMINED if math.isnan(low) else f"[{low:.2f}, {high:.2f}]"
 
 
 def _number(value: float, sign: str = "") -> str:

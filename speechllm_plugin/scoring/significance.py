@@ -48,6 +48,7 @@ class Comparison(NamedTuple):
     low, high: the percentile interval of the difference.
     p_bootstrap, p_randomisation: how probable a difference at least as large is, of either sign, if the systems are equally good.
     seed_deviation: sample standard deviation of the differences between paired seeds (nan for one).
+    relative, relative_low, relative_high: the difference in percent of the second system's score, and its interval; nan where that score is 0.
     """
 
     difference: float
@@ -56,6 +57,9 @@ class Comparison(NamedTuple):
     p_bootstrap: float
     p_randomisation: float
     seed_deviation: float
+    relative: float = np.nan
+    relative_low: float = np.nan
+    relative_high: float = np.nan
 
 
 def interval(
@@ -154,32 +158,16 @@ def compare_all(
         differences = _telling(resampled[0] - of_resamples, systems[0], statistics)
         p_values = _p_bootstrap(differences, difference), _p_randomisation(formula, systems[0], statistics, difference, num_trials, seed)
         ends = _percentiles(differences, difference, confidence)
-        comparisons.append(Comparison(difference, *ends, *p_values, _deviation(seed_differences)))
+        relative = float(_percent(difference, of_seeds.mean()))
+        shares = _telling(_percent(resampled[0] - of_resamples, of_resamples), systems[0], statistics)
+        relative_ends = _percentiles(shares, relative, confidence)
+        comparisons.append(Comparison(difference, *ends, *p_values, _deviation(seed_differences), relative, *relative_ends))
     return intervals, comparisons
 
 
 def free_resamples() -> None:
     """Forget the resamples that are kept for the next metric of the same sentences: R x N bytes."""
     _kept.clear()
-
-
-def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """The p values of several tests, adjusted so that the chance of any false alarm stays that of one test.
-
-    Args:
-        p_values: any shape; nan stays nan and does not count as a test.
-
-    Source: Holm 1979, A Simple Sequentially Rejective Multiple Test Procedure.
-    """
-    p_values = np.asarray(p_values, dtype=np.float64)
-    adjusted = np.full(p_values.shape, np.nan)
-    known = ~np.isnan(p_values)
-    order = np.argsort(p_values[known], kind="stable")
-    factors = np.arange(len(order), 0, -1)
-    values = np.empty(len(order))
-    values[order] = np.minimum(np.maximum.accumulate(factors * p_values[known][order]), 1)
-    adjusted[known] = values
-    return adjusted
 
 
 def exchanges(num_sentences: int, num_trials: int, seed: int) -> Iterator[np.ndarray]:
@@ -210,6 +198,11 @@ def _of_seeds(formula: Formula, statistics: np.ndarray) -> np.ndarray:
     if not statistics.shape[1]:
         return np.full(len(statistics), np.nan)
     return np.asarray(formula(statistics.sum(1)), dtype=np.float64)
+
+
+def _percent(differences: np.ndarray | float, scores: np.ndarray | float) -> np.ndarray:
+    """Differences in percent of scores; nan of a score of 0."""
+    return 100 * np.divide(differences, np.where(np.equal(scores, 0), np.nan, scores))
 
 
 def _deviation(scores: np.ndarray) -> float:

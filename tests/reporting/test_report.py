@@ -17,6 +17,7 @@ from speechllm_plugin.outputs.generated_texts import read_in_rows
 from speechllm_plugin.reporting.parts.verdict_part import _seeds
 from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.scoring import significance
+from speechllm_plugin.scoring.holm import holm
 from speechllm_plugin.scoring.metrics import METRICS
 from speechllm_plugin.scoring.share import share
 from speechllm_plugin.scoring.significance import Comparison
@@ -82,7 +83,9 @@ def expected_row(formula, first, second, p_holm, both_tests):
         row += [f"{formats.number(each.score)} ± {formats.number(each.deviation)}", formats.interval(each.low, each.high)]
     row += [f"{formats.difference(difference.difference)} ± {formats.number(difference.seed_deviation)}"]
     row += [formats.interval(difference.low, difference.high, signed=True)]
-    row += [formats.p_value(difference.p_bootstrap)] if both_tests else []
+    if both_tests:
+        row += [formats.difference(difference.relative, 1), formats.interval(difference.relative_low, difference.relative_high, 1, signed=True)]
+        row += [formats.p_value(difference.p_bootstrap)]
     return [*row, formats.p_value(difference.p_randomisation), formats.p_value(p_holm)], difference.p_randomisation
 
 
@@ -90,7 +93,7 @@ def test_the_scores_of_the_page_are_those_of_the_metrics_and_the_tests(runs, pag
     found, names = cells(page, "scores"), ("wer_normalised", "wer", "cer_normalised", "cer")
     p_values = []
     for attempt in ("p-values", "rows"):
-        adjusted = significance.holm(p_values) if attempt == "rows" else [np.nan] * len(names)
+        adjusted = holm(p_values) if attempt == "rows" else [np.nan] * len(names)
         for name, p_holm in zip(names, adjusted):
             metric = METRICS[name]
             first, second = statistics_of(runs[:2], metric)[0], statistics_of(runs[2:], metric)[0]
@@ -195,7 +198,7 @@ def test_of_four_systems_each_has_a_row_with_what_it_has_beside_others(runs, tmp
     for number, (heading, *cells) in enumerate(of_pair):
         first, *_, last = table[4 * number : 4 * number + 4]
         assert first[:4] == [heading, "s0", *cells[:2]] and last[:4] == ["", "s3", *cells[2:4]]
-        assert first[4:] == [""] * 5 and last[4:6] == cells[4:6]
+        assert first[4:] == [""] * 7 and last[4:8] == cells[4:8]
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert 'class="words"' not in page
     assert 'class="utterance"' not in page and not (tmp_path / "unseen_words.md").exists()

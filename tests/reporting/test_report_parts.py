@@ -22,6 +22,7 @@ from speechllm_plugin.reporting.tables import formats
 from speechllm_plugin.reporting.tables.comparison_table import comparison_table
 from speechllm_plugin.reporting.tables.table import Cell, Column, Section, Table, latex, markdown
 from speechllm_plugin.scoring import significance
+from speechllm_plugin.scoring.holm import holm
 from speechllm_plugin.scoring.share import share
 from speechllm_plugin.scoring.significance import Comparison
 
@@ -111,7 +112,7 @@ def test_results_are_those_of_the_significance_tests_and_the_winner_is_the_bette
     assert better.intervals[1] == significance.interval(share, bad, 200)
     assert better.comparisons[0] == significance.compare(share, good, bad, 200, 200)
     p_values = [result.comparisons[0].p_randomisation for result in (better, worse, same)]
-    assert [result.adjusted[0] for result in (better, worse, same)] == significance.holm(p_values).tolist()
+    assert [result.adjusted[0] for result in (better, worse, same)] == holm(p_values).tolist()
     assert (better.winner(1), worse.winner(1), same.winner(1)) == (0, 1, None)
     assert same.comparisons[0].p_randomisation == same.comparisons[0].p_bootstrap == 1
 

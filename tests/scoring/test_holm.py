@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from speechllm_plugin.reporting.results import Quantity, Settings, evaluate
+from speechllm_plugin.scoring.holm import holm
 from speechllm_plugin.scoring.share import share
-from speechllm_plugin.scoring.significance import holm
 
 
 def test_holm_is_over_all_pairs_of_systems_and_all_quantities():

@@ -199,6 +199,11 @@ def test_exchanging_the_systems_changes_the_sign_only():
     arrays = [of("chrf", [random_system(references, seed)], references) for seed in (1, 2)]
     there, back = compare(METRICS["chrf"].formula, *arrays), compare(METRICS["chrf"].formula, *reversed(arrays))
     assert there[:3] == pytest.approx((-back.difference, -back.high, -back.low)) and there[3:5] == back[3:5]
+    # So many times the one is so many times less than the other: the ends change places too.
+    shares = [1 + percent / 100 for percent in (back.relative, back.relative_high, back.relative_low)]
+    assert there[6:] == pytest.approx([100 * (1 / share - 1) for share in shares], rel=1e-3)
+    assert there.relative_low < there.relative < there.relative_high
+    assert there.relative == pytest.approx(100 * there.difference / interval(METRICS["chrf"].formula, arrays[1]).score)
 
 
 @pytest.mark.parametrize("block", [1, 7, 100_000])
@@ -239,6 +244,8 @@ def test_resamples_without_a_score_are_left_out():
     expected = abs(np.array(differences) - plain.mean(differences)) >= abs(both.difference) - 1e-9
     assert both.p_bootstrap == pytest.approx(expected.mean(), abs=within(expected.mean(), 10_000))
     assert [both.low, both.high] == pytest.approx(np.quantile(differences, [0.025, 0.975]))
+    relative = [100 * difference / (score - difference) for score, difference in zip(scores, differences) if score != difference]
+    assert both[6:] == pytest.approx((100 * both.difference / (found.score - both.difference), *np.quantile(relative, [0.025, 0.975])))
     nothing = np.array([[[1, 0], [2, 0]]])
     assert all(map(np.isnan, [*interval(share, nothing), *compare(share, nothing, nothing)]))
     # An exchange after which one system has nothing to count has no difference: of 4, the 2 that put both counts on one side, which is too many.

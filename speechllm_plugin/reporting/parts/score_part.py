@@ -86,7 +86,10 @@ def _table(study: Study, scores: Scores) -> Table:
     family = "the metrics" + (", for all sentences and for the means apart" if scores.means else "")
     notes = []
     if len(names) > 1:
-        notes = [note_on_winners(family, len(names)), "p random.: paired approximate randomisation; p bootstrap: paired bootstrap."]
+        notes = [
+            note_on_winners(family, len(names)),
+            "In %: of the other system's score. p random.: paired approximate randomisation; p bootstrap: paired bootstrap.",
+        ]
     num_empty = sum(not reference.strip() for reference in study.references)
     if num_empty:
         notes.append(EMPTY_REFERENCES.format(num_empty))

@@ -49,7 +49,8 @@ def _of_pair(names: list[str], num_seeds: int, other: int, scores: Scores, slice
     first, second = (formats.number(main.intervals[system].score) for system in (0, other))
     numbers = (
         f"{names[0]} {first}, {names[other]} {second}. {names[0]} {MINUS} {names[other]}: {formats.difference(comparison.difference)} points, "
-        f"95% interval {_range(comparison, signed=True)}, {formats.p_equation(comparison.p_randomisation)} by approximate randomisation"
+        f"95% interval {_range(comparison, signed=True)} ({_relative(comparison)}), "
+        f"{formats.p_equation(comparison.p_randomisation)} by approximate randomisation"
         + (f" ({formats.p_value(main.adjusted[other - 1])} after Holm's correction)." if len(scores.results) > 1 or len(names) > 2 else ".")
     )
     sentences = [numbers, _seeds(comparison, num_seeds), *_mean(names, other, scores), *_other_metrics(names, other, scores)]
@@ -109,6 +110,13 @@ def _slices(names: list[str], other: int, slices: Breakdown) -> list[str]:
         return [f"On none of {len(tested)} slices is the difference significant (Holm, {LEVEL})."]
     parts = [f"{names[winner]} is better on {number}" for winner, number in wins.items() if number]
     return [f"Of {len(tested)} slices, {formats.enumeration(parts)} with significance (Holm, {LEVEL})."]
+
+
+def _relative(comparison: Comparison) -> str:
+    """The difference in percent of the other system's score."""
+    low, high = (formats.difference(end, 1) for end in (comparison.relative_low, comparison.relative_high))
+    reach = "unknown" if math.isnan(comparison.relative_low) else f"{low} to {high}"
+    return f"relative {formats.difference(comparison.relative, 1)}%, {reach}"
 
 
 def _range(interval: Interval | Comparison, signed: bool = False) -> str:

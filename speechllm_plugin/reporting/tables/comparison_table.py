@@ -39,13 +39,13 @@ def comparison_table(
         systems: names; each difference is first - other. They stand side by side, or where they are many, one below the other in each row.
         labels: the columns before the numbers.
         sections: heading, and rows of (cells of the labels, Result).
-        both_tests: the p-value of the bootstrap as well.
+        both_tests: the p-value of the bootstrap as well, and the difference in percent of the other system's score.
     """
     results = [result for _, rows in sections for _, result in rows]
     has_seeds = any(result.quantity.statistics[0].shape[0] > 1 for result in results)
     seeds = " ± seeds" if has_seeds else ""
     of_system = [f"score{seeds}", "95% interval"]
-    of_pair = [f"difference{seeds}", "95% interval", *(["p bootstrap", "p random."] if both_tests else ["p"]), "p Holm"]
+    of_pair = [f"difference{seeds}", "95% interval", *(["in %", "95% interval", "p bootstrap", "p random."] if both_tests else ["p"]), "p Holm"]
     columns = list(labels)
     if len(systems) > MOST_SIDE_BY_SIDE:
         columns += [
@@ -70,7 +70,9 @@ def comparison_table(
         comparison = result.comparisons[other - 1]
         difference = with_deviation(formats.difference(comparison.difference, decimals), comparison.seed_deviation)
         cells = [Cell(difference, result.winner(other) is not None), formats.interval(comparison.low, comparison.high, decimals, signed=True)]
-        cells += [formats.p_value(comparison.p_bootstrap)] if both_tests else []
+        if both_tests:
+            cells += [formats.difference(comparison.relative, 1), formats.interval(comparison.relative_low, comparison.relative_high, 1, signed=True)]
+            cells += [formats.p_value(comparison.p_bootstrap)]
         return [*cells, formats.p_value(comparison.p_randomisation), formats.p_value(result.adjusted[other - 1])]
 
     def rows_of(cells, result):
