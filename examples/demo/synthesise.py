@@ -16,6 +16,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +71,7 @@ def speaker_of(accent: str, voice: str) -> str:
     return f"{accent}_{voice}"
 
 
+FORK = multiprocessing.get_context("fork")
 ESPEAK = ctypes.CDLL(espeakng_loader.get_library_path())
 SPOKEN_BLOCKS: list[bytes] = []
 
@@ -120,8 +123,35 @@ def speak_all(everything: list[Utterance]) -> list[np.ndarray]:
         data_folder = Path(temporary) / "espeak-ng-data"
         link_voices(data_folder)
         start_espeak(data_folder)
-        with multiprocessing.get_context("fork").Pool(maxtasksperchild=1) as pool:
-            return list(tqdm(pool.imap(speak, everything), "speaking", len(everything), unit=" utterances"))
+        with ProcessPoolExecutor(mp_context=FORK) as executor:
+            spoken = executor.map(speak_apart, everything)  # starts all processes, before a thread writes the progress
+            return list(tqdm(spoken, "speaking", len(everything), unit=" utterances"))
+
+
+def speak_apart(utterance: Utterance) -> np.ndarray:
+    """speak() in a new process, forked from one that has a single thread: what other threads lock would stay locked in the new one for ever."""
+    receiver, sender = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=send_speech, args=(utterance, sender))
+    process.start()
+    sender.close()
+    try:
+        spoken = receiver.recv()
+    except EOFError:
+        process.join()
+        spoken = ValueError(f"espeak-ng ended with status {process.exitcode} at {utterance.english!r}: install espeakng-loader again")
+    process.join()
+    if isinstance(spoken, ValueError):
+        raise spoken
+    return spoken
+
+
+def send_speech(utterance: Utterance, sender: Connection) -> None:
+    """Send what speak() returns, or its ValueError."""
+    try:
+        spoken: np.ndarray | ValueError = speak(utterance)
+    except ValueError as error:
+        spoken = error
+    sender.send(spoken)
 
 
 def record(speech: np.ndarray, seed: int) -> np.ndarray:
