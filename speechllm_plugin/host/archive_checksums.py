@@ -16,6 +16,7 @@ def check(path: str | Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
+    # NotImplementedError is zipfile's answer to a damaged number of a compression or a version.
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which a place outside the file gives
             raise

@@ -53,6 +53,7 @@ def read(path) -> tuple[dict, Inspection] | None:
             return made_from, Inspection(arrays.get("compression_rates"), pictures)
     except PermissionError:
         raise
+    # NotImplementedError is zipfile's answer to a damaged number of a compression or a version.
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: must be a file of inspections, but is damaged or another ({error}): remove it") from error
 
