@@ -80,7 +80,12 @@ def _scores(path: Path, most: int = MOST_IN_A_CELL) -> str:
     """`WER norm. 71.20 [68.10, 74.00], CER 40.00 [38.00, 42.00]`"""
     metrics: dict[str, Any] = json_file.read_object(path, {"metrics": dict}, remedy="score again")["metrics"]
     known = [(heading, metrics[name]) for name, heading in COUNTED_METRICS.items() if name in metrics][:most]
-    return ", ".join(f"{heading} {entry['score']:.2f} [{entry['low']:.2f}, {entry['high']:.2f}]" for heading, entry in known)
+    return ", ".join(f"{heading} {_number(entry['score'])} [{_number(entry['low'])}, {_number(entry['high'])}]" for heading, entry in known)
+
+
+def _number(value: float | None) -> str:
+    """None is what too few sentences tell."""
+    return "unknown" if value is None else f"{value:.2f}"
 
 
 def check_quotes_nothing(report: Path, data: Path) -> None:

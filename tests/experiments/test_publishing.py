@@ -70,6 +70,13 @@ def test_a_page_gets_what_there_is_and_keeps_the_rest(folder):
     assert publish(folder, "--no-pictures") == page
 
 
+def test_a_score_of_too_few_sentences_has_an_unknown_interval(folder):
+    model = folder / "experiments/fillets/st-cs-en/row5"
+    model.mkdir(parents=True)
+    (model / "score-test.json").write_text(json.dumps({"metrics": {"bleu": {"score": 20.0, "low": None, "high": None}}}))
+    assert "| `row5`, test: BLEU 20.00 [unknown, unknown] <!--" in publish(folder, "--no-pictures")
+
+
 @pytest.mark.parametrize(
     ("addition", "message"),
     [
