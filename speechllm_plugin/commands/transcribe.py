@@ -34,9 +34,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--language", metavar="L", help="of the text, for a model that writes several")
     parser.add_argument("--format", choices=TRANSCRIPT_FORMATS, default="txt", help="of the texts (default: %(default)s)")
     parser.add_argument("--output", metavar="DIR", type=Path, help="write a file per recording here; those that are there already are not made again")
-    parser.add_argument("--word-timestamps", action="store_true", help="times of words instead of segments, in every format but txt")
+    parser.add_argument("--word-timestamps", action="store_true", help="times of words instead of segments; not in txt")
     parser.add_argument("--beam", type=int, default=5, metavar="K", help="hypotheses of the search (default: %(default)s)")
-    parser.add_argument("--n-best", type=int, default=1, metavar="N", help="texts of each n-best list in --format json (default: %(default)s)")
+    parser.add_argument("--n-best", type=int, default=1, metavar="N", help="texts of each n-best list, for --format json (default: %(default)s)")
     parser.add_argument(
         "--ctc-decoding-weight", type=float, default=0.0, metavar="W", help="of the CTC head in the search, below 1; for recognition (default: 0)"
     )
@@ -57,6 +57,10 @@ def run(args: Namespace) -> None:
     options = TranscriptionOptions(
         args.language, args.beam, args.n_best, args.ctc_decoding_weight, args.word_timestamps, hot_words, args.hot_word_bonus
     )
+    if args.format == "txt" and args.word_timestamps:
+        raise ValueError("--word-timestamps: text alone has no times; give --format json, tsv, srt or vtt")
+    if args.format != "json" and args.n_best > 1:
+        raise ValueError(f"--n-best {args.n_best}: --format {args.format} has one text of each recording; give --format json")
     named = recordings.named(args.files)
     if args.output is None and args.format in SUBTITLES and len(named) > 1:
         raise ValueError(f"--format {args.format} of {len(named)} recordings needs files of its own: give --output DIR")
@@ -65,7 +69,7 @@ def run(args: Namespace) -> None:
     output = (
         None if args.output is None else OutputFolder(args.output, args.format, {"model": model.digest, "dtype": args.dtype, **vars(options)}, named)
     )
-    waiting = [recording for recording in named if output is None or not output.has(recording)]
+    waiting = [recording for recording in named if output is None or recording not in output.finished]
     if output is None and args.format == "tsv":
         print(TSV_HEADER, end="")
     failures: list[str] = []

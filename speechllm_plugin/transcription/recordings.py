@@ -4,6 +4,7 @@ import io
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -100,14 +101,17 @@ def read(path: str | Path) -> np.ndarray:
     except ValueError:
         if is_sound(path):
             raise  # libsndfile knows the format: the file itself is the trouble
-    return through_ffmpeg(["-i", f"file:{path}"], b"", str(path))  # a name with a colon would be an address
+    return through_ffmpeg(path, str(path))
 
 
 def decode(content: bytes, name: str) -> np.ndarray:
     """The waveform of a file's content."""
     if is_sound(io.BytesIO(content)):
         return audio.decode(content, name)
-    return through_ffmpeg(["-i", "pipe:0"], content, name)
+    with tempfile.NamedTemporaryFile() as file:  # an m4a may say only at its end what is where: ffmpeg must go back, as it cannot in a pipe
+        file.write(content)
+        file.flush()
+        return through_ffmpeg(file.name, name)
 
 
 def is_sound(file: str | Path | io.BytesIO) -> bool:
@@ -119,16 +123,20 @@ def is_sound(file: str | Path | io.BytesIO) -> bool:
     return True
 
 
-def through_ffmpeg(source: Sequence[str], content: bytes, name: str) -> np.ndarray:
+def through_ffmpeg(path: str | Path, name: str) -> np.ndarray:
+    """The waveform of a file by ffmpeg. It goes on after errors and says so alone on standard error: then some of the sound is missing."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise ValueError(f"{name}: not a format that libsndfile reads, and there is no ffmpeg, which may; install ffmpeg, or convert it to wav")
-    command = [program, "-v", "error", "-nostdin", *source, "-vn", "-ac", "1", "-ar", str(audio.SAMPLE_RATE), "-f", "f32le", "pipe:1"]
-    process = subprocess.run(command, input=content, capture_output=True)
+    source = f"file:{path}"  # a name with a colon would be an address
+    command = [program, "-v", "error", "-nostdin", "-i", source, "-vn", "-ac", "1", "-ar", str(audio.SAMPLE_RATE), "-f", "f32le", "pipe:1"]
+    process = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     waveform = np.frombuffer(process.stdout[: len(process.stdout) // 4 * 4], dtype="<f4").astype(np.float32)  # a copy, which may be written to
+    errors = " ".join(process.stderr.decode(errors="replace").replace(source, name).split())[-200:]
     if process.returncode or not len(waveform):
-        reason = " ".join(process.stderr.decode(errors="replace").split())[-200:] or "it has no sound"
-        raise ValueError(f"{name}: neither libsndfile nor ffmpeg can read it ({reason}); replace or convert the file")
+        raise ValueError(f"{name}: neither libsndfile nor ffmpeg can read it ({errors or 'it has no sound'}); replace or convert the file")
+    if errors:
+        raise ValueError(f"{name}: damaged or cut short, ffmpeg says ({errors}); replace the file, or convert what is left of it to wav")
     return waveform
 
 

@@ -89,6 +89,22 @@ def test_what_cannot_be_read_is_named_and_stops_nothing(transcribe, tmp_path, mo
         assert part in error
 
 
+def test_no_text_is_taken_for_that_of_a_recording_which_changed_or_was_piped(transcribe, tmp_path, monkeypatch):
+    recording, arguments = tmp_path / "a.flac", ["--output", tmp_path / "out", "--beam", 1]
+    for source, made_before in ((FIRST, 0), (SECOND, 0), (SECOND, 1)):
+        if not made_before:
+            recording.write_bytes(source.read_bytes())
+        assert transcribe(recording, *arguments)[1].endswith(f"1 of 1 recordings, {made_before} of them made before\n")
+        assert (tmp_path / "out/a.txt").read_text() == f"{TEXTS[source.name]}\n"
+    (tmp_path / "out/b.txt").write_text("a reference")
+    recording.rename(tmp_path / "b.flac")
+    assert "out/b.txt is there, and was not written by this command" in transcribe(tmp_path / "b.flac", *arguments)[2]
+    for message in ("", "out/stdin.txt is the text of an earlier standard input"):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(FIRST.read_bytes())))
+        status, _, error = transcribe("-", *arguments)
+        assert status == bool(message) and message in error
+
+
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 def test_ffmpeg_reads_what_libsndfile_does_not_whatever_its_name(transcribe, tmp_path, monkeypatch):
     subprocess.run(["ffmpeg", "-v", "error", "-i", str(FIRST), str(tmp_path / "a.m4a")], check=True)
@@ -105,6 +121,8 @@ def test_ffmpeg_reads_what_libsndfile_does_not_whatever_its_name(transcribe, tmp
         (["--beam", "0"], "--beam must be positive, but is 0"),
         ([SECOND, "--format", "srt"], "--format srt of 2 recordings needs files of its own: give --output DIR"),
         ([DIGITS / "dfp"], "no recording in this folder"),
+        (["--word-timestamps"], "--word-timestamps: text alone has no times; give --format json, tsv, srt or vtt"),
+        (["--n-best", 2, "--format", "tsv"], "--n-best 2: --format tsv has one text of each recording; give --format json"),
         (["--device", "tpu"], "--device must be cpu, cuda or cuda:N"),
     ],
 )
