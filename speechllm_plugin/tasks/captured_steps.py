@@ -9,6 +9,7 @@ from speechllm_plugin.models.batch_norm import MaskedBatchNorm, several_processe
 from speechllm_plugin.models.captured_training import CapturedTraining
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
 from speechllm_plugin.optim.flat_adam import FlatAdam
+from speechllm_plugin.tasks.warm_up import WarmUp
 
 HELP = (
     "on a GPU, run training steps from CUDA graphs, each captured when a shape of batches comes for the second time; keep those of so "
@@ -44,6 +45,7 @@ class TrainedModel:
             self.captured = CapturedTraining(self.inner, num_graphs)
             if not may_skip:
                 optimizer.answer_late()
+        self.warm_up = WarmUp(next(model.parameters()).device, self.captured) if self.is_ours else None
 
     def prepare_step(self, ignore_grad: bool, has_shape: bool = False) -> None:
         """A rank without data left repeats a batch, which must not count in the statistics of batch norm; ranks draw masks of their own.
@@ -52,6 +54,8 @@ class TrainedModel:
             has_shape: whether the batch has a shape of --num-batch-buckets, which all ranks then have at once. NCCL wants what is captured
                 to be captured and replayed by all ranks or by none.
         """
+        if self.warm_up is not None:
+            self.warm_up.before_batch()
         for batch_norm in self.batch_norms:
             batch_norm.counts = not ignore_grad
         if self.is_ours and several_processes():
