@@ -10,6 +10,7 @@ from gpu import needs_gpu
 from recording import record_graphs
 from tiny_model import ALL_DECODERS, DECODERS, ENCODERS, FEATURE_DIM, FEW_ENCODERS, make_model
 from torch import distributed
+from torch.nn.functional import pad
 
 from speechllm_plugin.models import batch_norm, captured_training
 from speechllm_plugin.models.captured_training import CapturedTraining, rounded_up
@@ -21,6 +22,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 MODELS = list(dict.fromkeys([*itertools.product(DECODERS, ENCODERS), *itertools.product(ALL_DECODERS, FEW_ENCODERS)]))
 if DEVICE == "cpu":
     MODELS = [("dfp-conformer", ("conformer", "xl", "weighted<=3")), ("xattn-rope", ("transformer", "none", "drop_blanks"))]
+PAD = 1  # of the dictionary
 DROPOUT = {"dropout": 0.2, "attention_dropout": 0.2, "activation_dropout": 0.2}
 
 
@@ -103,6 +105,39 @@ def test_dropout_is_new_in_every_step_and_follows_the_seed(decoder, encoder):
     replayed = [step(captured, inputs, seed) for seed in (2, 2, 3)]
     assert_same(replayed[0], replayed[1])
     assert (replayed[0][0][0] - replayed[2][0][0]).norm() > 1e-2 * replayed[0][0][0].norm()
+
+
+def padded(inputs, more_frames, more_tokens):
+    """The same batch in a larger shape, with garbage behind the speech."""
+    features, lengths, tokens = inputs.values()
+    features = pad(features, (0, 0, 0, more_frames))
+    features[torch.arange(features.size(1), device=DEVICE) >= lengths[:, None]] = 3.0
+    return {"src_tokens": features, "src_lengths": lengths, "prev_output_tokens": pad(tokens, (0, more_tokens), value=PAD)}
+
+
+def real_step(model, inputs, num_tokens):
+    """Logits where there are a text and states, and the gradients that these bring."""
+    for weight in model.parameters():
+        weight.grad.zero_()
+    output = model(**inputs)
+    outputs = [output.logits[:, :num_tokens]]
+    if output.ctc is not None:
+        outputs.append(torch.cat([logits[:length] for logits, length in zip(output.ctc.logits, output.ctc.lengths)]))
+    sum((tensor**2).sum() for tensor in outputs).backward()
+    return [tensor.detach().clone() for tensor in outputs], {name: weight.grad.clone() for name, weight in model.named_parameters()}
+
+
+@pytest.mark.parametrize(("decoder", "encoder"), MODELS, ids=str)
+def test_padding_to_a_shape_changes_nothing(decoder, encoder):
+    """As of --num-batch-buckets, from the graphs of both shapes."""
+    _, captured = pair(decoder, encoder, limit=8)
+    small = batch(5)
+    for _ in range(3):
+        results = [real_step(captured, inputs, 6) for inputs in (small, padded(small, 15, 3))]
+    assert not captured.captured_training.num_launches > 2 * len(captured.captured_training.parts)
+    for one, other in zip(*(outputs for outputs, _ in results), strict=True):
+        assert (one - other).norm() <= 1e-5 * other.norm()
+    assert_same(results[1], results[0])
 
 
 def test_the_shapes_not_used_for_longest_are_forgotten():

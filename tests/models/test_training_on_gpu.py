@@ -41,9 +41,9 @@ def step(model, inputs):
     return [tensor.detach() for tensor in tensors], {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
 
 
-def assert_near(results, expected, tolerance):
+def assert_near(results, expected, tolerance, of_outputs=None):
     for one, other in zip(results[0], expected[0]):
-        assert (one - other).norm() <= tolerance * other.norm()
+        assert (one - other).norm() <= (of_outputs or tolerance) * other.norm()
     assert results[1].keys() == expected[1].keys()
     scale = max(gradient.norm() for gradient in expected[1].values())
     for name, gradient in expected[1].items():
@@ -68,7 +68,7 @@ def test_kernels_give_what_plain_operations_give(decoder, encoder, second_text, 
     padded = step(model, batch(garbage=3.0, extra=9, second_text=second_text))
     monkeypatch.setattr(kernels, "HAS_TRITON", False)
     assert_near(with_kernels, step(model, inputs), 1e-4)
-    assert_near(padded, with_kernels, 1e-4)
+    assert_near(padded, with_kernels, 1e-4, of_outputs=1e-5)
 
 
 @pytest.mark.parametrize("encoder", [("conformer", "xl", "avg"), ("transformer", "none", "none"), ("none", "none", "none")], ids="-".join)
