@@ -59,9 +59,10 @@ class Hypothesis(NamedTuple):
 def clean_environment(python_path=None):
     """Without what a developer's shell may hold (settings of torch and of logs, the repository on Python's path), and without pytest's own variables.
 
-    pytest sets and deletes one of them while threads run commands.
+    pytest sets and deletes one of them while threads run commands. What keeps a machine's GPUs from NVLink multicast stays.
     """
-    names = [name for name in list(os.environ) if not name.startswith(("TORCH_", "PYTEST_")) and name not in ("PYTHONPATH", "LOGLEVEL")]
+    left_out = [name for name in list(os.environ) if name.startswith(("TORCH_", "PYTEST_")) or name in ("PYTHONPATH", "LOGLEVEL")]
+    names = [name for name in list(os.environ) if name not in left_out or name == "TORCH_SYMM_MEM_DISABLE_MULTICAST"]
     environment = {name: value for name in names if (value := os.environ.get(name)) is not None}
     return environment | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"} | ({"PYTHONPATH": str(python_path)} if python_path else {})
 

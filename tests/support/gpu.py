@@ -11,3 +11,8 @@ def needs_gpu(test):
     for mark in NEEDS_GPU:
         test = mark(test)
     return test
+
+
+def needs_two_gpus(test):
+    """The test, which is skipped with fewer."""
+    return pytest.mark.gpu(pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are no two GPUs")(test))

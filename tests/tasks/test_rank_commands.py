@@ -22,12 +22,16 @@ from commands import (
     training,
     updates,
 )
+from gpu import needs_two_gpus
 
 pytestmark = pytest.mark.end_to_end
 WITHOUT_DROPOUT = ["--dropout", 0, "--attention-dropout", 0, "--activation-dropout", 0]  # whose masks differ by rank
 FIVE_BATCHES = ["--max-tokens", 6000, "--batch-size", 5, "--required-batch-size-multiple", 1]  # of 22 utterances
 ONE_BATCH = ["--max-tokens", 100_000, "--required-batch-size-multiple", 1]
 CONFORMER = MODELS["dfp_conformer_compressed"]
+FAIRSEQ_TRAIN = Path(sys.executable).with_name("fairseq-train")
+SAVING = ["--save-interval-updates", 3, "--keep-interval-updates", 1, "--no-epoch-checkpoints", "--disable-validation"]
+FROM_GRAPHS = ["--bf16", "--optimizer", "speechllm_adam", "--ddp-backend", "legacy_ddp", "--num-batch-buckets", 2, "--cuda-graphs", 8]
 SECONDS_TO_START, SECONDS_TO_END = 300, 60
 
 
@@ -73,20 +77,36 @@ def test_ranks_train_with_16_bits(data):
     succeeded(train(data, None, "--bf16", "--optimizer", "speechllm_adam", "--distributed-world-size", 2, updates=2, run=run))
 
 
+def train_on_gpus(data, number, *arguments, **settings):
+    return succeeded(run(FAIRSEQ_TRAIN, *training(data, None, *arguments, "--distributed-world-size", number, **settings), cwd=data.parent))
+
+
+@needs_two_gpus
+@pytest.mark.parametrize("backend", ["legacy_ddp", "pytorch_ddp"])
+def test_two_gpus_train_as_one_with_the_whole_batch(data, backend):
+    flags = [*WITHOUT_DROPOUT, *ONE_BATCH, "--optimizer", "speechllm_adam", "--ddp-backend", backend]
+    together, alone = (train_on_gpus(data, number, *flags, model=CONFORMER, updates=3) for number in (2, 1))
+    assert_same_updates(together, alone, 3)
+
+
+@needs_two_gpus
+def test_two_gpus_train_from_graphs_with_16_bits(data):
+    """The first updates meet new shapes; later ones capture and replay them."""
+    process = train_on_gpus(data, 2, *WITHOUT_DROPOUT, *FROM_GRAPHS, updates=12)
+    assert "CUDA graphs: 1 captured" in process.stdout + process.stderr
+    assert losses(process).isfinite().all() and len(losses(process)) == 12
+
+
 def ranks_of(process):
     """The processes of the ranks that a fairseq-train has started, in their order."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return sorted(int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-def test_a_rank_that_dies_ends_the_others_and_one_process_goes_on(data, tmp_path):
-    fairseq_train = Path(sys.executable).with_name("fairseq-train")
-    saving = ["--save-interval-updates", 3, "--keep-interval-updates", 1, "--no-epoch-checkpoints", "--disable-validation"]
-    command = [fairseq_train, *training(data, tmp_path / "run", *saving, "--distributed-world-size", 2, updates=100_000), "--cpu"]
-    last = tmp_path / "run/checkpoint_last.pt"
-    with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen([*map(str, command)], cwd=data.parent, env=clean_environment(), stdout=log, stderr=log)
+def end_of_killed_training(command, last, log):
+    """The updates of the last checkpoint of a training whose second rank is killed once there is one; the first ends, and the log says why."""
+    with open(log, "w") as out:
+        process = subprocess.Popen([*map(str, command)], cwd=last.parents[1], env=clean_environment(), stdout=out, stderr=out)
         try:
             end = time.monotonic() + SECONDS_TO_START
             while not last.is_file() and process.poll() is None and time.monotonic() < end:
@@ -96,14 +116,30 @@ def test_a_rank_that_dies_ends_the_others_and_one_process_goes_on(data, tmp_path
             assert process.wait(SECONDS_TO_END) == 1
         finally:
             process.kill()
-    message = (tmp_path / "log").read_text().splitlines()[-1]
-    assert message == (
+    assert not Path(f"/proc/{ranks[0]}").exists()
+    assert log.read_text().splitlines()[-1] == (
         "fairseq-train: error: rank 1 died of SIGKILL, as the system ends processes when memory is short; the other ranks were ended; the same "
         f"command goes on from {last}"
     )
-    assert not Path(f"/proc/{ranks[0]}").exists()
-    done = torch.load(last, weights_only=True)["optimizer_history"][-1]["num_updates"]
-    assert min(updates(succeeded(train(data, tmp_path / "run", "--update-freq", 2, updates=done + 2)))) == done + 1
+    return torch.load(last, weights_only=True)["optimizer_history"][-1]["num_updates"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_rank_that_dies_ends_the_others_and_one_process_goes_on(data, tmp_path):
+    out = tmp_path / "run"
+    command = [FAIRSEQ_TRAIN, *training(data, out, *SAVING, "--distributed-world-size", 2, updates=100_000), "--cpu"]
+    done = end_of_killed_training(command, out / "checkpoint_last.pt", tmp_path / "log")
+    assert min(updates(succeeded(train(data, out, "--update-freq", 2, updates=done + 2)))) == done + 1
+
+
+@needs_two_gpus
+def test_a_gpu_whose_rank_dies_ends_the_others_and_the_same_command_goes_on(data, tmp_path):
+    """Of ranks that replay NCCL's sums."""
+    out = tmp_path / "run"
+    flags = [data, out, *SAVING, *FROM_GRAPHS, "--distributed-world-size", 2]
+    done = end_of_killed_training([FAIRSEQ_TRAIN, *training(*flags, updates=100_000)], out / "checkpoint_last.pt", tmp_path / "log")
+    again = succeeded(run(FAIRSEQ_TRAIN, *training(*flags, updates=done + 2), cwd=data.parent))
+    assert min(updates(again)) == done + 1
 
 
 def test_processes_on_cpus_are_not_started_for_a_part_of_the_ranks(data):
