@@ -14,6 +14,7 @@ from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.manifest import Utterance
 from speechllm_plugin.exporting import model_card, training_speech
 from speechllm_plugin.files import checkpoint_file, model_folder
+from speechllm_plugin.files.remembered_options import FolderRecord
 from speechllm_plugin.models import saved_model
 from speechllm_plugin.models.registry import architectures
 from speechllm_plugin.tasks.speech_task import SpeechLLMSpeechToTextTask
@@ -53,7 +54,9 @@ def export(checkpoint: Path, data: Path, out: Path, dtype: torch.dtype, score_fi
         "vocabularies": task.state_dict()["vocabularies"],
         "features": feature_settings(task.data_config),
         "languages": languages(rows, task),
+        "trained_on": {"corpus": prepared_from(data), "subsets": state["cfg"]["dataset"]["train_subset"].split(",")},
         "training_speech": {**training_speech.lengths(rows), "pause_seconds": pause_seconds},
+        "averaged_checkpoints": state.get("averaged_checkpoints", []),
         "started_from": {name: Path(path).name for name in STARTING_POINTS if (path := getattr(saved.cfg, name))},
         "cfg": without_places(state["cfg"]),
     }
@@ -63,6 +66,14 @@ def export(checkpoint: Path, data: Path, out: Path, dtype: torch.dtype, score_fi
         model_folder.write_settings(folder, settings)
         (folder / model_folder.CARD_FILE).write_text(model_card.text(out.name, settings, score_files, about), encoding="utf-8")
     return settings
+
+
+def prepared_from(data: Path) -> str:
+    """The name of the folder that `speechllm prepare` read, with the layout; else the name of the data folder."""
+    record = FolderRecord(data, "prepare").read({"options": dict})
+    options = {} if record is None else record["options"]
+    root, layout = options.get("--root"), options.get("corpus")
+    return f"`{Path(root).name}` (`speechllm prepare {layout}`)" if root and layout else f"`{data.resolve().name}`"
 
 
 def training_rows(data: Path, cfg: Mapping[str, Any]) -> list[Utterance]:

@@ -23,11 +23,13 @@ def text(name: str, settings: Mapping[str, Any], score_files: Sequence[Path], ab
 def introduction(settings: Mapping[str, Any]) -> str:
     languages, speech = settings["languages"], settings["training_speech"]
     kind = ARCHITECTURES.get(settings["arch"], settings["arch"])
+    data = settings["trained_on"]
+    sets = " and ".join(f"`{name}`" for name in data["subsets"])
     return (
         f"Speech {languages['task']} by {kind} (`--arch {settings['arch']}`, {settings['num_parameters']:,} parameters, stored as "
         f"{settings['dtype']}), from speech in {listed(languages['speech'])} to text in {listed(languages['text'])}.\n\n"
-        f"Trained on {speech['utterances']:,} utterances ({speech['hours']:.2f} hours) of {speech['median_seconds']:g} s in the median and "
-        f"{speech['longest_seconds']:g} s at most: longer recordings are cut at pauses."
+        f"Trained on {speech['utterances']:,} utterances ({speech['hours']:.2f} hours) of {sets} in {data['corpus']}. They have "
+        f"{speech['median_seconds']:g} s in the median and {speech['longest_seconds']:g} s at most: longer recordings are cut at pauses."
     )
 
 
@@ -61,14 +63,20 @@ def read_scores(path: Path) -> dict[str, Any]:
 
 
 def training(settings: Mapping[str, Any]) -> str:
-    cfg = settings["cfg"]
-    optimizer, schedule, dataset, optimization = (cfg.get(name) or {} for name in ("optimizer", "lr_scheduler", "dataset", "optimization"))
+    parts = ("optimizer", "lr_scheduler", "dataset", "optimization", "criterion", "model", "common")
+    optimizer, schedule, dataset, optimization, criterion, model, common = (settings["cfg"].get(name) or {} for name in parts)
     frames = (dataset.get("max_tokens") or 0) * (optimization.get("update_freq") or [1])[0]
     rates = ", ".join(f"{rate:g}" for rate in schedule.get("lr") or [])
+    averaged = settings["averaged_checkpoints"]
+    sizes = [f"{side} of {model.get(f'{side}_layers')} layers, {model.get(f'{side}_embed_dim')} channels" for side in ("encoder", "decoder")]
+    ctc = f"CTC after encoder layer {model.get('ctc_layer')}, weight {criterion.get('ctc_weight')}, compression {model.get('ctc_compression')}"
     facts = [
+        f"{model.get('encoder')} {sizes[0]}; {sizes[1]}; dropout {model.get('dropout')}",
+        *([ctc] if model.get("ctc_layer") else []),
         f"{settings['num_updates']:,} updates of up to {frames:,} frames (10 ms) per process",
+        *([f"mean of {', '.join(averaged)}"] if averaged else []),
         f"optimizer {optimizer.get('_name')}, learning rate {rates} ({schedule.get('_name')})",
-        f"criterion {(cfg.get('criterion') or {}).get('_name')}, seed {(cfg.get('common') or {}).get('seed')}",
+        f"criterion {criterion.get('_name')}, label smoothing {criterion.get('label_smoothing')}, seed {common.get('seed')}",
         *(f"`--{name.replace('_', '-')} {path}`" for name, path in settings["started_from"].items()),
     ]
     return "## Training\n\n" + "\n".join(f"* {fact}" for fact in facts) + "\n\nAll flags are in `model.json`."
@@ -80,5 +88,6 @@ def usage(name: str, settings: Mapping[str, Any]) -> str:
     return (
         f"## Use\n\n    speechllm transcribe {name} recording.wav{language}\n"
         f"    fairseq-generate DATA --user-dir speechllm_plugin --task speechllm_speech_to_text --path {name} ...\n\n"
+        "The second line runs in a clone of `speechllm_plugin`. "
         "`sha256sum -c checksums.sha256` in this folder checks its files. Nothing in it is code."
     )

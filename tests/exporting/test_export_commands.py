@@ -45,7 +45,13 @@ def test_the_hub_interface_needs_no_data_folder(exported, trained, data, tmp_pat
 
 def test_the_card_says_what_the_model_is(exported):
     card = (exported / "README.md").read_text()
-    for part in ("Speech translation by dense feature prepending", "from speech in en to text in de", "| tst-COMMON | 13 | wer |", "6 updates"):
+    for part in (
+        "Speech translation by dense feature prepending",
+        "from speech in en to text in de",
+        "| tst-COMMON | 13 | wer |",
+        "6 updates",
+        "`train` in `",
+    ):
         assert part in card
     assert str(exported.parent) not in card + (exported / "model.json").read_text()
 
