@@ -45,7 +45,7 @@ class TrainedModel:
             self.captured = CapturedTraining(self.inner, num_graphs)
             if not may_skip:
                 optimizer.answer_late()
-        self.warm_up = WarmUp(next(model.parameters()).device, self.captured) if self.is_ours else None
+        self.warm_up = WarmUp(model, self.captured) if self.is_ours else None
 
     def prepare_step(self, ignore_grad: bool, has_shape: bool = False) -> None:
         """A rank without data left repeats a batch, which must not count in the statistics of batch norm; ranks draw masks of their own.

@@ -4,11 +4,11 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-import torch
+from tiny_model import make_model
 
 from speechllm_plugin.models import kernels
 from speechllm_plugin.tasks import warm_up
-from speechllm_plugin.tasks.warm_up import WarmUp
+from speechllm_plugin.tasks.warm_up import WarmUp, heads_without_kernel
 
 
 @pytest.fixture
@@ -19,9 +19,12 @@ def clock(monkeypatch):
     return now
 
 
-def lines_of(caplog, clock, captures, captured):
+WIDE = {"encoder_embed_dim": 64, "decoder_embed_dim": 64}  # 32 channels a head
+
+
+def lines_of(caplog, clock, captures, captured, model=None):
     """(number of the batch before which it came, line)."""
-    lines, watched = [], WarmUp(torch.device("cpu"), captured)
+    lines, watched = [], WarmUp(model or make_model("dfp", **WIDE), captured)
     for number, num_captures in enumerate(captures):
         if captured is not None:
             captured.num_captures = num_captures
@@ -42,6 +45,20 @@ def test_the_first_batch_compiles_kernels(caplog, clock, monkeypatch):
     (before, first), (after, second) = lines_of(caplog, clock, [0] * 300, None)
     assert (before, after) == (0, 1)
     assert "compiles kernels for this GPU" in first and second == "the first batch took 40 s; its kernels are in Triton's cache now"
+
+
+def test_heads_that_no_kernel_takes_are_named(caplog, clock, monkeypatch):
+    monkeypatch.setattr(kernels, "available", lambda tensor: True)
+    (number, warning), *_ = lines_of(caplog, clock, [0] * 3, None, make_model("xattn", encoder_embed_dim=48, decoder_embed_dim=48))
+    assert number == 0 and warning.startswith("attention runs plain operations, as heads have 24 channels, but its kernel takes 16, 32, 64")
+    assert heads_without_kernel(make_model("xattn", ("conformer", "xl", "none"), **WIDE).bfloat16()) == []
+
+
+def test_a_gpu_without_kernels_is_warned_of(caplog, clock):
+    watched = WarmUp(make_model("dfp"), None)
+    watched.example = SimpleNamespace(device=SimpleNamespace(type="cuda"))
+    watched.before_batch()
+    assert [record.levelname for record in caplog.records] == ["WARNING"] and "trains with plain operations" in caplog.text
 
 
 def test_captures_are_counted_in_few_lines_up_to_the_last(caplog, clock):
