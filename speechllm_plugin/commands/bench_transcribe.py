@@ -43,6 +43,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--ctc-decoding-weight", type=float, default=0.0, metavar="W", help="of the CTC head in the search (default: 0)")
     parser.add_argument("--tokens", type=int, metavar="U", help="of every text, its end included, for models with random weights")
     parser.add_argument("--hot-words", type=int, metavar="N", help="search with a list of N made-up words as well, with an empty one and with none")
+    bonus = "of each of their characters (default: as of transcribe); a high one may write longer texts, which take more steps"
+    parser.add_argument("--hot-word-bonus", type=float, metavar="B", help=bonus)
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="timed passes after the first; the median counts (default: %(default)s)")
     parser.add_argument("--dtype", choices=COMPUTED_DTYPES, default="float32", help="of the computation (default: %(default)s)")
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:N (default: cuda if there is one); threads of the CPU: OMP_NUM_THREADS")
@@ -88,7 +90,8 @@ def run(args: Namespace) -> None:
                 if profile is not None:
                     times[-1]["profile"] = profile.write(args.profile, f"{name}-beam-{options.beam}", 1000 * found.stages["search"])
                 if args.hot_words is not None:
-                    compared = measure_hot_words(model, named, replace(options, n_best=options.beam), args.hot_words, args.repeats, args.tokens)
+                    searched = replace(options, n_best=options.beam, hot_word_bonus=args.hot_word_bonus)
+                    compared = measure_hot_words(model, named, searched, args.hot_words, args.repeats, args.tokens)
                     print(sentence(name, compared), flush=True)
                     hot_words.append({"model": name, **compared._asdict(), "ratio": compared.ratio})
     if args.json is not None:
@@ -104,6 +107,8 @@ def check(args: Namespace) -> None:
         if value is not None and not smallest <= value <= largest:
             rule = f"from {smallest} to {largest:,}" if largest < math.inf else f"at least {smallest}"
             raise ValueError(f"{flag(name)} must be {rule}, but is {value}")
+    if args.hot_words is None and args.hot_word_bonus is not None:
+        raise ValueError(f"--hot-word-bonus {args.hot_word_bonus} has an effect only with --hot-words: leave it out")
     if args.recordings is not None:
         if args.seconds is None:
             raise ValueError(f"--recordings {args.recordings} needs their length: give --seconds")

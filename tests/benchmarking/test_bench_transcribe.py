@@ -47,8 +47,8 @@ def test_texts_of_a_given_length_and_a_profile_of_their_search(bench, tmp_path):
 
 
 def test_hot_words_of_a_trained_model(bench):
-    [found] = bench(DIGITS / "xattn", DIGITS / "recordings", "--beam", 3, "--hot-words", 20)["hot_words"]
-    assert found["same_again"] and found["same_empty"] and list(found["seconds"])[-1] == "20 words"
+    [found] = bench(DIGITS / "xattn", DIGITS / "recordings", "--beam", 3, "--hot-words", 20, "--hot-word-bonus", 1e-6)["hot_words"]
+    assert found["same_again"] and found["same_empty"] and found["num_changed"] == 0 and list(found["seconds"])[-1] == "20 words"
     assert found["ratio"] == pytest.approx(found["seconds"]["20 words"] / found["seconds"][NO_LIST]) and EMPTY_LIST in found["seconds"]
 
 
@@ -80,6 +80,7 @@ def test_random_models_and_wavs_are_made_measured_and_kept(bench, tmp_path):
     [
         (["--repeats", 0], "--repeats must be from 1 to 1,000, but is 0"),
         (["--tokens", 1], "--tokens must be at least 2, but is 1"),
+        (["--hot-word-bonus", 1.0], "--hot-word-bonus 1.0 has an effect only with --hot-words: leave it out"),
         (["--hot-words", 0], "--hot-words must be from 1 to 100,000, but is 0"),
         (["--hot-words", 10**12], "--hot-words must be from 1 to 100,000, but is 1000000000000"),
         (["--seconds", 10, "--recordings", 10**12], "--recordings must be at most 36000 of 10 seconds, which are 100 hours, but is 1000000000000"),
