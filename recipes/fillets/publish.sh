@@ -6,7 +6,7 @@
 #
 #   EXPERIMENTS             the --out of benchmark.sh, with its reports; and what search.sh, run.sh and recipes/stress.sh made below it
 #   --page FILE             Markdown that says where results belong, as docs/benchmark.md does            [docs/benchmark.md]
-#   --no-pictures           for machines without chromium or google-chrome
+#   --no-pictures           for machines without matplotlib
 #
 # A report that quotes a text of the data, or names a folder of this machine, is an error, and nothing is written.
 set -euo pipefail

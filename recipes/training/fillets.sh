@@ -1,6 +1,6 @@
 # An hour or two of short recordings (recipes/fillets, recipes/tuxpaint), for the reduced rows on one GPU; on one with Triton add
 #   -- --bf16 --optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64
-# Not searched yet: dropout, learning rate and vocabularies are a first choice. docs/benchmark.md has the search.
+# Dropout and learning rate are what recipes/fillets/search.sh found for rows 4 and 5 (docs/benchmark.md).
 PREPARE_ARGS=(
   --speed-perturbation 0.9 1.0 1.1
   --specaugment freq_mask_N=2 freq_mask_F=27 time_mask_N=2 time_mask_T=40 time_mask_p=0.3

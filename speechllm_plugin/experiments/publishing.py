@@ -1,28 +1,24 @@
-"""Results of a benchmark as what a repository commits: tables and cells of a Markdown page, reports without a word of the data, their pictures.
+"""Results of a benchmark as what a repository commits: tables and cells of a Markdown page, reports without a word of the data, pictures of scores.
 
 The page says where results belong: `not run <!-- FOLDER -->` in a cell, and lines between `<!-- tables FOLDER -->` (of the report) or
 `<!-- stress FOLDER -->` (of harder test sets) and `<!-- end -->`, with FOLDER below the experiments. What has no results stays as it is.
 """
 
 import html
-import os
 import re
 import shutil
-import subprocess
-import tempfile
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from speechllm_plugin.data import manifest
+from speechllm_plugin.experiments import score_picture
 from speechllm_plugin.experiments.summary_table import COUNTED_METRICS
 from speechllm_plugin.files import json_file, text_table
 from speechllm_plugin.files.atomic import replacing
 
 PAGE, REPORT, BEST = "docs/benchmark.md", "report.html", "best.txt"
 TABLES = ("tables/scores.md", "tables-peer/scores.md", "tables/speed.md")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PICTURE_SIZE = "1500,1100"
 MOST_IN_A_CELL = 2  # metrics
 QUOTING = ('class="utterance"', 'class="words"', "<audio")  # what a page with texts or sound of the data has
 SHORTEST_QUOTE = 12  # characters: a shorter reference may stand in any page
@@ -54,14 +50,26 @@ def state_of(folder: Path, link: str) -> str:
     if (folder / REPORT).is_file():
         return f"[report]({link})"
     if (folder / BEST).is_file():
-        lines = [line for line in (folder / BEST).read_text(encoding="utf-8").splitlines() if not line.startswith("# MODEL")]
-        return "; ".join(f"`{line}`" if not line.startswith("#") else line.removeprefix("# ") for line in lines)
+        _, *lines = (folder / BEST).read_text(encoding="utf-8").splitlines()  # the first says what is in it
+        return "<br>".join(f"`{flags}`: {found.removeprefix('# ')} on dev" for found, flags in zip(lines[::2], lines[1::2]))
     scores = sorted(path for path in folder.glob("*/score-*.json") if not path.stem.startswith("score-test-"))
     return "<br>".join(f"`{path.parent.name}`, {path.stem.removeprefix('score-')}: {_scores(path)}" for path in scores)
 
 
 def report_tables(folder: Path) -> list[str]:
-    return [path.read_text(encoding="utf-8").strip() for path in (folder / name for name in TABLES) if path.is_file()]
+    """Those of the report, a line before those of scores that says what `first` is."""
+    tables = []
+    for path in (folder / name for name in TABLES):
+        if path.is_file():
+            table = path.read_text(encoding="utf-8").strip()
+            scores = next(iter(score_picture.read(table).values()), None)
+            tables.append(f"Compared with `{scores[0].system}`:\n\n{table}" if scores else table)
+    return tables
+
+
+def title_of(report: Path) -> str:
+    found = re.search(r"<title>([^<]*)</title>", report.read_text(encoding="utf-8"))
+    return html.unescape(found[1]) if found else report.parent.name
 
 
 def stress_table(folder: Path) -> list[str]:
@@ -113,32 +121,14 @@ def check_quotes_nothing(report: Path, data: Path) -> None:
         raise ValueError(f"{report}: names a folder of this machine ({found[0].partition('>')[2]}); call benchmark.sh with a relative --out")
 
 
-def find_browser() -> str:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        raise ValueError(f"pictures need one of {', '.join(BROWSERS)} on PATH; install one, or give --no-pictures")
-    return browser
-
-
-def picture(browser: str, report: Path, path: Path) -> None:
-    """The top of a report as a browser shows it."""
-    with tempfile.TemporaryDirectory() as home, replacing(path) as temporary:
-        shot = Path(home) / "shot.png"
-        command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={home}/profile"]
-        command += [f"--window-size={PICTURE_SIZE}", f"--screenshot={shot}", report.resolve().as_uri()]
-        subprocess.run(command, capture_output=True, check=False, env={**os.environ, "HOME": home}, timeout=120)
-        if not shot.is_file():
-            raise ValueError(f"{report}: {browser} made no picture; give --no-pictures")
-        shutil.copyfile(shot, temporary)
-
-
 def main(*arguments: str) -> None:
     parser = ArgumentParser(prog="publish.sh")
     parser.add_argument("experiments", type=Path, help="the --out of benchmark.sh")
     parser.add_argument("--page", type=Path, default=Path(PAGE))
     parser.add_argument("--no-pictures", action="store_true")
     args = parser.parse_args(arguments)
-    browser = None if args.no_pictures else find_browser()
+    if not args.no_pictures:
+        score_picture.check()
     reports = args.page.with_suffix("")
     text = args.page.read_text(encoding="utf-8")
     folders = dict.fromkeys([match[1] for match in _CELL.finditer(text)] + [match[3] for match in _BLOCK.finditer(text)])
@@ -151,8 +141,9 @@ def main(*arguments: str) -> None:
     for folder in finished:
         with replacing(reports / f"{folder.name}.html") as temporary:
             shutil.copyfile(folder / REPORT, temporary)
-        if browser:
-            picture(browser, folder / REPORT, reports / f"{folder.name}.png")
+        if not args.no_pictures:
+            scores = (folder / TABLES[0]).read_text(encoding="utf-8")
+            score_picture.draw(reports / f"{folder.name}.png", scores, title_of(folder / REPORT))
         print(reports / f"{folder.name}.html")
     with replacing(args.page) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from speechllm_plugin.experiments import publishing
+from speechllm_plugin.experiments import publishing, score_picture
 
 PAGE = """# Results
 
@@ -24,6 +24,16 @@ Not run.
 <!-- end -->
 <!-- stress fillets/asr-cs-en -->
 <!-- end -->
+"""
+SCORES = """**Scores on test**
+
+| metric | system | score ± seeds | 95% interval | first − system |
+| :-- | :-- | --: | --: | --: |
+| WER norm. ↓ | row5\\_dfp | 95.68 ± 1.06 | [93.58, 97.77] |  |
+|  | fairseq | 1,103.02 ± 10.08 | [981.18, 1,105.16] | **−21.85 ± 9.07** |
+| WER ↓ | row5\\_dfp | 96.40 ± 0.85 | [94.36, 98.46] |  |
+| chrF ↑ | row5\\_dfp | −0.30 | [−1.00, 0.50] |  |
+| Parameters | row5\\_dfp | 16,846,231 |  |  |
 """
 TEXT = "Jak se dostaneme ven?"
 
@@ -62,7 +72,7 @@ def test_a_page_gets_what_there_is_and_keeps_the_rest(folder):
     assert "| system | 30s | 120s | pink0dB |\n|" in page and "| `row4-seed1` | WER 60.00 [50.00, 95.00] | WER 70.00" in page
     assert "| Czech | [report](benchmark/asr-cs-en.html) <!-- fillets/asr-cs-en --> |" in page
     assert "| Dutch | not run <!-- fillets/asr-nl-en --> |" in page
-    assert "| search | wer 71.00 of 6 settings; `row5 --lr 2e-3` <!-- fillets-search --> |" in page
+    assert "| search | `row5 --lr 2e-3`: wer 71.00 of 6 settings on dev <!-- fillets-search --> |" in page
     assert "| `row5-kd-own`, test: BLEU 20.00 [18.00, 22.50], chrF 21.00 [18.00, 22.50] <!--" in page
     first, second = page.split("<!-- tables ")[1:3]
     assert "| 50 |" in first and "**Scores of the peer**" in first and "Not run." not in first and second.count("Not run.") == 1
@@ -102,9 +112,22 @@ def test_a_report_whose_data_are_gone_or_no_results_are_errors(folder):
         publish(folder, "--no-pictures")
 
 
-def test_pictures_need_a_browser(folder, monkeypatch):
-    monkeypatch.setattr(publishing, "BROWSERS", ("no-such-browser",))
-    with pytest.raises(ValueError, match="pictures need one of no-such-browser on PATH"):
+def test_a_picture_shows_every_system_by_every_metric(folder):
+    results = folder / "experiments/fillets/asr-cs-en"
+    (results / "report.html").write_text("<title>Czech &amp; more</title>")
+    (results / "tables/scores.md").write_text(SCORES)
+    found = score_picture.read(SCORES)
+    assert list(found) == ["WER norm. ↓", "WER ↓", "chrF ↑"]
+    assert found["WER norm. ↓"] == [("row5_dfp", 95.68, 93.58, 97.77), ("fairseq", 1103.02, 981.18, 1105.16)] and found["chrF ↑"] == [
+        ("row5_dfp", -0.3, -1.0, 0.5)
+    ]
+    assert "Compared with `row5_dfp`:\n\n**Scores on test**" in publish(folder)
+    assert (folder / "docs/benchmark/asr-cs-en.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pictures_need_matplotlib(folder, monkeypatch):
+    monkeypatch.setattr(score_picture, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pictures need matplotlib"):
         publish(folder)
     assert (folder / "docs/benchmark.md").read_text() == PAGE
 

@@ -1,0 +1,62 @@
+"""The scores of a report's systems with their intervals, as a picture for those who open no report."""
+
+import logging
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from speechllm_plugin.files.atomic import replacing
+
+_ROW = re.compile(r"\| (?P<metric>[^|]*) \| (?P<system>[^|]+) \| (?P<score>[−\d.,]+)[^|]* \| \[(?P<low>\S+), (?P<high>\S+)\] \|")
+
+
+class Score(NamedTuple):
+    """Of one system by one metric, in the metric's own unit."""
+
+    system: str
+    score: float
+    low: float
+    high: float
+
+
+def read(table: str) -> dict[str, list[Score]]:
+    """Of each metric (`WER norm. ↓`) the scores in the order of a report's `scores.md`; those without an interval are left out."""
+    metrics: dict[str, list[Score]] = {}
+    metric = ""
+    for match in _ROW.finditer(table):
+        metric = match["metric"].strip() or metric
+        numbers = (float(match[name].replace(",", "").replace("−", "-")) for name in ("score", "low", "high"))
+        metrics.setdefault(metric, []).append(Score(match["system"].strip().replace("\\", ""), *numbers))
+    return metrics
+
+
+def check() -> None:
+    """Raise ValueError where nothing can be drawn."""
+    if find_spec("matplotlib") is None:
+        raise ValueError("pictures need matplotlib: pip install matplotlib, or give --no-pictures")
+
+
+def draw(path: Path, table: str, heading: str) -> None:
+    """A panel for each metric, in it a point and its 95% interval for each system; of a metric with and without normalisation the one with."""
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq lets the debugging messages of all libraries through
+    from matplotlib.figure import Figure
+
+    found = read(table)
+    metrics = {name: scores for name, scores in found.items() if name.replace(" ", " norm. ", 1) not in found}
+    most = max(len(scores) for scores in metrics.values())
+    figure = Figure(figsize=(11, 1.2 + 0.38 * most), layout="constrained")
+    for axes, (name, scores) in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics.items()):
+        for place, each in enumerate(scores):
+            colour = f"C{place % 10}"
+            axes.plot([each.low, each.high], [place, place], color=colour, linewidth=2)
+            axes.plot([each.score], [place], "o", color=colour)
+            axes.annotate(f"{each.score:.1f}", (each.score, place), xytext=(0, 5), textcoords="offset points", ha="center", fontsize="small")
+        axes.set(
+            title=name.replace("↓", "(less is better)").replace("↑", "(more is better)"), yticks=range(len(scores)), ylim=(len(scores) - 0.5, -0.7)
+        )
+        axes.set_yticklabels([each.system for each in scores])
+        axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(f"{heading}; lines are 95% intervals over utterances", fontsize="medium")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
