@@ -20,7 +20,8 @@ class HotWordList(NamedTuple):
     def summary(self) -> str:
         """What was read, in one line."""
         left_out = [f"{number} {kind}" for number, kind in ((self.num_blank, "blank"), (self.num_doubled, "doubled")) if number]
-        return f"{self.path}: {len(self.words):,} hot words" + (f"; lines left out: {', '.join(left_out)}" if left_out else "")
+        noun = "hot word" if len(self.words) == 1 else "hot words"
+        return f"{self.path}: {len(self.words):,} {noun}" + (f"; lines left out: {', '.join(left_out)}" if left_out else "")
 
 
 def read(path: str | Path) -> HotWordList:
