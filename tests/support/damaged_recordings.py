@@ -215,7 +215,7 @@ CASES = [
         "texts of a run without its settings",
         both(folder("texts"), write("texts/talk.txt", "kept")),
         "TRANSCRIBE --output texts",
-        accepted=lambda done, world: (world / "texts/talk.txt").read_text() == "kept",
+        "texts/talk.txt is there, and was not written by this command",
     ),
     Case("a folder in place of a text", folder("texts/talk.txt"), "TRANSCRIBE --output texts", "texts/talk.txt"),
     Case("no checkpoint to export", nothing, "speechllm export none.pt --data data out", "none.pt: no such"),
