@@ -12,6 +12,8 @@ from speechllm_plugin.host import registration
 if TYPE_CHECKING:
     from speechllm_plugin.transcription.speech_model import SpeechModel
 
+__version__ = "0.1.0"
+
 
 def load(folder: "str | Path", device: "str | None" = None, dtype: str = "float32") -> "SpeechModel":
     """The model of a folder that `speechllm export` wrote; its transcribe() makes texts of recordings.

@@ -1,9 +1,9 @@
 """The page: the parts of an Analysis in one HTML file, which loads nothing from anywhere."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from speechllm_plugin import __version__
 from speechllm_plugin.reporting.analysis import Analysis
 from speechllm_plugin.reporting.figures.palette import LOOKS
 from speechllm_plugin.reporting.part import HEADER
@@ -79,7 +79,7 @@ def _environment(study: Study, command: str):
         "num_seeds": study.num_seeds,
         "policy": CONTENT_SECURITY_POLICY,
         "style": (FOLDER / "style.css").read_text(encoding="utf-8"),
-        "version": version("speechllm_plugin"),
+        "version": __version__,
         "command": command,
     }
     return environment

@@ -90,11 +90,11 @@ def imported_names(module):
 
 @functools.cache
 def imported_modules(module):
-    """The modules of the package among them: `from speechllm_plugin.data.manifest import read` is data.manifest."""
+    """The modules of the package among them: `from speechllm_plugin.data.manifest import read` is data.manifest; its version is of none."""
     modules = set()
     for name in imported_names(module):
         parts = name.split(".")
-        if parts[0] == "speechllm_plugin":
+        if parts[0] == "speechllm_plugin" and parts[1:] != ["__version__"]:
             inner = [".".join(parts[1:length]) for length in range(len(parts), 1, -1)]
             modules.add(next((candidate for candidate in inner if candidate in SOURCES), "__init__"))
     return modules

@@ -16,6 +16,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+import speechllm_plugin
+
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = DECLARED["project"]
@@ -77,6 +79,6 @@ def test_the_wheel_has_every_file_of_the_package(tmp_path):
 
 def test_the_citation_names_this_version_and_licence():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    assert (citation["title"], str(citation["version"]), citation["license"]) == (PROJECT["name"], PROJECT["version"], PROJECT["license"])
+    assert (citation["title"], str(citation["version"]), citation["license"]) == (PROJECT["name"], speechllm_plugin.__version__, PROJECT["license"])
     assert citation["cff-version"] == "1.2.0" and "MIT License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert [author["family-names"] for author in citation["references"][0]["authors"]] == ["Lam", "Gaido", "Papi", "Bentivogli", "Haddow"]

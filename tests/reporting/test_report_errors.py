@@ -1,11 +1,13 @@
-"""`speechllm report`: what is wrong with its input is said in one line, and no file is left."""
+"""`speechllm report`: what is wrong with its input is said in one line, and no file is left; what is no error."""
 
+import importlib.metadata
 import re
 import sys
 
 import pytest
 import synthetic_runs
 
+from speechllm_plugin import __version__
 from speechllm_plugin.commands import cli
 from speechllm_plugin.data import manifest
 
@@ -151,3 +153,16 @@ def test_names_with_commas_and_equals_signs_are_folders_if_there_are_such(fresh,
     odd = [run.rename(run.with_name(name)) for run, name in zip(fresh, ("a,b", "c=d"))]
     assert report(odd[0], f"second={odd[1]}", "--out", tmp_path / "r.html", "--no-audio", "--examples", 0, "--slices", "gender") == 0
     assert "second" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_a_clone_that_is_not_installed_makes_a_report(fresh, tmp_path, monkeypatch):
+    find = importlib.metadata.Distribution.from_name
+
+    def find_others(name):
+        if name == "speechllm_plugin":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return find(name)
+
+    monkeypatch.setattr(importlib.metadata.Distribution, "from_name", find_others)
+    assert report(f"dfp={fresh[0]}", "--out", tmp_path / "one.html", "--slices", "gender", "--no-audio", "--examples", "1", "--resamples", "100") == 0
+    assert f"speechllm_plugin {__version__}" in (tmp_path / "one.html").read_text(encoding="utf-8")
