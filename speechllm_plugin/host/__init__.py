@@ -16,6 +16,7 @@ def install() -> None:
     * `rank_numbers`: on several GPUs, no update waits for a GPU because ranks tell each other how many tokens they have.
     * `rank_processes`: fairseq-train runs in several processes on CPUs, too, under torchrun, too, and a rank that dies ends the others.
     * `idle_ranks`: a rank that has no batch left counts its other batches of the update.
+    * `update_seeds`: each update seeds the devices that there are; torch would look for others, and fairseq keep what was before.
     * `training_failures`: a loss that is not finite, or a batch that does not fit into memory, ends in one line that names the batch.
     * `terminal_output`: no text of a corpus commands the terminal of a fairseq command.
     * `command_errors`: in the fairseq commands, an error that a user can cause ends with one line instead of a traceback.
@@ -45,6 +46,7 @@ def install() -> None:
         short_weights,
         terminal_output,
         training_failures,
+        update_seeds,
     )
 
     safe_loading.allow_fairseq_containers()
@@ -56,6 +58,7 @@ def install() -> None:
     rank_numbers.exchange_on_hosts()
     rank_processes.start_and_watch()
     idle_ranks.leave_out_single_batches()
+    update_seeds.set_quickly()
     training_failures.name_batches()
     terminal_output.keep_harmless()
     command_errors.install()

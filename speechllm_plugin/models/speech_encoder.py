@@ -16,6 +16,7 @@ from speechllm_plugin.models.dropout import dropped
 from speechllm_plugin.models.encoders import ENCODER_LAYERS
 from speechllm_plugin.models.encoders.parts import EncoderLayer, SpeechContext
 from speechllm_plugin.models.merging import Segments, find_segments, merge
+from speechllm_plugin.models.module_tree import modules_with
 from speechllm_plugin.models.positions import SpeechPositions
 
 LOGITS_AT_ONCE = 2**24  # of the CTC head, where compression alone needs them: they would be the largest tensor of an encoder
@@ -106,6 +107,11 @@ class SpeechEncoder(FairseqEncoder):
         for layer in self.layers[self.cfg.ctc_layer :]:
             x = layer(x, context)
         return self.norm(x).masked_fill(context.padding[..., None], 0)
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """As fairseq's: every module below that has such a method learns the number."""
+        for module in modules_with(self, "set_num_updates"):
+            module.set_num_updates(num_updates)
 
     @property
     def compresses(self) -> bool:

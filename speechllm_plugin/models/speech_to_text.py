@@ -1,7 +1,7 @@
 """The two architectures, as fairseq sees them: `xattn_transformer` and `dfp_transformer` differ in the decoder's class."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from fairseq import hub_utils
@@ -12,6 +12,7 @@ from torch import Tensor
 from speechllm_plugin.models.config import DFPConfig, SpeechToTextConfig, check
 from speechllm_plugin.models.ctc import CTCOutput
 from speechllm_plugin.models.decoder_base import TextDecoder
+from speechllm_plugin.models.module_tree import all_in_mode, modules_with
 from speechllm_plugin.models.speech_encoder import SpeechEncoder
 from speechllm_plugin.models.text_decoder import CrossAttentionDecoder, PrefixDecoder
 
@@ -123,6 +124,15 @@ class SpeechToTextModel(FairseqEncoderDecoderModel):
         speech = self.encoder(src_tokens, src_lengths)
         logits, extra = self.decoder(prev_output_tokens, encoder_out=speech, kd_prev_output_tokens=kd_prev_output_tokens)
         return ModelOutput(logits, speech.ctc, extra["kd_logits"])
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch's; fairseq asks for it twice in every update, where every module has its mode but for the first after a validation."""
+        return self if all_in_mode(self, mode) else super().train(mode)
+
+    def set_num_updates(self, num_updates: int) -> None:
+        """As fairseq's, which calls it before every batch: every module below that has such a method learns the number."""
+        for module in modules_with(self, "set_num_updates"):
+            module.set_num_updates(num_updates)
 
 
 @register_model("xattn_transformer", dataclass=SpeechToTextConfig)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
+from speechllm_plugin.host import update_seeds
 from speechllm_plugin.models.batch_norm import MaskedBatchNorm, several_processes
 from speechllm_plugin.models.captured_training import CapturedTraining
 from speechllm_plugin.models.speech_to_text import SpeechToTextModel
@@ -60,7 +61,7 @@ class TrainedModel:
             batch_norm.counts = not ignore_grad
         if self.is_ours and several_processes():
             # fairseq seeds all ranks alike: in batches of one shape the same elements would be dropped on all of them.
-            torch.manual_seed(int(torch.randint(2**62, ())) + distributed.get_rank())
+            update_seeds.seed(int(torch.randint(2**62, ())) + distributed.get_rank())
         if self.inner is not None:
             can_run_from_graphs = has_shape or not several_processes()
             self.inner.captured_training = self.captured if can_run_from_graphs and not ignore_grad else None
