@@ -15,24 +15,38 @@ CONSISTENT = 1e-6  # norms of one gradient, relative: fairseq's bound
 
 
 def exchange_on_hosts() -> None:
-    """Let fairseq's trainer on several GPUs sum numbers that hosts know by gloo; sums of what is on the GPUs stay there and wait for nothing."""
+    """Let fairseq's trainer on several GPUs sum numbers that hosts know by gloo; sums of what is on the GPUs stay there and wait for nothing.
+
+    A norm that comes an update late, when its step is made, is compared with those of other ranks in the next exchange, so that it needs none of
+    its own: ranks whose gradients differ end one update later.
+    """
     from fairseq.distributed import utils
     from fairseq.trainer import Trainer
 
     over_gpus, check = utils.all_reduce_dict, Trainer._check_grad_norms
+    unchecked: list[tuple[Trainer, torch.Tensor]] = []  # the late norm
 
     @functools.wraps(over_gpus)
     def all_reduce_dict(data: Mapping[str, Any], device: torch.device, group: Any) -> dict[str, Any]:
         on_hosts = [name for name, value in data.items() if not torch.is_tensor(value)]
         if device.type != "cuda" or not on_hosts:
             return over_gpus(data, device, group)
-        sums = dict(zip(on_hosts, sums_of_hosts([data[name] for name in on_hosts])))
+        late = unchecked.pop() if unchecked else None
+        numbers = [data[name] for name in on_hosts]
+        exchanged = sums_of_hosts(numbers if late is None else [*numbers, *at_own_place(float(late[1]))])
+        if late is not None and not agree(exchanged[len(numbers) :]):
+            check(*late)
+        sums = dict(zip(on_hosts, exchanged))
         rest = over_gpus({name: value for name, value in data.items() if name not in sums}, device, group)
         return {name: sums[name] if name in sums else rest[name] for name in data}
 
     @functools.wraps(check)
     def check_grad_norms(self: Trainer, grad_norm: torch.Tensor) -> None:
-        if self._grad_norm_buf is None or grad_norm.device.type != "cpu" or not agree(norms_of_hosts(float(grad_norm))):
+        if self._grad_norm_buf is None or grad_norm.device.type != "cpu":
+            check(self, grad_norm)
+        elif getattr(self.optimizer, "late_norm", None) is not None:
+            unchecked[:] = [(self, grad_norm)]
+        elif not agree(sums_of_hosts(at_own_place(float(grad_norm)))):
             check(self, grad_norm)
 
     utils.all_reduce_dict, Trainer._check_grad_norms = all_reduce_dict, check_grad_norms
@@ -45,12 +59,11 @@ def sums_of_hosts(numbers: Sequence[float]) -> list[float]:
     return total.tolist()
 
 
-def norms_of_hosts(norm: float) -> list[float]:
-    """The norm of each rank."""
-    own = torch.zeros(distributed.get_world_size(), dtype=torch.double)
-    own[distributed.get_rank()] = norm
-    distributed.all_reduce(own, group=hosts())
-    return own.tolist()
+def at_own_place(number: float) -> list[float]:
+    """The number where this rank stands among all, zeros for the others: their sum over ranks has the number of each."""
+    own = [0.0] * distributed.get_world_size()
+    own[distributed.get_rank()] = number
+    return own
 
 
 def agree(norms: Sequence[float]) -> bool:

@@ -1,31 +1,67 @@
 """Numbers that ranks exchange past the GPUs, and ranks that end badly."""
 
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 from fairseq.distributed import utils
+from fairseq.trainer import Trainer
 from torch import distributed
 from two_ranks import on_two_ranks
 
 from speechllm_plugin.host import rank_numbers, rank_processes
 
+GPU = torch.device("cuda")  # there is none here: what hosts know needs none
+NUMBERS = {"tokens": 3, "share": 0.5, "nothing": 0}
+
+
+def trainer_of(rank, optimizer):
+    """What fairseq's check of norms asks of a trainer on GPUs."""
+    return SimpleNamespace(
+        optimizer=optimizer,
+        data_parallel_rank=rank,
+        data_parallel_process_group=None,
+        cfg=SimpleNamespace(common=SimpleNamespace(amp=False)),
+        _grad_norm_buf=torch.zeros(2, dtype=torch.double),
+    )
+
+
+def error_of(function, *arguments):
+    try:
+        function(*arguments)
+    except FloatingPointError as error:
+        return str(error)
+
 
 def exchange(rank, folder):
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    numbers = {"tokens": 3 + rank, "share": 0.5, "nothing": 0}
-    summed = utils.all_reduce_dict(numbers, torch.device("cuda"), None)
-    torch.save((summed, rank_numbers.norms_of_hosts(1.5 + rank)), f"{folder}/{rank}.pt")
+    results = {"sums": utils.all_reduce_dict({**NUMBERS, "tokens": 3 + rank}, GPU, None)}
+    trainers = {"now": trainer_of(rank, SimpleNamespace()), "late": trainer_of(rank, SimpleNamespace(late_norm="of the update before"))}
+    for when, trainer in trainers.items():
+        for what, norm in (("one norm", 1.5), ("two norms", 1.5 + rank), ("no norm", 1.5 if rank else float("nan"))):
+            at_once = error_of(Trainer._check_grad_norms, trainer, torch.tensor(norm))
+            results[when, what] = at_once, error_of(utils.all_reduce_dict, NUMBERS, GPU, None)
+        Trainer._check_grad_norms(trainer, torch.tensor(2.5))
+        results[when, "sums"] = [utils.all_reduce_dict({**NUMBERS, "tokens": 3 + rank}, GPU, None) for _ in range(2)]
+    torch.save(results, f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
-def test_what_hosts_know_is_summed_without_a_gpu(tmp_path):
-    """There is none here; the sums are Python's numbers, for which no update waits."""
+def test_what_hosts_know_is_exchanged_without_a_gpu(tmp_path):
+    """Sums are Python's numbers, for which no update waits; norms that differ end the training on all ranks, late ones at the next exchange."""
     on_two_ranks(exchange, tmp_path)
     for rank in range(2):
-        summed, norms = torch.load(tmp_path / f"{rank}.pt")
-        assert summed == {"tokens": 7.0, "share": 1.0, "nothing": 0.0} and list(summed) == ["tokens", "share", "nothing"]
-        assert all(type(value) is float for value in summed.values()) and norms == [1.5, 2.5]
+        results = torch.load(tmp_path / f"{rank}.pt")
+        for sums in (results["sums"], *results["now", "sums"], *results["late", "sums"]):
+            assert sums == {"tokens": 7.0, "share": 1.0, "nothing": 0.0} and list(sums) == list(NUMBERS)
+            assert all(type(value) is float for value in sums.values())
+        for when, raised_by in (("now", 0), ("late", 1)):
+            assert results[when, "one norm"] == (None, None)
+            for what, norms in (("two norms", ("1.50000000", "2.50000000")), ("no norm", ("nan", "1.50000000"))):
+                messages = results[when, what]
+                assert messages[1 - raised_by] is None and "gradients are inconsistent between workers" in messages[raised_by]
+                assert all(f"rank   {number} = {norm}" in messages[raised_by] for number, norm in enumerate(norms))
 
 
 @pytest.mark.parametrize(
