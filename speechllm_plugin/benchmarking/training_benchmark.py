@@ -64,8 +64,7 @@ class Training(NamedTuple):
         """Enough for all updates; of one length they fill their batches."""
         frames = self.all_updates * self.max_tokens * self.update_freq
         number = 1 + round(SPARE_UTTERANCES * frames / (seconds or noise_corpus.MEAN_SECONDS) / FRAMES_PER_SECOND)
-        of_batch = 1 if seconds is None else self.max_tokens // round(seconds * FRAMES_PER_SECOND)
-        of_batch -= of_batch % BATCH_MULTIPLE if of_batch > BATCH_MULTIPLE else 0
+        of_batch = 1 if seconds is None else batch_size(self.max_tokens, seconds)
         return -(-number // of_batch) * of_batch
 
     def command(self, data: Path, folder: Path, model_flags: Sequence[str]) -> list[str]:
@@ -74,6 +73,20 @@ class Training(NamedTuple):
         own = [word for name, size in sizes.items() for word in (name, str(size))]
         cpu = ["--cpu"] if self.device.type == "cpu" else []
         return [str(data), *ALWAYS, "--save-dir", str(folder / "checkpoints"), *own, *cpu, *self.flags, *model_flags]
+
+
+def batch_size(max_tokens: int, seconds: float) -> int:
+    """Utterances of one length in a batch of fairseq's."""
+    size = max_tokens // round(seconds * FRAMES_PER_SECOND)
+    return size - size % BATCH_MULTIPLE if size > BATCH_MULTIPLE else size
+
+
+def check_seconds(seconds: float | None, max_tokens: int, flags: str) -> None:
+    """Raise ValueError for a length of all utterances that no batch could have; `flags` give batches of another size."""
+    if seconds is not None and not 1 / FRAMES_PER_SECOND <= seconds < float("inf"):
+        raise ValueError(f"--seconds must be at least {1 / FRAMES_PER_SECOND:g}, but is {seconds}")
+    if seconds is not None and seconds * FRAMES_PER_SECOND > max_tokens:
+        raise ValueError(f"an utterance of --seconds {seconds:g} does not fit a batch of {max_tokens} frames: raise {flags}")
 
 
 class Candidate(NamedTuple):

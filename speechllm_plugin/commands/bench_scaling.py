@@ -4,12 +4,14 @@
 """
 
 import json
+import math
 import os
 import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -39,6 +41,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     work.add_argument(
         "--rank-frames", type=int, default=40_000, metavar="N", help="frames of an update of each; 0: not measured (default: %(default)s)"
+    )
+    work.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="of every utterance, so that all updates do the same and few are enough (default: MuST-C's lengths, 6.4 s on average)",
     )
     work.add_argument("--workers", type=int, metavar="N", help="that read data for each (default: its share of the cores, up to a few)")
     work.add_argument(
@@ -87,10 +95,7 @@ def measure(candidates: list[Candidate], args: Namespace, device: torch.device) 
     measurements: list[RankMeasurement] = []
     name_width = max(len(candidate.name) for candidate in candidates)
     with TemporaryDirectory() as name, tqdm(total=len(works) * len(candidates), unit="training", delay=DELAY_SECONDS) as progress:
-        longest = min(noise_corpus.LONGEST_FRAMES, *(max_tokens for _, _, max_tokens in works))
-        num_frames = (args.warm_up + args.updates + PROFILED_UPDATES) * max(number * max_tokens for _, number, max_tokens in works)
-        num_utterances = 1 + round(training_benchmark.SPARE_UTTERANCES * num_frames / noise_corpus.MEAN_SECONDS / FRAMES_PER_SECOND)
-        lengths = noise_corpus.lengths_in_frames(min(num_utterances, training_benchmark.RECORDINGS), longest)
+        lengths, num_utterances = corpus(works, args)
         noise_corpus.write(Path(name), lengths, args.vocab_size, args.transcript_vocab_size, num_utterances=num_utterances)
         progress.write(scaling_table.heading(name_width))
         for candidate in candidates:
@@ -106,6 +111,19 @@ def measure(candidates: list[Candidate], args: Namespace, device: torch.device) 
                 progress.update()
                 progress.write(scaling_table.line(measured, name_width))
     return measurements
+
+
+def corpus(works: list[tuple[str, int, int]], args: Namespace) -> tuple[np.ndarray, int]:
+    """Lengths of recordings in frames, and how many utterances share them: enough for every work. Of one length they fill all its batches."""
+    num_frames = (args.warm_up + args.updates + PROFILED_UPDATES) * max(number * max_tokens for _, number, max_tokens in works)
+    seconds = args.seconds or noise_corpus.MEAN_SECONDS
+    num_utterances = 1 + round(training_benchmark.SPARE_UTTERANCES * num_frames / seconds / FRAMES_PER_SECOND)
+    if args.seconds is None:
+        longest = min(noise_corpus.LONGEST_FRAMES, *(max_tokens for _, _, max_tokens in works))
+        return noise_corpus.lengths_in_frames(min(num_utterances, training_benchmark.RECORDINGS), longest), num_utterances
+    of_update = math.lcm(*(number * training_benchmark.batch_size(max_tokens, seconds) for _, number, max_tokens in works))
+    num_utterances = -(-num_utterances // of_update) * of_update
+    return np.full(min(num_utterances, training_benchmark.RECORDINGS), round(seconds * FRAMES_PER_SECOND)), num_utterances
 
 
 def ratio(number: float | None, of: float | None) -> float | None:
@@ -147,6 +165,7 @@ def check(args: Namespace, device: torch.device) -> None:
         raise ValueError(
             f"a batch of one GPU would have {smallest} frames, but needs {LEAST_FRAMES:,}: raise --frames or --rank-frames, or make one 0"
         )
+    training_benchmark.check_seconds(args.seconds, smallest, "--frames or --rank-frames")
     if args.json:
         check_writable("--json", args.json)
     if args.profile:

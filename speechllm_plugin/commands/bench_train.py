@@ -141,8 +141,6 @@ def check(args: Namespace, device: torch.device) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, but is {value}")
     if args.workers is not None and args.workers < 0:
         raise ValueError(f"--workers must not be negative, but is {args.workers}")
-    if args.seconds is not None and not 1 / FRAMES_PER_SECOND <= args.seconds < float("inf"):
-        raise ValueError(f"--seconds must be at least {1 / FRAMES_PER_SECOND:g}, but is {args.seconds}")
     if args.json:
         check_writable("--json", args.json)
     if args.profile:
@@ -166,8 +164,7 @@ def make_training(args: Namespace, device: torch.device, dtype: str) -> Training
     """The work of an update, complete: what is not given follows from the rest."""
     update_freq = args.update_freq or -(-args.frames // (args.max_tokens or args.frames))
     max_tokens = args.max_tokens or -(-args.frames // update_freq)
-    if args.seconds is not None and args.seconds * FRAMES_PER_SECOND > max_tokens:
-        raise ValueError(f"an utterance of --seconds {args.seconds:g} does not fit a batch of {max_tokens} frames: raise --max-tokens or --frames")
+    training_benchmark.check_seconds(args.seconds, max_tokens, "--max-tokens or --frames")
     workers = args.workers
     if workers is None:
         workers = min(os.cpu_count() or 1, MOST_WORKERS) if device.type == "cuda" else 0 if args.cpu_time else 1

@@ -2,12 +2,13 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 from commands import ROOT
 
 from speechllm_plugin.benchmarking.update_profile import group_of
-from speechllm_plugin.commands import cli
+from speechllm_plugin.commands import bench_scaling, cli
 
 SMALL = (
     "--encoder-layers 2 --ctc-layer 1 --decoder-layers 1 --encoder-embed-dim 16 --decoder-embed-dim 16 --encoder-ffn-embed-dim 16 "
@@ -26,7 +27,7 @@ def test_trainings_on_one_and_two_processes_are_compared(tmp_path, capsys):
     level = os.environ.get("LOGLEVEL")
     results = {"--json": tmp_path / "scaling.json", "--plot": tmp_path / "scaling.svg", "--profile": tmp_path / "profiles"}
     work = ["--gpus", 2, 1, "--frames", 2000, "--rank-frames", 0, "--updates", 2, "--warm-up", 2, "--workers", 0]
-    work += ["--train-flags", "--num-batch-buckets 2"]
+    work += ["--train-flags", "--num-batch-buckets 2", "--seconds", 1.25]
     assert scaling(*work, *(word for pair in results.items() for word in pair)) == 0
     assert os.environ.get("LOGLEVEL") == level  # that of the ranks stays theirs
     measured = json.loads(results["--json"].read_text(encoding="utf-8"))["measurements"]
@@ -35,11 +36,19 @@ def test_trainings_on_one_and_two_processes_are_compared(tmp_path, capsys):
     assert one["ratio"] == 1 and two["ratio"] == pytest.approx(two["frames_per_second"] / one["frames_per_second"])
     assert one["communication_milliseconds"] == 0 < two["communication_milliseconds"]
     for each in measured:
-        assert 0 < each["frames_per_second"] * each["milliseconds"] / 1000 <= 2000  # frames of an update, without padding
+        assert each["frames_per_second"] * each["milliseconds"] / 1000 == pytest.approx(2000, rel=0.1)  # frames of an update
         assert each["communication_share"] == pytest.approx(each["communication_milliseconds"] / each["milliseconds"])
     printed = capsys.readouterr().out
     assert printed.count("2,000 an update") == 2 and " 1.00 x " in printed
     assert len(list(results["--profile"].glob("*.txt"))) == 2 and "</svg>" in results["--plot"].read_text()
+
+
+def test_utterances_of_one_length_fill_the_batches_of_every_work():
+    works = [("", 1, 320_000), ("", 2, 160_000), ("", 1, 40_000), ("", 2, 40_000)]
+    args = SimpleNamespace(warm_up=10, updates=20, seconds=6.4)
+    lengths, number = bench_scaling.corpus(works, args)
+    assert set(lengths) == {640} and number >= 33 * 500
+    assert [number % each for each in (496, 2 * 248, 56, 2 * 56)] == [0] * 4
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,8 @@ def test_trainings_on_one_and_two_processes_are_compared(tmp_path, capsys):
         (["--gpus", 1, 3], "--frames 320000 cannot be shared among 3 GPUs: give a multiple of 3"),
         (["--frames", 0, "--rank-frames", 0], "are both 0, so that nothing would be measured"),
         (["--rank-frames", -1], "--rank-frames must not be negative (0 = not measured), but is -1"),
+        (["--seconds", 0], "--seconds must be at least 0.01, but is 0.0"),
+        (["--seconds", 500], "an utterance of --seconds 500 does not fit a batch of 40000 frames: raise --frames or --rank-frames"),
         (["--updates", 0], "--updates must be at least 1, but is 0"),
         (["--plot", "scaling.txt"], "--plot must end with one of .png, .pdf, .svg, but is scaling.txt"),
     ],
