@@ -14,7 +14,7 @@ from omegaconf import II
 from torch import Tensor
 from torch.nn.functional import ctc_loss, log_softmax
 
-from speechllm_plugin.criterions.deferred_mean import log_mean
+from speechllm_plugin.criterions.deferred_mean import log_mean, totals
 from speechllm_plugin.models import kernels
 from speechllm_plugin.models.ctc import CTCOutput, greedy_labels, states_needed
 from speechllm_plugin.models.speech_to_text import ModelOutput
@@ -95,7 +95,7 @@ class CTCCrossEntropy(FairseqCriterion):
 
         Utterances whose transcript CTC cannot emit add nothing to ctc_loss, nor do their tokens count there; ctc_impossible is their percentage.
         """
-        total = {key: sum(output[key] for output in logging_outputs) for key in logging_outputs[0]}
+        total = totals(logging_outputs)
         log = metrics.log_scalar if "correct_tokens" in total else log_mean  # a training waits for no value
         log("loss", total["loss"] / total["sample_size"] / math.log(2), total["sample_size"], round=3)
         log("nll_loss", total["nll_loss"] / total["ntokens"] / math.log(2), total["ntokens"], round=3)

@@ -19,7 +19,7 @@ from fairseq.criterions import register_criterion
 from torch import Tensor
 
 from speechllm_plugin.criterions.ctc_cross_entropy import CTCCrossEntropy, CTCCrossEntropyConfig, label_smoothed_cross_entropy
-from speechllm_plugin.criterions.deferred_mean import log_mean
+from speechllm_plugin.criterions.deferred_mean import log_mean, totals
 from speechllm_plugin.models.speech_to_text import ModelOutput
 
 
@@ -110,7 +110,7 @@ class SequenceKD(CTCCrossEntropy):
     def reduce_metrics(cls, logging_outputs: Sequence[dict[str, Any]]) -> None:
         """The metrics of ctc_cross_entropy, with nll_loss that of the original text; losses in bits per token of their text."""
         super().reduce_metrics(logging_outputs)
-        total = {key: sum(log[key] for log in logging_outputs) for key in logging_outputs[0]}
+        total = totals(logging_outputs)
         if "kd_nll_loss" in total:
             log_mean("kd_nll_loss", total["kd_nll_loss"] / total["kd_ntokens"] / math.log(2), total["kd_ntokens"], round=3)
             log_mean("kd_weight", total["kd_weight"] / total["nsentences"], total["nsentences"], round=3)

@@ -15,6 +15,7 @@ def install() -> None:
     * `checkpoint_loading`: a damaged, foreign or malicious checkpoint is an error that names the file.
     * `rank_numbers`: on several GPUs, no update waits for a GPU because ranks tell each other how many tokens they have.
     * `rank_processes`: fairseq-train runs in several processes on CPUs, too, under torchrun, too, and a rank that dies ends the others.
+    * `logged_norms`: a norm that the host knows is added up for the log as a number; fairseq makes tensors of it.
     * `idle_ranks`: a rank that has no batch left counts its other batches of the update.
     * `update_seeds`: each update seeds the devices that there are; torch would look for others, and fairseq keep what was before.
     * `training_failures`: a loss that is not finite, or a batch that does not fit into memory, ends in one line that names the batch.
@@ -40,6 +41,7 @@ def install() -> None:
         forked_processes,
         idle_ranks,
         loader_workers,
+        logged_norms,
         rank_numbers,
         rank_processes,
         safe_loading,
@@ -57,6 +59,7 @@ def install() -> None:
     checkpoint_loading.explain_errors()
     rank_numbers.exchange_on_hosts()
     rank_processes.start_and_watch()
+    logged_norms.log_as_numbers()
     idle_ranks.leave_out_single_batches()
     update_seeds.set_quickly()
     training_failures.name_batches()

@@ -30,7 +30,8 @@ def test_weights_are_those_of_updates_that_leave_out_nothing(tagged_folder, monk
     shorter = weights(tagged_folder, "shorter", *flags)
     for kind, name in ((SpeechToTextModel, "train"), (SpeechToTextModel, "set_num_updates"), (SpeechEncoder, "set_num_updates")):
         monkeypatch.delattr(kind, name)
-    monkeypatch.setattr(Trainer, "_set_seed", Trainer._set_seed.__wrapped__)
+    for name in ("_set_seed", "_reduce_and_log_stats"):
+        monkeypatch.setattr(Trainer, name, getattr(Trainer, name).__wrapped__)
     whole = weights(tagged_folder, "whole", *flags)
     assert shorter[1:] == whole[1:] and shorter[1] == 5
     assert shorter[0].keys() == whole[0].keys() and all(torch.equal(shorter[0][name], whole[0][name]) for name in whole[0])
