@@ -37,6 +37,10 @@ def error_of(function, *arguments):
 def exchange(rank, folder):
     distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     results = {"sums": utils.all_reduce_dict({**NUMBERS, "tokens": 3 + rank}, GPU, None)}
+    for name, more in (("one type", {}), ("two types", {"states": torch.tensor(2**24 + 1 + rank)})):
+        on_device = {"loss": torch.tensor(0.1 + rank), "nll_loss": torch.tensor(1e9), **more}
+        both = rank_numbers.sums_of_gpus(on_device, None), utils.all_reduce_dict.__wrapped__(on_device, torch.device("cpu"), None)
+        results[name] = [{name: (value.dtype, value.dim(), value.tolist()) for name, value in sums.items()} for sums in both]
     trainers = {"now": trainer_of(rank, SimpleNamespace()), "late": trainer_of(rank, SimpleNamespace(late_norm="of the update before"))}
     for when, trainer in trainers.items():
         for what, norm in (("one norm", 1.5), ("two norms", 1.5 + rank), ("no norm", 1.5 if rank else float("nan"))):
@@ -49,13 +53,18 @@ def exchange(rank, folder):
 
 
 def test_what_hosts_know_is_exchanged_without_a_gpu(tmp_path):
-    """Sums are Python's numbers, for which no update waits; norms that differ end the training on all ranks, late ones at the next exchange."""
+    """Sums of tensors are fairseq's, those of numbers are Python's, for which no update waits.
+
+    Norms that differ end the training on all ranks, late ones at the next exchange.
+    """
     on_two_ranks(exchange, tmp_path)
     for rank in range(2):
         results = torch.load(tmp_path / f"{rank}.pt")
         for sums in (results["sums"], *results["now", "sums"], *results["late", "sums"]):
             assert sums == {"tokens": 7.0, "share": 1.0, "nothing": 0.0} and list(sums) == list(NUMBERS)
             assert all(type(value) is float for value in sums.values())
+        for name in ("one type", "two types"):
+            assert results[name][0] == results[name][1] and results[name][0]["nll_loss"] == (torch.double, 0, 2e9)
         for when, raised_by in (("now", 0), ("late", 1)):
             assert results[when, "one norm"] == (None, None)
             for what, norms in (("two norms", ("1.50000000", "2.50000000")), ("no norm", ("nan", "1.50000000"))):
