@@ -122,8 +122,7 @@ def measure(iterator: Any, num_workers: int, most_seconds: float) -> LoaderMeasu
             memory.look()
             looked = time.perf_counter()
     seconds = time.perf_counter() - first
-    del epoch  # ends the workers, whose time counts from then on
-    iterator._cur_epoch_itr = None
+    iterator.end_workers()  # whose time counts from then on
     computed = computing_seconds(num_workers) - computed
     return LoaderMeasurement(
         workers=num_workers,

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,6 +98,10 @@ class RowDataset(FairseqDataset, ABC):
 
     def set_epoch(self, epoch):
         self.epoch = epoch
+
+    def of_epoch(self, rows: Sequence[int]) -> dict[str, Any]:
+        """The attributes that change with the epoch, as far as a batch of these rows needs them: workers, which last longer, are told."""
+        return {"epoch": self.epoch}
 
     @property
     def can_reuse_epoch_itr_across_epochs(self):

@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -226,6 +227,10 @@ class SpeechTextDataset(RowDataset):
         own = batches_of_rank(indices, lengths, self.shapes, rank, num_ranks)
         self.planned = {batch.tobytes(): shape for batch, shape in own}
         return [batch for batch, _ in own]
+
+    def of_epoch(self, rows: Sequence[int]) -> dict[str, Any]:
+        key = np.array(rows).tobytes()
+        return super().of_epoch(rows) | ({"planned": {key: self.planned[key]}} if key in self.planned else {})
 
     def place(self, index: int) -> str:
         """How an error names a row."""

@@ -10,7 +10,7 @@ def install() -> None:
     * `safe_loading`: torch's safe loader takes the containers of fairseq's checkpoints; it would refuse older ones and resumed ranks.
     * `attention_kernels`: torch leaves out cuDNN's attention, which plans anew for every shape of a batch.
     * `forked_processes`: what a forked process inherits is not garbage to it; freeing a tensor of the GPU would kill a data loader's worker.
-    * `loader_workers`: the workers of a data loader end with their epoch; the main process would wait for each of them for 5 s.
+    * `loader_workers`: the workers of fairseq's data loaders end with their epoch; the main process would wait for each of them for 5 s.
     * `short_weights`: with --bf16 the optimizer `speechllm_adam` is not wrapped in fairseq's, which copies weights one by one.
     * `checkpoint_loading`: a damaged, foreign or malicious checkpoint is an error that names the file.
     * `rank_numbers`: on several GPUs, no update waits for a GPU because ranks tell each other how many tokens they have.

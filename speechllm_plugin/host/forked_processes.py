@@ -1,4 +1,4 @@
-"""Memory of forked processes: fairseq forks the workers of a data loader in every epoch."""
+"""Memory of forked processes, such as the workers of a data loader."""
 
 import gc
 import os

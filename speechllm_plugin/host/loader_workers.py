@@ -1,4 +1,4 @@
-"""The worker processes of fairseq's data loaders, which every epoch and every validation starts anew."""
+"""The worker processes of fairseq's data loaders, which every epoch and every validation starts anew; a task may have others, which last."""
 
 import functools
 from collections.abc import Iterator

@@ -14,12 +14,14 @@ from omegaconf import II, MISSING
 
 from speechllm_plugin.data.data_config import DataConfig
 from speechllm_plugin.data.packed import lengths_of, number_of
+from speechllm_plugin.data.row_dataset import RowDataset
 from speechllm_plugin.files import checkpoint_file
 from speechllm_plugin.files.separated_paths import check_one_path
 from speechllm_plugin.host import configuration
 from speechllm_plugin.host.idle_ranks import LEAVE_OUT
 from speechllm_plugin.tasks import training_folder, vocabulary_files
 from speechllm_plugin.tasks.failing_batches import FEWEST_UPDATES, FailingBatches, naming_shape
+from speechllm_plugin.tasks.lasting_workers import LastingBatches, LastingWorkers
 from speechllm_plugin.tasks.rank_batches import RankBatches
 from speechllm_plugin.tasks.text_codec import TextCodec
 
@@ -61,6 +63,7 @@ class ManifestTask(FairseqTask):
 
     Attributes:
         failing_batches: what becomes of batches without a finite gradient, or too large for the memory.
+        workers: the processes that read each split in training; they wait between its epochs.
         target, transcript: the codecs of tgt_text and src_text; `transcript` is None where the data has no transcripts.
     """
 
@@ -84,6 +87,7 @@ class ManifestTask(FairseqTask):
         if not 0 <= cfg.length_noise < 1:
             raise ValueError(f"--length-noise must be at least 0 and below 1, but is {cfg.length_noise}")
         self.failing_batches = FailingBatches(cfg.skip_bad_batches)
+        self.workers: dict[RowDataset, LastingWorkers] = {}
         self.data_config_path = Path(cfg.data) / cfg.config_yaml
         self.data_config = config = DataConfig.load(self.data_config_path)
         self.target = TextCodec(self.load_vocabulary(config.vocab_filename), config.pre_tokenizer, config.bpe_tokenizer)
@@ -125,11 +129,15 @@ class ManifestTask(FairseqTask):
         return super().filter_indices_by_size(indices, dataset, max_positions, ignore_invalid_inputs)
 
     def get_batch_iterator(self, dataset, *arguments, num_shards=1, **options):
-        """As fairseq's; in training, all ranks have as many batches."""
+        """As fairseq's; a split keeps its workers, and in training all ranks have as many batches."""
         iterator = super().get_batch_iterator(dataset, *arguments, num_shards=num_shards, **options)
+        for replaced in self.workers.keys() - set(self.datasets.values()):
+            self.workers.pop(replaced).end()
+        if dataset in self.datasets.values():
+            LastingBatches.of(iterator, self.workers)
         if not dataset.shuffle:
             return iterator
-        return RankBatches.of(iterator, num_shards * dataset.own_share[1], depends_on_ranks=bool(getattr(dataset, "shapes", ())))
+        return RankBatches.of_ranks(iterator, num_shards * dataset.own_share[1], depends_on_ranks=bool(getattr(dataset, "shapes", ())))
 
     def check_training_texts(self, path, columns: Mapping[str, Sequence[str]], needs_transcript: bool, first_line: int = 2):
         for column in ("tgt_text", "src_text") if needs_transcript else ("tgt_text",):

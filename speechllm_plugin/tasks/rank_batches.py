@@ -8,12 +8,12 @@ import numpy as np
 from fairseq.data import data_utils
 from fairseq.data.iterators import EpochBatchIterator
 
+from speechllm_plugin.tasks.lasting_workers import LastingBatches, Rows
+
 logger = logging.getLogger(__name__)
 
-Rows = Sequence[int]
 
-
-class RankBatches(EpochBatchIterator):
+class RankBatches(LastingBatches):
     """As fairseq's, for training: in every step each rank has a batch, in the order in which one rank would have them.
 
     fairseq leaves ranks without one at the end of an epoch, which then repeat a batch for nothing. Here the batches that are left for the
@@ -29,7 +29,7 @@ class RankBatches(EpochBatchIterator):
     num_ranks: int
 
     @classmethod
-    def of(cls, iterator: EpochBatchIterator, num_ranks: int, depends_on_ranks: bool) -> "RankBatches":
+    def of_ranks(cls, iterator: EpochBatchIterator, num_ranks: int, depends_on_ranks: bool) -> "RankBatches":
         """The same iterator, which fairseq's tasks make, as one of this class."""
         iterator.__class__ = cls
         iterator.num_ranks, iterator.depends_on_ranks = num_ranks, depends_on_ranks
