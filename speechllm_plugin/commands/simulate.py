@@ -66,6 +66,8 @@ def run(args: Namespace) -> None:
         name: IncrementalModel.load(path, args.manifest.parent, args.device, beam=args.beam, layer=args.attention_layer, clock=args.clock)
         for name, path in named(args.models).items()
     }
+    for name, model in models.items():
+        check_languages(name, model, args.manifest, utterances)
     found: list[simulation_scores.Scores] = []
     heading = simulation_scores.headings(metrics)
     widths = [-max(map(len, [*models, heading[0]])), *(max(LEAST_WIDTH, len(title)) for title in heading[1:])]
@@ -90,6 +92,14 @@ def run(args: Namespace) -> None:
             temporary.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
     if args.plot is not None:
         latency_plot.draw(args.plot, found, metrics[0])
+
+
+def check_languages(name: str, model: IncrementalModel, path: Path, utterances: Sequence[Utterance]) -> None:
+    """Raise ValueError where a text could not be right."""
+    for utterance in utterances:
+        if utterance.tgt_lang and model.languages and utterance.tgt_lang not in model.languages:
+            written = ", ".join(model.languages)
+            raise ValueError(f"{path}: the text of utterance {utterance.id} is in {utterance.tgt_lang} (tgt_lang), but {name} writes {written}")
 
 
 def check_arguments(args: Namespace) -> None:

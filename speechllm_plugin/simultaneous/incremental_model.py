@@ -43,12 +43,22 @@ class IncrementalModel:
         beam: hypotheses of the search.
         layer: of the decoder whose attention is looked at, from 1; None is all of them.
         clock: name of CLOCKS.
+        languages: that it writes; none where nobody noted them.
 
     Raises:
         ValueError: the decoder has no such layer.
     """
 
-    def __init__(self, model: SpeechToTextModel, task: SpeechLLMSpeechToTextTask, beam: int, layer: int | None = None, clock: str = "wall"):
+    def __init__(
+        self,
+        model: SpeechToTextModel,
+        task: SpeechLLMSpeechToTextTask,
+        beam: int,
+        layer: int | None = None,
+        clock: str = "wall",
+        languages: Sequence[str] = (),
+    ):
+        self.languages = languages
         self.model, self.task, self.clock = model, task, CLOCKS[clock]
         self.device = next(model.parameters()).device
         num_layers, self.layer = len(model.decoder.layers), layer
@@ -72,7 +82,7 @@ class IncrementalModel:
         """
         if model_folder.is_model_folder(path):
             loaded = SpeechModel(path, device)
-            return cls(loaded.model, loaded.task, **options)
+            return cls(loaded.model, loaded.task, languages=loaded.settings["languages"]["text"], **options)
         trained = trained_model.load(path, data, device)
         num_features = trained.task.data_config.input_feat_per_channel
         if num_features != features.NUM_BINS:

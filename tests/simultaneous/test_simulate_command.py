@@ -126,6 +126,7 @@ def test_bad_models_and_manifests_are_one_line(simulate, recordings, tmp_path):
         (header + first.replace(str(RECORDINGS[0]), "archive.zip:0:100"), "test.tsv:2: must name the sound, which arrives in parts"),
         (header + first.replace(".flac", ".wav"), "no such audio file"),
         (header + first.replace(TEXTS[RECORDINGS[0].name], ""), "all 1 references (tgt_text) are empty"),
+        (header + first.replace("\ten\ten", "\ten\tde"), "test.tsv: the text of utterance george is in de (tgt_lang), but xattn writes en"),
     ):
         recordings.write_text(content)
         status, out, error = simulate("--output", tmp_path / "out")
