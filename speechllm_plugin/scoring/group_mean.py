@@ -1,5 +1,7 @@
 """The mean of a score over groups of sentences (languages, say), in which every group counts the same, whatever its size."""
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -10,7 +12,7 @@ Numbers = TypeVar("Numbers", float, np.ndarray)
 
 def mean_of_groups(scores: Sequence[Numbers]) -> Numbers:
     """The mean of one score per group; scores are numbers, or arrays of one shape."""
-    return sum(scores[1:], start=scores[0]) / len(scores)
+    return functools.reduce(operator.add, scores) / len(scores)  # sum() of numbers, from Python 3.12 on, has other last bits than of arrays
 
 
 def statistics_of_groups(statistics: np.ndarray, groups: Sequence[np.ndarray]) -> np.ndarray:
