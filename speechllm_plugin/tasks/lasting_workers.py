@@ -67,7 +67,13 @@ class LastingWorkers:
 
 
 def shut_down(loaded: Any) -> None:
-    loaded._shutdown_workers()
+    """End the processes of torch's iterator."""
+    try:
+        loaded._shutdown_workers()
+    except RuntimeError as error:
+        # From Python 3.12 on no thread can start at exit, as to tell a worker that has never been told anything; torch has ended it all the same.
+        if "at interpreter shutdown" not in str(error):
+            raise
 
 
 class EpochOfWorkers:

@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import threading
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from fairseq.data.iterators import GroupedIterator
 from tiny_model import make_data, task
 
 from speechllm_plugin.data.augmentation import SpecAugment
+from speechllm_plugin.tasks.lasting_workers import LastingWorkers
 
 pytestmark = pytest.mark.gpu  # where a thread pins the batches
 
@@ -141,6 +143,21 @@ def test_workers_end_with_their_data_their_number_and_their_task():
     del made
     gc.collect()
     assert not workers()
+
+
+def test_workers_that_have_read_nothing_end_where_no_thread_can_start(monkeypatch):
+    """As at exit, from Python 3.12 on."""
+
+    def start(thread):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    before = workers()
+    ours = LastingWorkers(train_task().dataset("train"), 2, 0)
+    assert len(workers() - before) == 2
+    monkeypatch.setattr(threading.Thread, "start", start)
+    ours.end()
+    monkeypatch.undo()
+    assert workers() == before
 
 
 def test_data_that_no_split_has_get_workers_that_end_with_their_epoch(trained_on):
