@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -60,13 +61,6 @@ class Training(NamedTuple):
     def all_updates(self) -> int:
         return self.warm_up + self.updates + (0 if self.profile_to is None else PROFILED_UPDATES)
 
-    def num_utterances(self, seconds: float | None) -> int:
-        """Enough for all updates; of one length they fill their batches."""
-        frames = self.all_updates * self.max_tokens * self.update_freq
-        number = 1 + round(SPARE_UTTERANCES * frames / (seconds or noise_corpus.MEAN_SECONDS) / FRAMES_PER_SECOND)
-        of_batch = 1 if seconds is None else batch_size(self.max_tokens, seconds)
-        return -(-number // of_batch) * of_batch
-
     def command(self, data: Path, folder: Path, model_flags: Sequence[str]) -> list[str]:
         """The flags of fairseq-train; the last of equal ones counts."""
         sizes = {"--max-tokens": self.max_tokens, "--update-freq": self.update_freq, "--max-update": self.all_updates}
@@ -79,6 +73,21 @@ def batch_size(max_tokens: int, seconds: float) -> int:
     """Utterances of one length in a batch of fairseq's."""
     size = max_tokens // round(seconds * FRAMES_PER_SECOND)
     return size - size % BATCH_MULTIPLE if size > BATCH_MULTIPLE else size
+
+
+def corpus(num_frames: int, seconds: float | None, longest: int, of_update: int) -> tuple[np.ndarray, int]:
+    """Lengths of recordings in frames, and how many utterances share them, so that all updates together read less than an epoch.
+
+    Args:
+        num_frames: that the updates read.
+        seconds: of every utterance, of which there is then a multiple of `of_update`, to fill all batches; None: MuST-C's lengths.
+        longest: frames that an utterance may have.
+    """
+    number = 1 + round(SPARE_UTTERANCES * num_frames / (seconds or noise_corpus.MEAN_SECONDS) / FRAMES_PER_SECOND)
+    if seconds is None:
+        return noise_corpus.lengths_in_frames(min(number, RECORDINGS), min(noise_corpus.LONGEST_FRAMES, longest)), number
+    number = -(-number // of_update) * of_update
+    return np.full(min(number, RECORDINGS), round(seconds * FRAMES_PER_SECOND)), number
 
 
 def check_seconds(seconds: float | None, max_tokens: int, flags: str) -> None:

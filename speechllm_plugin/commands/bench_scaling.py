@@ -21,7 +21,6 @@ from speechllm_plugin.benchmarking.rank_training import RankMeasurement
 from speechllm_plugin.benchmarking.training_benchmark import PROFILED_UPDATES, Candidate, Training
 from speechllm_plugin.commands.bench_decode import add_model_arguments, name_with_threads
 from speechllm_plugin.commands.bench_train import MOST_WORKERS
-from speechllm_plugin.data.features import FRAMES_PER_SECOND
 from speechllm_plugin.describing.setting import Setting
 from speechllm_plugin.files.atomic import check_writable, replacing
 from speechllm_plugin.host.devices import existing_device
@@ -114,16 +113,10 @@ def measure(candidates: list[Candidate], args: Namespace, device: torch.device) 
 
 
 def corpus(works: list[tuple[str, int, int]], args: Namespace) -> tuple[np.ndarray, int]:
-    """Lengths of recordings in frames, and how many utterances share them: enough for every work. Of one length they fill all its batches."""
+    """Lengths of recordings and the number of utterances, enough for every work; of one length they fill all its batches."""
     num_frames = (args.warm_up + args.updates + PROFILED_UPDATES) * max(number * max_tokens for _, number, max_tokens in works)
-    seconds = args.seconds or noise_corpus.MEAN_SECONDS
-    num_utterances = 1 + round(training_benchmark.SPARE_UTTERANCES * num_frames / seconds / FRAMES_PER_SECOND)
-    if args.seconds is None:
-        longest = min(noise_corpus.LONGEST_FRAMES, *(max_tokens for _, _, max_tokens in works))
-        return noise_corpus.lengths_in_frames(min(num_utterances, training_benchmark.RECORDINGS), longest), num_utterances
-    of_update = math.lcm(*(number * training_benchmark.batch_size(max_tokens, seconds) for _, number, max_tokens in works))
-    num_utterances = -(-num_utterances // of_update) * of_update
-    return np.full(min(num_utterances, training_benchmark.RECORDINGS), round(seconds * FRAMES_PER_SECOND)), num_utterances
+    of_update = 1 if args.seconds is None else math.lcm(*(number * training_benchmark.batch_size(size, args.seconds) for _, number, size in works))
+    return training_benchmark.corpus(num_frames, args.seconds, min(max_tokens for _, _, max_tokens in works), of_update)
 
 
 def ratio(number: float | None, of: float | None) -> float | None:

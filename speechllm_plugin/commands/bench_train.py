@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import torch
 
 from speechllm_plugin.benchmarking import largest_batch, noise_corpus, plot, training_benchmark, training_plot
@@ -22,7 +21,6 @@ from speechllm_plugin.benchmarking.random_model import RandomModel
 from speechllm_plugin.benchmarking.training_benchmark import Candidate, Training
 from speechllm_plugin.benchmarking.training_measurement import GIBIBYTE
 from speechllm_plugin.commands.bench_decode import add_model_arguments, name_with_threads
-from speechllm_plugin.data.features import FRAMES_PER_SECOND
 from speechllm_plugin.describing.setting import Setting
 from speechllm_plugin.files.atomic import check_writable, replacing
 from speechllm_plugin.host.devices import existing_device
@@ -99,12 +97,9 @@ def measure(candidates: list[Candidate], training: Training, dtype: str, args: N
     print(f"device: {name_with_threads(training.device)}, {dtype}; its matrix products reach {rate / 1e12:.4g} TFLOP/s")
     kind = "milliseconds of computing" if args.cpu_time else "milliseconds"
     print(f"an update: {training.update_freq} x {training.max_tokens:,} frames; {kind} are per {training.frames:,} frames", flush=True)
-    num_utterances = training.num_utterances(args.seconds)
-    recordings = min(num_utterances, training_benchmark.RECORDINGS)
-    if args.seconds is None:
-        lengths = noise_corpus.lengths_in_frames(recordings, min(noise_corpus.LONGEST_FRAMES, training.max_tokens))
-    else:
-        lengths = np.full(recordings, round(args.seconds * FRAMES_PER_SECOND))
+    num_frames = training.all_updates * training.max_tokens * training.update_freq
+    of_batch = 1 if args.seconds is None else training_benchmark.batch_size(training.max_tokens, args.seconds)
+    lengths, num_utterances = training_benchmark.corpus(num_frames, args.seconds, training.max_tokens, of_batch)
     with TemporaryDirectory() as folder:
         noise_corpus.write(Path(folder), lengths, args.vocab_size, args.transcript_vocab_size, num_utterances=num_utterances)
         measurements = training_benchmark.run(candidates, training, Path(folder), args.rounds, rate)

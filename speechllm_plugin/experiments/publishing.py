@@ -127,23 +127,21 @@ def main(*arguments: str) -> None:
     parser.add_argument("--page", type=Path, default=Path(PAGE))
     parser.add_argument("--no-pictures", action="store_true")
     args = parser.parse_args(arguments)
-    if not args.no_pictures:
-        score_picture.check()
     reports = args.page.with_suffix("")
     text = args.page.read_text(encoding="utf-8")
     folders = dict.fromkeys([match[1] for match in _CELL.finditer(text)] + [match[3] for match in _BLOCK.finditer(text)])
     finished = [args.experiments / folder for folder in folders if (args.experiments / folder / REPORT).is_file()]
     for folder in finished:
         check_quotes_nothing(folder / REPORT, folder / "data")
+    drawn = {} if args.no_pictures else {folder: score_picture.check(folder / TABLES[0]) for folder in finished}
     page = filled(text, args.experiments, reports.name)
     if page == text and not finished:
         raise ValueError(f"{args.experiments}: has no results for {args.page}, which names {', '.join(folders) or 'no folder'}")
     for folder in finished:
         with replacing(reports / f"{folder.name}.html") as temporary:
             shutil.copyfile(folder / REPORT, temporary)
-        if not args.no_pictures:
-            scores = (folder / TABLES[0]).read_text(encoding="utf-8")
-            score_picture.draw(reports / f"{folder.name}.png", scores, title_of(folder / REPORT))
+        if folder in drawn:
+            score_picture.draw(reports / f"{folder.name}.png", drawn[folder], title_of(folder / REPORT))
         print(reports / f"{folder.name}.html")
     with replacing(args.page) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -31,18 +31,21 @@ def read(table: str) -> dict[str, list[Score]]:
     return metrics
 
 
-def check() -> None:
-    """Raise ValueError where nothing can be drawn."""
+def check(path: Path) -> dict[str, list[Score]]:
+    """The scores of a `scores.md`; ValueError where they cannot be drawn."""
     if find_spec("matplotlib") is None:
         raise ValueError("pictures need matplotlib: pip install matplotlib, or give --no-pictures")
+    found = read(path.read_text(encoding="utf-8"))
+    if not found:
+        raise ValueError(f"{path}: has no score with an interval to draw; make the report again, or give --no-pictures")
+    return found
 
 
-def draw(path: Path, table: str, heading: str) -> None:
+def draw(path: Path, found: dict[str, list[Score]], heading: str) -> None:
     """A panel for each metric, in it a point and its 95% interval for each system; of a metric with and without normalisation the one with."""
     logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq lets the debugging messages of all libraries through
     from matplotlib.figure import Figure
 
-    found = read(table)
     metrics = {name: scores for name, scores in found.items() if name.replace(" ", " norm. ", 1) not in found}
     most = max(len(scores) for scores in metrics.values())
     figure = Figure(figsize=(11, 1.2 + 0.38 * most), layout="constrained")

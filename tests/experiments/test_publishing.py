@@ -132,6 +132,12 @@ def test_pictures_need_matplotlib(folder, monkeypatch):
     assert (folder / "docs/benchmark.md").read_text() == PAGE
 
 
+def test_scores_without_intervals_cannot_be_drawn_and_change_nothing(folder):
+    with pytest.raises(ValueError, match="tables/scores.md: has no score with an interval to draw"):
+        publish(folder)
+    assert (folder / "docs/benchmark.md").read_text() == PAGE and not (folder / "docs/benchmark").exists()
+
+
 def test_the_projects_page_names_results_in_cells_and_tables():
     from commands import ROOT
 
