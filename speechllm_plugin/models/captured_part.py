@@ -15,9 +15,7 @@ class Graphs(Graph):
 
     def prepare(self, part: "CapturedPart", forms: Sequence[Form]) -> None:
         self.differentiable = [number for number, form in enumerate(forms) if form.requires_grad]
-        self.output_gradients = [
-            part.buffer("output gradient", number, forms[number].shape, forms[number].dtype).zero_() for number in self.differentiable
-        ]
+        self.output_gradients = [self.outputs[number] for number in self.differentiable]  # whoever reads outputs has done so when gradients come
         self.input_gradients = [
             part.buffer("input gradient", number, own.shape, own.dtype) if own.requires_grad else None for number, own in enumerate(self.inputs)
         ]
@@ -39,7 +37,7 @@ class Graphs(Graph):
 
 
 class CapturedPart(CapturedFunction):
-    """A CapturedFunction with gradients. Its outputs are the same tensors in every call.
+    """A CapturedFunction with gradients. Its outputs are the same tensors in every call, and hold their gradients after the backward pass.
 
     Gradients of the weights are added to their `grad`, which must stay where it is; those of the inputs are returned to autograd.
     Between a call and its backward pass there may be no other call: that is an error, as the graphs would have written over what it reads.
@@ -83,6 +81,9 @@ class _Replay(Function):
             raise RuntimeError("a model with --cuda-graphs was called again before the backward pass of its last call: train without them")
         for own, number in zip(graphs.output_gradients, graphs.differentiable):
             given = gradients[number]
-            own.zero_() if given is None else own.copy_(given)
+            if given is None:
+                own.zero_()
+            elif given.data_ptr() != own.data_ptr() or given.stride() != own.stride():  # a loss may have written it there
+                own.copy_(given)
         graphs.backward.replay()
         return None, None, None, *(None if gradient is None else gradient.detach() for gradient in graphs.input_gradients)

@@ -104,8 +104,10 @@ class TextDecoder(FairseqIncrementalDecoder, ABC):
             texts = [tokens for tokens in (prev_output_tokens, kd_prev_output_tokens) if tokens is not None]
             lengths = [tokens.size(1) for tokens in texts]
             x = torch.cat([self.embed_text(tokens, encoder_out) for tokens in texts], dim=1)
-            logits, *others = self.output_projection(self.norm(self.decode(x, encoder_out, lengths))).split(lengths, dim=1)
-            return logits, {"attn": [None], "kd_logits": others[0] if others else None}
+            logits, kd_logits = self.output_projection(self.norm(self.decode(x, encoder_out, lengths))), None
+            if kd_prev_output_tokens is not None:  # not by split(): that one text's loss writes over its logits is nothing to the other's
+                logits, kd_logits = logits.unsafe_split_with_sizes(lengths, dim=1)
+            return logits, {"attn": [None], "kd_logits": kd_logits}
         if "state" not in incremental_state:
             assert encoder_out is not None
             incremental_state["state"] = self.start(encoder_out)

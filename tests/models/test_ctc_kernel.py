@@ -98,6 +98,17 @@ def test_impossible_labels_and_numbers_that_are_none():
     assert kernels.ctc_loss(logits.to(DEVICE), *numbers, BLANK).isnan()  # never zero in silence
 
 
+def test_the_gradient_takes_the_place_of_a_models_logits():
+    torch.manual_seed(3)
+    weights = torch.randn(3, 9, NUM_TYPES)
+    numbers = [torch.as_tensor(each, device=DEVICE) for each in (transcripts([4, 2, 3]), [9, 7, 2], [4, 2, 3])]
+    given = weights.to(DEVICE).requires_grad_()
+    logits = 1 * given
+    (0.7 * kernels.ctc_loss(logits, *numbers, BLANK)).backward()
+    torch.testing.assert_close(given.grad.cpu().double(), oracle(weights, *numbers)[1], rtol=0, atol=1e-5)
+    assert torch.equal(logits, given.grad) and torch.equal(given.cpu(), weights)
+
+
 def test_sixteen_bits():
     if DEVICE == "cpu":
         pytest.skip("triton's interpreter reads the bits of bfloat16 as integers")

@@ -63,6 +63,29 @@ def test_the_criterions_formula_is_the_same():
         torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=1e-5)
 
 
+def test_the_gradient_takes_the_place_of_a_models_logits():
+    weights = torch.randn(2, 4, 20, device=DEVICE, requires_grad=True)
+    logits = 2 * weights
+    target = texts(4, 3, num_types=20).to(DEVICE)
+    place = logits.data_ptr()
+    loss, _ = kernels.smoothed_loss(logits, target, 0.9, 0.005, PAD)
+    again, _ = kernels.smoothed_loss(logits, target, 0.9, 0.005, PAD)
+    (gradient,) = torch.autograd.grad(loss, logits, retain_graph=True)
+    assert gradient.data_ptr() == place
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        again.backward()
+
+
+def test_weights_keep_theirs():
+    for part in (slice(None), slice(2, 12)):
+        weights = torch.randn(1, 3, 20, device=DEVICE, requires_grad=True)
+        before = weights.detach().clone()
+        kernels.smoothed_loss(weights[..., part], texts(3, num_types=10).to(DEVICE), 0.9, 0.01, PAD)[0].backward()
+        assert torch.equal(weights, before) and weights.grad.any()
+
+
 def test_sixteen_bits():
     if DEVICE == "cpu":
         pytest.skip("triton's interpreter reads the bits of bfloat16 as integers")

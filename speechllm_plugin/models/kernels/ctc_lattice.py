@@ -1,4 +1,5 @@
-"""The CTC loss in Triton, without log-probabilities of the whole vocabulary in memory and without a wait for the host.
+"""The CTC loss in Triton, without log-probabilities of the whole vocabulary in memory and without a wait for the host. The gradient of the logits is
+written over them.
 
 The states of CTC's lattice are kept in two rows: blank 0 ... W and label 0 ... W - 1, where blank j stands before label j.
 
@@ -18,6 +19,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from speechllm_plugin.models.kernels.log_normaliser import TYPES_AT_ONCE, log_normaliser
+from speechllm_plugin.models.kernels.written_over import given_up, written_over
 
 LABELS_AT_ONCE, SMALLEST_WIDTH = 16, 16
 LATTICE_SIZES = ["num_states", "num_types", "num_labels", "stride_sentence", "stride_state", "blank"]
@@ -124,28 +126,31 @@ def _both_ways(forward, backward, at, mask):
 
 @triton.jit(do_not_specialize=LATTICE_SIZES)
 def _logit_gradient(
-    logits, labels, lengths, label_lengths, normaliser, forward, backward, log_likelihood, gradient, out,
+    logits, labels, lengths, label_lengths, normaliser, forward, backward, log_likelihood, gradient,
     num_states, num_types, num_labels, stride_sentence, stride_state, blank,
     TYPES: tl.constexpr, WIDTH: tl.constexpr, LABELS: tl.constexpr,
 ):  # fmt: skip
-    """Per state the gradient of its logits: probabilities without the transcript less those given it; zero at padding and for what is impossible."""
+    """Over the logits of a state their gradient: probabilities without the transcript less those given it, 0 for padding and what is impossible."""
     sentence, state = tl.program_id(0), tl.program_id(1)
     where = sentence.to(tl.int64) * num_states + state
     row = logits + sentence.to(tl.int64) * stride_sentence + state.to(tl.int64) * stride_state
-    own = out + where * num_types
     counts = (state < tl.load(lengths + sentence)) & (tl.load(log_likelihood + sentence) != float("-inf"))
     whole = tl.load(normaliser + where, mask=counts, other=0.0)
     factor = tl.load(gradient)
+    num_own = tl.load(label_lengths + sentence).to(tl.int32)
+    column = tl.arange(0, WIDTH)
+    is_label = (column < num_own) & counts
+    label = tl.load(labels + sentence * num_labels + column, mask=is_label, other=-1)
+    of_label = tl.load(row + label, mask=is_label, other=0.0).to(tl.float32)
+    of_blank = tl.load(row + blank).to(tl.float32)
+    tl.debug_barrier()  # what follows writes over these
     for first in range(0, num_types, TYPES):
         place = first + tl.arange(0, TYPES)
         value = tl.load(row + place, mask=(place < num_types) & counts, other=float("-inf")).to(tl.float32)
-        tl.store(own + place, tl.where(counts, factor * tl.exp(value - whole), 0.0).to(out.dtype.element_ty), mask=place < num_types)
+        tl.store(row + place, tl.where(counts, factor * tl.exp(value - whole), 0.0).to(logits.dtype.element_ty), mask=place < num_types)
     if counts:
         tl.debug_barrier()  # what follows writes over some of this
-        num_own = tl.load(label_lengths + sentence).to(tl.int32)
-        column = tl.arange(0, WIDTH)
-        at, is_label = where * 2 * (num_labels + 1), column < num_own
-        label = tl.load(labels + sentence * num_labels + column, mask=is_label, other=-1)
+        at = where * 2 * (num_labels + 1)
         blanks = _both_ways(forward, backward, at + column, column <= num_own)
         spoken = _both_ways(forward, backward, at + num_labels + 1 + column, is_label)
         most = largest(blanks, spoken)
@@ -157,19 +162,16 @@ def _logit_gradient(
             occupancy = tl.exp(_both_ways(forward, backward, at + num_labels + 1 + part, is_part) - whole_lattice)
             other = tl.load(labels + sentence * num_labels + part, mask=is_part, other=-2)
             given += tl.sum(tl.where(label[:, None] == other[None], occupancy[None], 0.0), 1)
-        value = tl.load(row + label, mask=is_label, other=0.0).to(tl.float32)
-        tl.store(own + label, (factor * (tl.exp(value - whole) - given)).to(out.dtype.element_ty), mask=is_label)
+        tl.store(row + label, (factor * (tl.exp(of_label - whole) - given)).to(logits.dtype.element_ty), mask=is_label)
         given_blank = tl.sum(tl.exp(blanks - whole_lattice), 0)
-        of_blank = tl.load(row + blank).to(tl.float32)
-        tl.store(own + blank, (factor * (tl.exp(of_blank - whole) - given_blank)).to(out.dtype.element_ty))
+        tl.store(row + blank, (factor * (tl.exp(of_blank - whole) - given_blank)).to(logits.dtype.element_ty))
 
 
 class _CTCLoss(Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor, blank: int) -> Tensor:
         num_sentences, num_states, num_types = logits.shape
-        if logits.stride(2) != 1:
-            logits = logits.contiguous()
+        logits = given_up(logits)
         labels, lengths, label_lengths = labels.contiguous(), lengths.contiguous(), label_lengths.contiguous()
         num_labels, device = labels.size(1), logits.device
         width = max(SMALLEST_WIDTH, triton.next_power_of_2(num_labels + 1))
@@ -192,20 +194,19 @@ class _CTCLoss(Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         logits, labels, lengths, label_lengths, normaliser, lattice, log_likelihood = ctx.saved_tensors
-        out = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
         if logits.numel():
             _logit_gradient[logits.shape[:2]](
-                logits, labels, lengths, label_lengths, normaliser, *lattice, log_likelihood, gradient.float(), out, *ctx.sizes,
+                logits, labels, lengths, label_lengths, normaliser, *lattice, log_likelihood, gradient.float(), *ctx.sizes,
                 TYPES_AT_ONCE, ctx.width, LABELS_AT_ONCE, num_warps=4,
             )  # fmt: skip
-        return out, None, None, None, None
+        return written_over(logits), None, None, None, None
 
 
 def ctc_loss(logits: Tensor, labels: Tensor, lengths: Tensor, label_lengths: Tensor, blank: int) -> Tensor:
     """torch's CTC loss of log_softmax(logits) with reduction "sum" and zero_infinity, computed in float32.
 
     Args:
-        logits: (B, S, V) of any floating type.
+        logits: (B, S, V) of any floating type. Those of a model hold their gradient after the backward pass.
         labels: (B, W), any of the types behind the end of a transcript: they are read, and have no effect.
         lengths: (B,) states.
         label_lengths: (B,) labels of each transcript.

@@ -1,4 +1,4 @@
-"""Label-smoothed cross-entropy in Triton: logits are read twice and their gradient is written once, with nothing of their size beside."""
+"""Label-smoothed cross-entropy in Triton: logits are read twice and their gradient is written once, over them."""
 
 # mypy: disallow-untyped-defs=False, check-untyped-defs=False
 from typing import Any
@@ -11,6 +11,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from speechllm_plugin.models.kernels.log_normaliser import TYPES_AT_ONCE, log_normaliser
+from speechllm_plugin.models.kernels.written_over import given_up, written_over
 
 TEXT_SIZES = ["num_positions", "num_types", "stride_sentence", "stride_position", "padding"]
 
@@ -36,14 +37,13 @@ def _token_losses(
 
 @triton.jit(do_not_specialize=TEXT_SIZES)
 def _token_gradient(
-    logits, target, normaliser, gradient, out, num_positions, num_types, stride_sentence, stride_position, padding, of_target, of_each,
+    logits, target, normaliser, gradient, num_positions, num_types, stride_sentence, stride_position, padding, of_target, of_each,
     TYPES: tl.constexpr,
 ):  # fmt: skip
-    """The gradient of the logits of a token for the loss of_target * cross-entropy + of_each * the sum of those of all types."""
+    """Over the logits of a token their gradient for the loss of_target * cross-entropy + of_each * the sum of those of all types."""
     sentence, position = tl.program_id(0), tl.program_id(1)
     where = sentence.to(tl.int64) * num_positions + position
     row = logits + sentence.to(tl.int64) * stride_sentence + position.to(tl.int64) * stride_position
-    own = out + where * num_types
     token, factor = tl.load(target + where), tl.load(gradient)
     is_real = token != padding
     whole = tl.load(normaliser + where, mask=is_real, other=0.0)
@@ -52,15 +52,13 @@ def _token_gradient(
         inside = place < num_types
         probability = tl.exp(tl.load(row + place, mask=inside & is_real, other=0.0).to(tl.float32) - whole)
         result = factor * ((of_target + of_each * num_types) * probability - of_each - tl.where(place == token, of_target, 0.0))
-        tl.store(own + place, tl.where(is_real, result, 0.0).to(out.dtype.element_ty), mask=inside)
+        tl.store(row + place, tl.where(is_real, result, 0.0).to(logits.dtype.element_ty), mask=inside)
 
 
 class _SmoothedLoss(Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, of_target: float, of_each: float, padding: int) -> tuple[Tensor, Tensor]:
-        if logits.stride(2) != 1:
-            logits = logits.contiguous()
-        target = target.contiguous()
+        logits, target = given_up(logits), target.contiguous()
         normaliser, plain, spread = torch.empty(3, *target.shape, device=logits.device)
         sizes = logits.size(1), logits.size(2), logits.stride(0), logits.stride(1), padding
         if target.numel():
@@ -75,12 +73,9 @@ class _SmoothedLoss(Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, of_plain_loss: None) -> tuple[Any, ...]:
         logits, target, normaliser = ctx.saved_tensors
-        out = torch.empty(logits.shape, dtype=logits.dtype, device=logits.device)
         if target.numel():
-            _token_gradient[target.shape](
-                logits, target, normaliser, gradient.float(), out, *ctx.sizes, *ctx.shares, TYPES_AT_ONCE, num_warps=4
-            )  # fmt: skip
-        return out, None, None, None, None
+            _token_gradient[target.shape](logits, target, normaliser, gradient.float(), *ctx.sizes, *ctx.shares, TYPES_AT_ONCE, num_warps=4)
+        return written_over(logits), None, None, None, None
 
 
 def smoothed_loss(logits: Tensor, target: Tensor, of_target: float, of_each: float, padding: int) -> tuple[Tensor, Tensor]:
@@ -89,7 +84,7 @@ def smoothed_loss(logits: Tensor, target: Tensor, of_target: float, of_each: flo
     Computed in float32; the second has no gradient.
 
     Args:
-        logits: (B, U, V) of any floating type.
+        logits: (B, U, V) of any floating type. Those of a model hold their gradient after the backward pass.
         target: (B, U), `padding` where there is none.
     """
     return _SmoothedLoss.apply(logits, target, of_target, of_each, padding)
