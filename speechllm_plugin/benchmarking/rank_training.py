@@ -22,6 +22,7 @@ from speechllm_plugin.host import rank_processes, stock_training
 from speechllm_plugin.text import out_of_memory
 
 COMMUNICATION = "communication"  # a group of update_profile
+IDLE = "idle"
 
 
 @dataclass
@@ -41,6 +42,9 @@ class RankMeasurement:
     wait_milliseconds of an update, on the first rank: between updates, for the loader and the log
     communication_milliseconds  of an update, on the first rank: sums over ranks, with the time in which they wait for other ranks
     communication_share         of an update
+    kernel_milliseconds         of an update, on the first rank: those of each group of update_profile.py, the longest first
+    rest              milliseconds of an update beyond what one rank takes for as much work: those of each group, and `idle`, in which no kernel runs;
+                      null for one rank
     peak_bytes        of the rank with the most
     """
 
@@ -59,6 +63,8 @@ class RankMeasurement:
     wait_milliseconds: float | None = None
     communication_milliseconds: float | None = None
     communication_share: float | None = None
+    kernel_milliseconds: dict[str, float] | None = None
+    rest: dict[str, float] | None = None
     peak_bytes: int | None = None
 
 
@@ -84,11 +90,22 @@ def measure(candidate: Candidate, training: Training, data: Path, num_ranks: int
     replaying = [rank["replaying_milliseconds"] for rank in ranks]  # for training.frames of a rank
     measured.replaying_frames_per_second = sum(1000 * training.frames / each for each in replaying) if all(replaying) else None
     measured.wait_milliseconds = first["wait_milliseconds"] * scale
-    measured.communication_milliseconds = first["profile"]["groups"].get(COMMUNICATION, {"milliseconds": 0.0})["milliseconds"]
+    measured.kernel_milliseconds = {name: group["milliseconds"] for name, group in first["profile"]["groups"].items()}
+    measured.communication_milliseconds = measured.kernel_milliseconds.get(COMMUNICATION, 0.0)
     measured.communication_share = measured.communication_milliseconds / per_update
     peaks = [rank["peak_bytes"] for rank in ranks if rank["peak_bytes"] is not None]
     measured.peak_bytes = max(peaks, default=None)
     return measured
+
+
+def rest_beside(one: RankMeasurement, measured: RankMeasurement) -> dict[str, float] | None:
+    """RankMeasurement.rest, the largest first; the sum is how much longer an update takes than it would in proportion to its work."""
+    if measured.num_ranks == 1 or one.error or measured.error:
+        return None
+    share = measured.max_tokens / one.max_tokens
+    of_one, own = (each.kernel_milliseconds | {IDLE: each.milliseconds - sum(each.kernel_milliseconds.values())} for each in (one, measured))
+    rest = {name: own.get(name, 0.0) - share * of_one.get(name, 0.0) for name in of_one | own}
+    return dict(sorted(rest.items(), key=lambda item: -item[1]))
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ SCALING_COLUMNS = [
 ]
 COLUMNS_WITHOUT_MEASUREMENT = 2
 SETTING_WIDTH = 19
+LEAST_MILLISECONDS = 0.05  # of a part of the rest that is named
 
 
 def heading(name_width: int) -> str:
@@ -36,6 +37,12 @@ def heading(name_width: int) -> str:
 def line(measured: RankMeasurement, name_width: int) -> str:
     cells = [text(measured) for _, _, text in SCALING_COLUMNS[: COLUMNS_WITHOUT_MEASUREMENT if measured.error else None]]
     return text_table.aligned_row([measured.model, measured.setting, *cells, *([measured.error] if measured.error else [])], _widths(name_width))
+
+
+def rest_line(measured: RankMeasurement) -> str:
+    """What an update takes beyond its share of one rank's, and which kernels that is."""
+    parts = ", ".join(f"{name} {milliseconds:+.1f}" for name, milliseconds in measured.rest.items() if abs(milliseconds) >= LEAST_MILLISECONDS)
+    return f"  {sum(measured.rest.values()):+.1f} ms beside one rank with as much work" + (f": {parts}" if parts else "")
 
 
 def _widths(name_width: int) -> list[int]:

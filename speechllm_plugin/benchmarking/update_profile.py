@@ -12,7 +12,7 @@ from speechllm_plugin.files.atomic import replacing
 
 # The first pattern that a name contains says its group. Names of Triton's kernels are those of models/kernels.
 KERNEL_GROUPS = [
-    ("communication", r"nccl|gloo|c10d::|all_?reduce"),
+    ("communication", r"nccl|gloo|c10d::|all_?reduce|SumOverProcesses"),
     ("optimizer", r"adam|multi_tensor|lpnorm|vector_norm|foreach"),
     ("CTC", r"ctc|^_label_scores|^_recursions|^_logit_gradient"),
     ("attention", r"flash|fmha|attention|attn|^forward_kernel|^(query|key|position)_gradient_kernel"),

@@ -106,9 +106,12 @@ def measure(candidates: list[Candidate], args: Namespace, device: torch.device) 
                 one = ones.setdefault(setting, measured)
                 measured.ratio = ratio(measured.frames_per_second, one.frames_per_second)
                 measured.replaying_ratio = ratio(measured.replaying_frames_per_second, one.replaying_frames_per_second)
+                measured.rest = rank_training.rest_beside(one, measured)
                 measurements.append(measured)
                 progress.update()
                 progress.write(scaling_table.line(measured, name_width))
+                if measured.rest is not None:
+                    progress.write(scaling_table.rest_line(measured))
     return measurements
 
 

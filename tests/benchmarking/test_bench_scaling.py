@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 from commands import ROOT
 
+from speechllm_plugin.benchmarking.rank_training import RankMeasurement, rest_beside
+from speechllm_plugin.benchmarking.scaling_table import rest_line
 from speechllm_plugin.benchmarking.update_profile import group_of
 from speechllm_plugin.commands import bench_scaling, cli
 
@@ -38,7 +40,10 @@ def test_trainings_on_one_and_two_processes_are_compared(tmp_path, capsys):
     for each in measured:
         assert each["frames_per_second"] * each["milliseconds"] / 1000 == pytest.approx(2000, rel=0.1)  # frames of an update
         assert each["communication_share"] == pytest.approx(each["communication_milliseconds"] / each["milliseconds"])
+        assert each["communication_milliseconds"] == each["kernel_milliseconds"].get("communication", 0)
+    assert one["rest"] is None and sum(two["rest"].values()) == pytest.approx(two["milliseconds"] - one["milliseconds"] / 2)
     printed = capsys.readouterr().out
+    assert f"{sum(two['rest'].values()):+.1f} ms beside one rank with as much work: " in printed
     assert printed.count("2,000 an update") == 2 and " 1.00 x " in printed
     assert len(list(results["--profile"].glob("*.txt"))) == 2 and "</svg>" in results["--plot"].read_text()
 
@@ -49,6 +54,19 @@ def test_utterances_of_one_length_fill_the_batches_of_every_work():
     lengths, number = bench_scaling.corpus(works, args)
     assert set(lengths) == {640} and number >= 33 * 500
     assert [number % each for each in (496, 2 * 248, 56, 2 * 56)] == [0] * 4
+
+
+def test_the_rest_is_what_an_update_takes_beyond_its_share_of_one_rank():
+    one = RankMeasurement("row", "320,000 an update", 1, 320_000, milliseconds=80.0, kernel_milliseconds={"products": 60.0, "optimizer": 4.0})
+    kernels = {"products": 31.0, "optimizer": 4.0, "communication": 5.0}
+    two = RankMeasurement("row", "320,000 an update", 2, 160_000, milliseconds=50.0, kernel_milliseconds=kernels)
+    rest = {"communication": 5.0, "optimizer": 2.0, "idle": 2.0, "products": 1.0}  # one rank is idle for 16 ms, two for 10
+    assert rest_beside(one, two) == rest and list(rest_beside(one, two)) == list(rest)
+    two.rest = rest
+    assert rest_line(two) == "  +10.0 ms beside one rank with as much work: communication +5.0, optimizer +2.0, idle +2.0, products +1.0"
+    assert rest_beside(one, one) is None
+    two.error = "out of memory"
+    assert rest_beside(one, two) is None
 
 
 @pytest.mark.parametrize(
@@ -69,6 +87,6 @@ def test_errors_name_the_flag(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgs)", "gloo:all_reduce", "c10d::allreduce_"])
+@pytest.mark.parametrize("name", ["ncclDevKernel_AllReduce_Sum_bf16_RING_LL(ncclDevKernelArgs)", "gloo:all_reduce", "SumOverProcesses"])
 def test_sums_over_ranks_are_communication(name):
     assert group_of(name) == "communication"

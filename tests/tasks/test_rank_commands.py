@@ -88,7 +88,8 @@ def train_on_gpus(data, number, *arguments, **settings):
 @needs_two_gpus
 @pytest.mark.parametrize("backend", ["legacy_ddp", "pytorch_ddp"])
 def test_two_gpus_train_as_one_with_the_whole_batch(data, backend):
-    flags = [*WITHOUT_DROPOUT, *ONE_BATCH, "--optimizer", "speechllm_adam", "--ddp-backend", backend]
+    """In small steps, as a GPU may round convolutions to 10 bits for one batch and not for half of it."""
+    flags = [*WITHOUT_DROPOUT, *ONE_BATCH, "--lr", 1e-3, "--optimizer", "speechllm_adam", "--ddp-backend", backend]
     together, alone = (train_on_gpus(data, number, *flags, model=CONFORMER, updates=3) for number in (2, 1))
     assert_same_updates(together, alone, 3)
 
