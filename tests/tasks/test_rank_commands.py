@@ -1,6 +1,7 @@
 """fairseq-train in several processes: the updates of one, whoever starts them, and an end where one of them dies."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -95,10 +96,12 @@ def test_two_gpus_train_as_one_with_the_whole_batch(data, backend):
 
 
 @needs_two_gpus
-def test_two_gpus_train_from_graphs_with_16_bits(data):
-    """The first updates meet new shapes; later ones capture and replay them."""
-    process = train_on_gpus(data, 2, *WITHOUT_DROPOUT, *FROM_GRAPHS, updates=12)
-    assert "CUDA graphs: 1 captured" in process.stdout + process.stderr
+@pytest.mark.parametrize("compression", ["none", "avg"])
+def test_two_gpus_train_from_graphs_with_16_bits(data, compression):
+    """The first updates meet new shapes; later ones capture and replay them, with the sums of batch norm. Compression makes two graphs of one."""
+    flags = [*WITHOUT_DROPOUT, *FROM_GRAPHS, "--ctc-compression", compression]
+    process = train_on_gpus(data, 2, *flags, model=CONFORMER, updates=12)
+    assert re.search("CUDA graphs: [12] captured", process.stdout + process.stderr)
     assert losses(process).isfinite().all() and len(losses(process)) == 12
 
 
@@ -142,8 +145,9 @@ def test_a_gpu_whose_rank_dies_ends_the_others_and_the_same_command_goes_on(data
     """Of ranks that replay NCCL's sums."""
     out = tmp_path / "run"
     flags = [data, out, *SAVING, *FROM_GRAPHS, "--distributed-world-size", 2]
-    done = end_of_killed_training([FAIRSEQ_TRAIN, *training(*flags, updates=100_000)], out / "checkpoint_last.pt", tmp_path / "log")
-    again = succeeded(run(FAIRSEQ_TRAIN, *training(*flags, updates=done + 2), cwd=data.parent))
+    command = [FAIRSEQ_TRAIN, *training(*flags, model=CONFORMER, updates=100_000)]
+    done = end_of_killed_training(command, out / "checkpoint_last.pt", tmp_path / "log")
+    again = succeeded(run(FAIRSEQ_TRAIN, *training(*flags, model=CONFORMER, updates=done + 2), cwd=data.parent))
     assert min(updates(again)) == done + 1
 
 
