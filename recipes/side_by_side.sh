@@ -54,6 +54,12 @@ start() {
   ) &
 }
 
+# start_when_free JOBS FUNCTION NUMBER: as start, when less than JOBS run.
+start_when_free() {
+  while (($(jobs -rp | wc -l) >= $1)); do wait -n || true; done
+  start "${@:2}"
+}
+
 visible_gpus() {
   if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then tr , '\n' <<<"$CUDA_VISIBLE_DEVICES"; else nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null || true; fi
 }
@@ -100,8 +106,7 @@ decode_side_by_side() {
   [[ -z $dry_run ]] || jobs=1
   for ((number = 0; number < ${#folders[@]}; number++)); do
     [[ -n $dry_run || -f ${folders[number]}/.train.done ]] || continue
-    while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
-    start decode_one "$number"
+    start_when_free "$jobs" decode_one "$number"
   done
   wait
 }

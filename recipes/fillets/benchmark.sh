@@ -18,6 +18,7 @@
 #   --ctc-decoding-weight W  decode models that have a CTC head a second time, by it and the decoder together: systems MODEL-ctc; asr only   [none]
 #   --root DIR              what recipes/fillets/get.sh unpacked                                    [corpora/fillets]
 #   --training FILE         one of recipes/training                                                 [recipes/training/fillets.sh]
+#   --hold-out COLUMN=VALUE  leave these rows out of training and development; the folder below is then TASK-SOURCE-TARGET-without-VALUE  [none]
 #   --out DIR               DIR/fillets/TASK-SOURCE-TARGET/{data,MODEL-seedN,report.html,tables}, and if there is a model of fairseq's, the same
 #                           with the first of them before all others: report-peer.html, tables-peer      [experiments]
 set -euo pipefail
@@ -27,10 +28,10 @@ source "$recipes/environment.sh"
 source "$recipes/pipeline.sh"
 source "$recipes/side_by_side.sh"
 root=corpora/fillets task=asr source=cs target=en minutes=5 seeds=1,2,3 jobs=1 training=$recipes/training/fillets.sh out=experiments
-gpu='' uneven='' stop_after=0 flags_of=/dev/null ctc_decoding_weight='' models=() more=()
+gpu='' uneven='' stop_after=0 flags_of=/dev/null hold_out='' ctc_decoding_weight='' models=() more=()
 while (($#)); do
   case $1 in
-    --root | --task | --source | --target | --minutes | --seeds | --jobs | --training | --out | --stop-after | --flags-of | --ctc-decoding-weight)
+    --root | --task | --source | --target | --minutes | --seeds | --jobs | --training | --out | --stop-after | --flags-of | --hold-out | --ctc-decoding-weight)
       [[ $# -gt 1 ]] || { stage_error "$1 needs a value"; exit 2; }
       option=${1#--} && declare "${option//-/_}=$2" && shift 2 ;;
     --gpu | --uneven) declare "${1#--}=yes" && shift ;;
@@ -52,7 +53,8 @@ source "$training"
 common=("${TRAINING_ARGS[@]}")
 for file in "${models[@]}"; do set_model_args "$file"; done  # an error in a file ends it here
 IFS=, read -r -a seeds <<<"$seeds"
-folder=$out/fillets/$task-$source-$target asr=$out/fillets/asr-$source-$target vocabulary=() folders=() model_of=() seed_of=()
+without=${hold_out:+-without-${hold_out#*=}}
+folder=$out/fillets/$task-$source-$target$without asr=$out/fillets/asr-$source-$target$without vocabulary=() folders=() model_of=() seed_of=()
 for seed in "${seeds[@]}"; do
   for model in "${models[@]}"; do
     folders+=("$folder/$(basename "$model" .sh)-seed$seed") model_of+=("$model") seed_of+=("$seed")
@@ -103,6 +105,7 @@ short_name() {
 }
 
 [[ $task == asr ]] || vocabulary=(--transcript-vocab-from "$asr/data")
+[[ -z $hold_out ]] || PREPARE_ARGS+=(--hold-out "$hold_out")
 prepare "$folder/data" "${speechllm[@]}" prepare fillets --root "$root" --task "$task" --source-lang "$source" --target-lang "$target" --out "$folder/data" \
   "${PREPARE_ARGS[@]}" "${vocabulary[@]}"
 begin "$stop_after"
@@ -124,7 +127,7 @@ done
 declare -A language=([cs]=Czech [nl]=Dutch)
 report_metrics=(--metrics chrf bleu)  # BLEU of 223 short and free translations says little, above all of their slices
 [[ $task == st ]] || report_metrics=()
-title="Fish Fillets, ${language[$source]:-$source} $([[ $task == asr ]] && echo recognition || echo "into ${target}"), $minutes minutes of training each"
+title="Fish Fillets, ${language[$source]:-$source} $([[ $task == asr ]] && echo recognition || echo "into ${target}")${hold_out:+, training without ${hold_out#*=}}, $minutes minutes of training each"
 # compare HTML TABLES SYSTEM...
 compare() {
   local REPORT_ARGS=(--title "$title" --split test --data "$folder/data" --tables "$2" --no-audio --no-checkpoints --no-words --examples 0 "${report_metrics[@]}")

@@ -16,10 +16,12 @@ from speechllm_plugin.experiments import score_picture
 from speechllm_plugin.experiments.summary_table import COUNTED_METRICS
 from speechllm_plugin.files import json_file, text_table
 from speechllm_plugin.files.atomic import replacing
+from speechllm_plugin.scoring.metrics import METRICS
 
 PAGE, REPORT, BEST = "docs/benchmark.md", "report.html", "best.txt"
 TABLES = ("tables/scores.md", "tables-peer/scores.md", "tables/speed.md")
 MOST_IN_A_CELL = 2  # metrics
+PLAIN = "plain"  # the test set that others were made of
 QUOTING = ('class="utterance"', 'class="words"', "<audio")  # what a page with texts or sound of the data has
 SHORTEST_QUOTE = 12  # characters: a shorter reference may stand in any page
 
@@ -73,22 +75,39 @@ def title_of(report: Path) -> str:
 
 
 def stress_table(folder: Path) -> list[str]:
-    """The first metric of every experiment on every test set that `speechllm stress` made of the test set."""
-    cells = {(path.parent.name, path.stem.removeprefix("score-test-")): _scores(path, 1) for path in folder.glob("*/score-test-*.json")}
-    names, sets = (sorted({key[index] for key in cells}) for index in (0, 1))
-    sets.sort(key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", f"x{name}")])
-    rows = [[f"`{name}`", *(cells.get((name, each), "") for each in sets)] for name in names]
-    return ["\n".join(text_table.markdown(["system", *sets], rows))] if cells else []
+    """Every experiment on the test set and on those that `speechllm stress` made of it; of an error rate the normalised kind, as in the pictures."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}  # by experiment and test set
+    for path in folder.glob("*/score-test*.json"):
+        name = path.stem.removeprefix("score-test").removeprefix("-") or PLAIN
+        found.setdefault(path.parent.name, {})[name] = json_file.read_object(path, {"metrics": dict, "num_sentences": int}, remedy="score again")
+    found = {experiment: scores for experiment, scores in found.items() if set(scores) != {PLAIN}}
+    sizes = {name: score["num_sentences"] for scores in found.values() for name, score in scores.items()}
+    sets = sorted(sizes, key=lambda name: (name != PLAIN, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", f"x{name}")]))
+    rows = []
+    for metric in METRICS.values():
+        if f"{metric.name}_normalised" in METRICS:
+            continue
+        for experiment, scores in sorted(found.items()):
+            entries = [scores.get(name, {"metrics": {}})["metrics"].get(metric.name) for name in sets]
+            if any(entries):
+                rows.append([metric.heading, f"`{experiment}`", *(with_interval(entry) if entry else "" for entry in entries)])
+    headings = ["metric", "system", *(f"{name} ({sizes[name]} utterances)" for name in sets)]
+    return ["\n".join(text_table.markdown(headings, rows))] if rows else []
 
 
 FOUND = {"tables": report_tables, "stress": stress_table}
 
 
-def _scores(path: Path, most: int = MOST_IN_A_CELL) -> str:
+def _scores(path: Path) -> str:
     """`WER norm. 71.20 [68.10, 74.00], CER 40.00 [38.00, 42.00]`"""
     metrics: dict[str, Any] = json_file.read_object(path, {"metrics": dict}, remedy="score again")["metrics"]
-    known = [(heading, metrics[name]) for name, heading in COUNTED_METRICS.items() if name in metrics][:most]
-    return ", ".join(f"{heading} {_number(entry['score'])} [{_number(entry['low'])}, {_number(entry['high'])}]" for heading, entry in known)
+    known = [(heading, metrics[name]) for name, heading in COUNTED_METRICS.items() if name in metrics][:MOST_IN_A_CELL]
+    return ", ".join(f"{heading} {with_interval(entry)}" for heading, entry in known)
+
+
+def with_interval(entry: dict[str, Any]) -> str:
+    """`71.20 [68.10, 74.00]`"""
+    return f"{_number(entry['score'])} [{_number(entry['low'])}, {_number(entry['high'])}]"
 
 
 def _number(value: float | None) -> str:

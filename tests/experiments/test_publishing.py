@@ -35,6 +35,8 @@ SCORES = """**Scores on test**
 | chrF ↑ | row5\\_dfp | −0.30 | [−1.00, 0.50] |  |
 | Parameters | row5\\_dfp | 16,846,231 |  |  |
 """
+HARDER = (("", 50), ("-120s", 70), ("-30s", 60), ("-pink0dB", 90), ("-pink10dB", 80))
+RATES = ("wer", "wer_normalised", "cer", "cer_normalised")
 TEXT = "Jak se dostaneme ven?"
 
 
@@ -66,10 +68,16 @@ def test_a_page_gets_what_there_is_and_keeps_the_rest(folder):
     (teacher / "score-test.json").write_text(json.dumps({"metrics": metrics}))
     row4 = folder / "experiments/fillets/asr-cs-en/row4-seed1"
     row4.mkdir()
-    for name, score in (("120s", 70), ("30s", 60), ("pink0dB", 90)):
-        (row4 / f"score-test-{name}.json").write_text(json.dumps({"metrics": {"wer": {"score": score, "low": 50, "high": 95}, "cer": {}}}))
+    (row4.parent / "row5-seed1").mkdir()  # not decoded on harder sets
+    for path, score in ((row4.parent / "row5-seed1/score-test", 40), *((row4 / f"score-test{name}", score) for name, score in HARDER)):
+        entry = {"score": score, "low": 50, "high": 95}
+        path.with_name(f"{path.name}.json").write_text(json.dumps({"metrics": dict.fromkeys(RATES, entry), "num_sentences": score}))
     page = publish(folder, "--no-pictures")
-    assert "| system | 30s | 120s | pink0dB |\n|" in page and "| `row4-seed1` | WER 60.00 [50.00, 95.00] | WER 70.00" in page
+    heading = " | ".join(
+        f"{name} ({size} utterances)" for name, size in (("plain", 50), ("30s", 60), ("120s", 70), ("pink0dB", 90), ("pink10dB", 80))
+    )
+    assert f"| metric | system | {heading} |\n|" in page and page.count("`row4-seed1`") == 2 and "row5-seed1" not in page
+    assert "| WER norm. | `row4-seed1` | 50.00 [50.00, 95.00] | 60.00 [50.00, 95.00] | 70.00" in page and "| CER norm. | `row4-seed1` |" in page
     assert "| Czech | [report](benchmark/asr-cs-en.html) <!-- fillets/asr-cs-en --> |" in page
     assert "| Dutch | not run <!-- fillets/asr-nl-en --> |" in page
     assert "| search | `row5 --lr 2e-3`: wer 71.00 of 6 settings on dev <!-- fillets-search --> |" in page

@@ -244,9 +244,18 @@ def test_the_recipe_makes_decodes_and_scores_and_goes_on_where_it_ended(data, tr
     out.mkdir()
     shutil.copy(trained.checkpoint, out / "average.pt")
     (out / "train.log").write_text(train_log(random.Random(1), num_epochs=2))
-    recipe = [ROOT / "recipes/stress.sh", "--training", ROOT / "recipes/training/small_cpu.sh", folder, "tst-COMMON", out, "--"]
+    (out / ".generate-tst-COMMON.done").write_text("--beam 2\n--max-tokens 4000\n--max-len-b 30\n")
+    recipe = [ROOT / "recipes/stress.sh", "--training", ROOT / "recipes/training/small_cpu.sh", "--jobs", 2, folder, "tst-COMMON", out, "--"]
     first = succeeded(bash(*recipe, "--join", "6", "--join-by", "--snr", "0", cwd=tmp_path))
     assert {path.name for path in out.glob("score-*.json")} == {"score-tst-COMMON-6s-all.json", "score-tst-COMMON-pink0dB.json"}
     assert len(re.findall(r"^experiment .*WER", first.stdout, re.MULTILINE)) == 2
+    # As the test set was decoded, with more of its tokens only where it is longer.
+    asked = {name: (out / f".generate-tst-COMMON-{name}.done").read_text().split() for name in ("6s-all", "pink0dB")}
+    assert asked["pink0dB"] == "--beam 2 --max-tokens 4000 --max-len-b 30".split()
+    [limit] = [int(after) for before, after in itertools.pairwise(asked["6s-all"][6:]) if before == "--max-len-b"]
+    longest = max(row.n_frames for row in manifest.read(folder / "tst-COMMON-6s-all.tsv"))
+    assert asked["6s-all"][:6] == asked["pink0dB"] and limit == 200 + 20 * longest // 100
     again = succeeded(bash(*recipe, "--join", "6", "--join-by", "--snr", "0", cwd=tmp_path))
     assert again.stdout.count("(done before)") == 4 and again.stdout.count("already there") == 2
+    refused = bash(recipe[0], "--jobs", 0, *recipe[5:], "--snr", 0, cwd=tmp_path)
+    assert refused.returncode == 2 and "--jobs must be a positive number, but is 0" in refused.stderr
