@@ -14,6 +14,7 @@ from commands import (
     MODELS,
     at_once,
     clean_environment,
+    free_port,
     last_line,
     run,
     succeeded,
@@ -82,17 +83,20 @@ def test_ranks_train_with_16_bits(data):
     succeeded(train(data, None, "--bf16", "--optimizer", "speechllm_adam", "--distributed-world-size", 2, updates=2, run=run))
 
 
-def train_on_gpus(data, number, *arguments, **settings):
-    return succeeded(run(FAIRSEQ_TRAIN, *training(data, None, *arguments, "--distributed-world-size", number, **settings), cwd=data.parent))
+def train_on_gpus(data, *arguments, launcher=(), **settings):
+    return succeeded(run(*launcher, FAIRSEQ_TRAIN, *training(data, None, *arguments, **settings), cwd=data.parent))
 
 
 @needs_two_gpus
-@pytest.mark.parametrize("backend", ["legacy_ddp", "pytorch_ddp"])
-def test_two_gpus_train_as_one_with_the_whole_batch(data, backend):
+@pytest.mark.parametrize(("launcher", "backend"), [("fairseq", "legacy_ddp"), ("fairseq", "pytorch_ddp"), ("torchrun", "legacy_ddp")])
+def test_two_gpus_train_as_one_with_the_whole_batch(data, launcher, backend):
     """In small steps, as a GPU may round convolutions to 10 bits for one batch and not for half of it."""
     flags = [*WITHOUT_DROPOUT, *ONE_BATCH, "--lr", 1e-3, "--optimizer", "speechllm_adam", "--ddp-backend", backend]
-    together, alone = (train_on_gpus(data, number, *flags, model=CONFORMER, updates=3) for number in (2, 1))
-    assert_same_updates(together, alone, 3)
+    torchrun = [FAIRSEQ_TRAIN.with_name("torchrun"), "--nproc-per-node", 2, "--master-port", free_port(), "--no-python"]
+    together = train_on_gpus(
+        data, *flags, "--distributed-world-size", 2, model=CONFORMER, updates=3, launcher=torchrun if launcher == "torchrun" else ()
+    )
+    assert_same_updates(together, train_on_gpus(data, *flags, "--distributed-world-size", 1, model=CONFORMER, updates=3), 3)
 
 
 @needs_two_gpus
@@ -100,7 +104,7 @@ def test_two_gpus_train_as_one_with_the_whole_batch(data, backend):
 def test_two_gpus_train_from_graphs_with_16_bits(data, compression):
     """The first updates meet new shapes; later ones capture and replay them, with the sums of batch norm. Compression makes two graphs of one."""
     flags = [*WITHOUT_DROPOUT, *FROM_GRAPHS, "--ctc-compression", compression]
-    process = train_on_gpus(data, 2, *flags, model=CONFORMER, updates=12)
+    process = train_on_gpus(data, *flags, "--distributed-world-size", 2, model=CONFORMER, updates=12)
     assert re.search("CUDA graphs: [12] captured", process.stdout + process.stderr)
     assert losses(process).isfinite().all() and len(losses(process)) == 12
 
