@@ -145,7 +145,7 @@ run_pipeline() {
 }
 
 summary() {
-  experiments summary "$@"
+  [[ -n $dry_run ]] || experiments summary "$@"
 }
 
 # run_stage NAME PRODUCT LOG STAMP OPTIONS [INPUT...] -- COMMAND...

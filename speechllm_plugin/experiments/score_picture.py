@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from speechllm_plugin.files.atomic import replacing
 
-_ROW = re.compile(r"\| (?P<metric>[^|]*) \| (?P<system>[^|]+) \| (?P<score>[−\d.,]+)[^|]* \| \[(?P<low>\S+), (?P<high>\S+)\] \|")
+_SCORE, _INTERVAL = re.compile(r"\**(−?[\d.,]+)"), re.compile(r"\[(\S+), (\S+)\]")
 
 
 class Score(NamedTuple):
@@ -21,13 +21,23 @@ class Score(NamedTuple):
 
 
 def read(table: str) -> dict[str, list[Score]]:
-    """Of each metric (`WER norm. ↓`) the scores in the order of a report's `scores.md`; those without an interval are left out."""
+    """Of each metric (`WER norm. ↓`) the scores in the order of a report's `scores.md`; those without an interval are left out.
+
+    The table of two systems has a line for each metric and columns for both; that of more has a line for each system.
+    """
     metrics: dict[str, list[Score]] = {}
-    metric = ""
-    for match in _ROW.finditer(table):
-        metric = match["metric"].strip() or metric
-        numbers = (float(match[name].replace(",", "").replace("−", "-")) for name in ("score", "low", "high"))
-        metrics.setdefault(metric, []).append(Score(match["system"].strip().replace("\\", ""), *numbers))
+    metric, headings = "", [""]
+    for line in table.splitlines():
+        cells = [cell.strip().replace("\\", "") for cell in line.split("|")[1:-1]]
+        if cells[:1] == ["metric"]:
+            headings = cells
+        metric = (cells[0] if cells else "") or metric
+        for place in range(1, len(cells) - 1):
+            score, interval = _SCORE.match(cells[place]), _INTERVAL.fullmatch(cells[place + 1])
+            name, is_score, _ = headings[place].rpartition("score") if place < len(headings) else ("", "", "")
+            if score and interval and is_score:
+                numbers = (float(number.replace(",", "").replace("−", "-")) for number in (score[1], *interval.groups()))
+                metrics.setdefault(metric, []).append(Score(name.strip() or cells[1], *numbers))
     return metrics
 
 

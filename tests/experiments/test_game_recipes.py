@@ -141,14 +141,18 @@ def test_the_benchmark_compares_models_that_had_the_same_minutes(folder):
 
 def test_each_model_of_the_benchmark_gets_the_flags_that_it_has(folder):
     models = [ROOT / f"recipes/models/{name}.sh" for name in ("reduced_row5_dfp_conformer", "reduced_row3_decoder_only_12", "fairseq_s2t_conformer")]
-    options = ["--root", folder / "fillets", "--out", folder / "dry", "--seeds", 7, "--task", "st", "--gpu"]
+    options = ["--root", folder / "fillets", "--out", folder / "dry", "--seeds", 7, "--task", "st", "--gpu", "--hold-out", "speaker=cs-small"]
     process = bash(ROOT / "recipes/fillets/benchmark.sh", *options, *models, cwd=folder, dry_run="1")
     assert process.returncode == 0, process.stdout[-1000:] + process.stderr[-3000:]
+    assert "--hold-out speaker=cs-small" in next(line for line in process.stdout.splitlines() if "prepare fillets" in line)
     row5, row3, peer = (line for line in process.stdout.splitlines() if "$ fairseq-train" in line)
     for line, name in ((row5, "reduced_row5_dfp_conformer"), (row3, "reduced_row3_decoder_only_12")):
-        start = f"{folder}/dry/fillets/asr-cs-en/{name}-seed7/average.pt"
+        start = f"{folder}/dry/fillets/asr-cs-en-without-cs-small/{name}-seed7/average.pt"
         assert all(flag in line for flag in ("--bf16", "--optimizer speechllm_adam", "--cuda-graphs 64", f"--init-encoder-from {start}", "--seed 7"))
     assert "--init-decoder-from" in row3 and "--init-decoder-from" not in row5
-    assert "--bf16" in peer and f"--load-pretrained-encoder-from {folder}/dry/fillets/asr-cs-en/fairseq_s2t_conformer-seed7/average.pt" in peer
+    assert (
+        "--bf16" in peer
+        and f"--load-pretrained-encoder-from {folder}/dry/fillets/asr-cs-en-without-cs-small/fairseq_s2t_conformer-seed7/average.pt" in peer
+    )
     assert not any(flag in peer for flag in ("speechllm_adam", "--cuda-graphs", "--num-batch-buckets", "--init-"))
     assert not (folder / "dry").exists()

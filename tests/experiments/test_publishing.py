@@ -37,6 +37,11 @@ SCORES = """**Scores on test**
 """
 HARDER = (("", 50), ("-120s", 70), ("-30s", 60), ("-pink0dB", 90), ("-pink10dB", 80))
 RATES = ("wer", "wer_normalised", "cer", "cer_normalised")
+SCORES_OF_TWO = """| metric | row5\\_dfp score ± seeds | row5\\_dfp 95% interval | B score | B 95% interval | A − B difference |
+| :-- | --: | --: | --: | --: | --: |
+| WER norm. ↓ | 99.10 ± 1.26 | [97.08, 101.34] | **89.17** | [86.21, 92.10] | **+9.93** |
+| Parameters | 16 |  | 17 |  |  |
+"""
 TEXT = "Jak se dostaneme ven?"
 
 
@@ -131,6 +136,12 @@ def test_a_picture_shows_every_system_by_every_metric(folder):
     ]
     assert "Compared with `row5_dfp`:\n\n**Scores on test**" in publish(folder)
     assert (folder / "docs/benchmark/asr-cs-en.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_of_two_systems_reads_the_columns_of_both(folder):
+    (folder / "experiments/fillets/asr-cs-en/tables/scores.md").write_text(SCORES_OF_TWO)
+    assert score_picture.read(SCORES_OF_TWO) == {"WER norm. ↓": [("row5_dfp", 99.10, 97.08, 101.34), ("B", 89.17, 86.21, 92.10)]}
+    assert "Compared with `row5_dfp`:" in publish(folder) and (folder / "docs/benchmark/asr-cs-en.png").is_file()
 
 
 def test_pictures_need_matplotlib(folder, monkeypatch):
