@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from speechllm_plugin.data.row_dataset import RowDataset
 
 Rows = Sequence[int]
+SECONDS_TO_END = 5  # of a terminated worker; torch's own
 
 
 class ToldRows(Dataset):
@@ -71,9 +72,11 @@ def shut_down(loaded: Any) -> None:
     try:
         loaded._shutdown_workers()
     except RuntimeError as error:
-        # From Python 3.12 on no thread can start at exit, as to tell a worker that has never been told anything; torch has ended it all the same.
+        # From Python 3.12 on no thread can start at exit, as to tell a worker that has never been told anything; torch has terminated it all the same.
         if "at interpreter shutdown" not in str(error):
             raise
+        for worker in loaded._workers:
+            worker.join(SECONDS_TO_END)
 
 
 class EpochOfWorkers:
