@@ -130,7 +130,8 @@ def test_dry_runs_print_commands_and_the_work_to_expect(tmp_path):
         f'set -euo pipefail; source "{RECIPES}/pipeline.sh"; dry_run=1; MODEL_ARGS=(--arch x); AVERAGE_LAST=1; '
         f'TRAINING_ARGS=(--max-tokens 400 --update-freq 2 --max-update 1234567); train "{tmp_path}" out; '
         f'TRAINING_ARGS+=(--max-tokens 4000); train "{tmp_path}" out; '
-        f'expected_frames=500; TRAINING_ARGS=(--max-tokens 9 --max-update 100); train "{tmp_path}/none" out; TRAINING_ARGS=(); train none out; summary test out'
+        f'expected_frames=500; TRAINING_ARGS=(--max-tokens 9 --max-update 100); train "{tmp_path}/none" out; TRAINING_ARGS=(); train none out; '
+        "summary test out"
     )
     process = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
