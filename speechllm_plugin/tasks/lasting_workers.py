@@ -72,7 +72,7 @@ def shut_down(loaded: Any) -> None:
     try:
         loaded._shutdown_workers()
     except RuntimeError as error:
-        # From Python 3.12 on no thread can start at exit, as to tell a worker that has never been told anything; torch has terminated it all the same.
+        # From Python 3.12 on no thread can start at exit, as to tell a worker that has never been told anything; torch has terminated it then.
         if "at interpreter shutdown" not in str(error):
             raise
         for worker in loaded._workers:
