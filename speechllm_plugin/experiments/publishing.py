@@ -21,7 +21,7 @@ from speechllm_plugin.scoring.metrics import METRICS
 PAGE, REPORT, BEST = "docs/benchmark.md", "report.html", "best.txt"
 TABLES = ("tables/scores.md", "tables-peer/scores.md", "tables/speed.md")
 MOST_IN_A_CELL = 2  # metrics
-PLAIN = "plain"  # the test set that others were made of
+UNSTRESSED = "plain"  # the test set that others were made of
 QUOTING = ('class="utterance"', 'class="words"', "<audio")  # what a page with texts or sound of the data has
 SHORTEST_QUOTE = 12  # characters: a shorter reference may stand in any page
 
@@ -78,11 +78,11 @@ def stress_table(folder: Path) -> list[str]:
     """Every experiment on the test set and on those that `speechllm stress` made of it; of an error rate the normalised kind, as in the pictures."""
     found: dict[str, dict[str, dict[str, Any]]] = {}  # by experiment and test set
     for path in folder.glob("*/score-test*.json"):
-        name = path.stem.removeprefix("score-test").removeprefix("-") or PLAIN
+        name = path.stem.removeprefix("score-test").removeprefix("-") or UNSTRESSED
         found.setdefault(path.parent.name, {})[name] = json_file.read_object(path, {"metrics": dict, "num_sentences": int}, remedy="score again")
-    found = {experiment: scores for experiment, scores in found.items() if set(scores) != {PLAIN}}
+    found = {experiment: scores for experiment, scores in found.items() if set(scores) != {UNSTRESSED}}
     sizes = {name: score["num_sentences"] for scores in found.values() for name, score in scores.items()}
-    sets = sorted(sizes, key=lambda name: (name != PLAIN, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", f"x{name}")]))
+    sets = sorted(sizes, key=lambda name: (name != UNSTRESSED, [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", f"x{name}")]))
     rows = []
     for metric in METRICS.values():
         if f"{metric.name}_normalised" in METRICS:
