@@ -41,7 +41,7 @@ def line(measured: RankMeasurement, name_width: int) -> str:
 
 def rest_line(measured: RankMeasurement) -> str:
     """What an update takes beyond its share of one rank's, and which kernels that is."""
-    parts = ", ".join(f"{name} {milliseconds:+.1f}" for name, milliseconds in measured.rest.items() if abs(milliseconds) >= LEAST_MILLISECONDS)
+    parts = "; ".join(f"{name} {milliseconds:+.1f}" for name, milliseconds in measured.rest.items() if abs(milliseconds) >= LEAST_MILLISECONDS)
     return f"  {sum(measured.rest.values()):+.1f} ms beside one rank with as much work" + (f": {parts}" if parts else "")
 
 

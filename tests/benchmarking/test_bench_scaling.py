@@ -63,7 +63,7 @@ def test_the_rest_is_what_an_update_takes_beyond_its_share_of_one_rank():
     rest = {"communication": 5.0, "optimizer": 2.0, "idle": 2.0, "products": 1.0}  # one rank is idle for 16 ms, two for 10
     assert rest_beside(one, two) == rest and list(rest_beside(one, two)) == list(rest)
     two.rest = rest
-    assert rest_line(two) == "  +10.0 ms beside one rank with as much work: communication +5.0, optimizer +2.0, idle +2.0, products +1.0"
+    assert rest_line(two) == "  +10.0 ms beside one rank with as much work: communication +5.0; optimizer +2.0; idle +2.0; products +1.0"
     assert rest_beside(one, one) is None
     two.error = "out of memory"
     assert rest_beside(one, two) is None
