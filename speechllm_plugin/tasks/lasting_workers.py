@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from speechllm_plugin.data.row_dataset import RowDataset
 
 Rows = Sequence[int]
-SECONDS_TO_END = 5  # of a terminated worker; torch's own
+TERMINATION_SECONDS = 5  # of a terminated worker; torch's own
 
 
 class ToldRows(Dataset):
@@ -76,7 +76,7 @@ def shut_down(loaded: Any) -> None:
         if "at interpreter shutdown" not in str(error):
             raise
         for worker in loaded._workers:
-            worker.join(SECONDS_TO_END)
+            worker.join(TERMINATION_SECONDS)
 
 
 class EpochOfWorkers:
