@@ -47,6 +47,14 @@ def assert_same_updates(one, other, number):
     torch.testing.assert_close(losses(one), losses(other), rtol=2e-3, atol=2e-3)
 
 
+def assert_same_weights(one, other):
+    """Of the last checkpoints of two folders."""
+    ends = [torch.load(folder / "checkpoint_last.pt", weights_only=True)["model"] for folder in (one, other)]
+    for name, weight in ends[0].items():
+        if not name.endswith("kv_proj.bias"):  # of keys: their gradients are 0 but for rounding, of which Adam makes steps
+            torch.testing.assert_close(weight, ends[1][name])
+
+
 @pytest.mark.parametrize("batches", [FIVE_BATCHES, [*FIVE_BATCHES, "--batch-size", 6]], ids=["five", "four"])
 @pytest.mark.parametrize("model", ["xattn_transformer", "dfp_without_encoder"])
 def test_two_ranks_are_one_with_twice_the_batches(data, tmp_path, model, batches):
@@ -56,10 +64,17 @@ def test_two_ranks_are_one_with_twice_the_batches(data, tmp_path, model, batches
     first, second = train_in_two_processes(data, tmp_path / "two", *flags, **settings)
     alone = train(data, tmp_path / "one", *flags, "--update-freq", 2, **settings)
     assert_same_updates(first, alone, 2 * (2 if "6" in map(str, batches) else 3))
-    ends = [torch.load(tmp_path / name / "checkpoint_last.pt", weights_only=True)["model"] for name in ("two", "one")]
-    for name, weight in ends[0].items():
-        if not name.endswith("kv_proj.bias"):  # of keys: their gradients are 0 but for rounding, of which Adam makes steps
-            torch.testing.assert_close(weight, ends[1][name])
+    assert_same_weights(tmp_path / "two", tmp_path / "one")
+
+
+def test_two_ranks_go_on_in_the_epoch_in_which_one_has_stopped(data, tmp_path):
+    """After the fourth update, the first of the three of the second epoch."""
+    flags, out = [*WITHOUT_DROPOUT, *FIVE_BATCHES], tmp_path / "stopped"
+    train(data, out, *flags, "--update-freq", 2, updates=4)
+    first, _ = train_in_two_processes(data, out, *flags, updates=6)
+    assert list(updates(first)) == [5, 6]
+    succeeded(train(data, tmp_path / "whole", *flags, "--update-freq", 2, updates=6))
+    assert_same_weights(out, tmp_path / "whole")
 
 
 def test_two_nodes_of_torchrun_train_as_one_process_with_twice_the_batches(data):
