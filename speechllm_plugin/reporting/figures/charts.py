@@ -14,7 +14,8 @@ from speechllm_plugin.scoring.significance import Interval
 HEIGHT = 230
 MOST_MARKERS = 8  # on a line
 NUM_HISTOGRAM_BINS = 24
-WIDEST_NAME, WIDEST_TOKEN = 14, 16  # characters of a legend and of an axis
+WIDEST_NAME, WIDEST_TOKEN = 22, 16  # characters of a legend and of an axis
+WIDEST_NAME_OF_CURVE = 14  # what the curve is of follows it
 
 
 def training_curves(systems: Sequence[System]) -> list[Chart]:
@@ -24,6 +25,12 @@ def training_curves(systems: Sequence[System]) -> list[Chart]:
 
 def _training_curve(systems, quantity, title):
     curves = _curves(systems, quantity)
+    has_both = len({subset for _, subset, *_ in curves}) > 1
+
+    def name(system, subset):
+        if not has_both:
+            return shortened(systems[system].name, WIDEST_NAME)
+        return f"{shortened(systems[system].name, WIDEST_NAME_OF_CURVE)}, {'training' if subset == TRAIN else subset}"
 
     def plot(axes):
         for system, subset, seed, curve in curves:
@@ -37,7 +44,7 @@ def _training_curve(systems, quantity, title):
                 markevery=max(1, len(curve.updates) // MOST_MARKERS),
                 linewidth=(1.1 if is_train else 1.8) if is_first else 0.7,
                 alpha=1 if is_first else 0.6,
-                label=f"{shortened(systems[system].name, WIDEST_NAME)}, {'training' if is_train else subset}" if is_first else None,
+                label=name(system, subset) if is_first else None,
             )
         axes.set_xlabel("Updates")
         axes.set_ylabel(f"{title} (base 2)")
