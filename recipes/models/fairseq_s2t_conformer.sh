@@ -2,6 +2,7 @@
 MODEL_ARGS=(
   --criterion label_smoothed_cross_entropy --label-smoothing 0.1
   --arch s2t_conformer --attn-type espnet --pos-enc-type rel_pos
+  --max-target-positions 4000  # of two minutes; fairseq stores no positions of text, so that it costs no parameter
   --encoder-layers 8
   --encoder-embed-dim 256
   --encoder-ffn-embed-dim 1024

@@ -1,6 +1,7 @@
 """What training files make of model files, of GPUs and of the work to expect, before any command runs."""
 
 import dataclasses
+import re
 import subprocess
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def test_fairseqs_own_models_get_no_flags_that_they_cannot_take(model):
     model_args = settings.model_args(RECIPES / "models" / model)
     assert settings.machine_args(Gpus(1, 139.8), model_args) == []
     assert settings.machine_args(Gpus(2, 139.8), model_args, ["--bf16"]) == ["--update-freq", "4"]
+
+
+@pytest.mark.parametrize("model", ["fairseq_s2t_transformer_s.sh", "fairseq_s2t_conformer.sh"])
+def test_fairseqs_own_models_take_texts_of_two_minutes_as_ours_do_while_decoding(model):
+    model_args = training_file.read(RECIPES / "training/fillets.sh").model_args(RECIPES / "models" / model)
+    tokens_a_second = int(re.search(r"^tokens_a_second=(\d+)", (RECIPES / "stress.sh").read_text(), re.MULTILINE)[1])
+    assert int(model_args[model_args.index("--max-target-positions") + 1]) >= 120 * tokens_a_second
 
 
 def test_what_the_user_says_is_left_to_the_user():
