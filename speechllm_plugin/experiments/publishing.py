@@ -21,7 +21,7 @@ from speechllm_plugin.scoring.metrics import METRICS
 PAGE, REPORT, BEST = "docs/benchmark.md", "report.html", "best.txt"
 TABLES = ("tables/scores.md", "tables-peer/scores.md", "tables/speed.md")
 MOST_IN_A_CELL = 2  # metrics
-UNSTRESSED = "plain"  # the test set that others were made of
+UNSTRESSED, MISSING = "plain", "–"  # the test set that others were made of; a score that is not there
 QUOTING = ('class="utterance"', 'class="words"', "<audio")  # what a page with texts or sound of the data has
 SHORTEST_QUOTE = 12  # characters: a shorter reference may stand in any page
 
@@ -90,7 +90,7 @@ def stress_table(folder: Path) -> list[str]:
         for experiment, scores in sorted(found.items()):
             entries = [scores.get(name, {"metrics": {}})["metrics"].get(metric.name) for name in sets]
             if any(entries):
-                rows.append([metric.heading, f"`{experiment}`", *(with_interval(entry) if entry else "" for entry in entries)])
+                rows.append([metric.heading, f"`{experiment}`", *(with_interval(entry) if entry else MISSING for entry in entries)])
     headings = ["metric", "system", *(f"{name} ({sizes[name]} utterances)" for name in sets)]
     return ["\n".join(text_table.markdown(headings, rows))] if rows else []
 

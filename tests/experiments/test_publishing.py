@@ -74,7 +74,10 @@ def test_a_page_gets_what_there_is_and_keeps_the_rest(folder):
     row4 = folder / "experiments/fillets/asr-cs-en/row4-seed1"
     row4.mkdir()
     (row4.parent / "row5-seed1").mkdir()  # not decoded on harder sets
-    for path, score in ((row4.parent / "row5-seed1/score-test", 40), *((row4 / f"score-test{name}", score) for name, score in HARDER)):
+    row3 = row4.parent / "row3-seed1"
+    row3.mkdir()  # could be decoded on one of them
+    few = [(row4.parent / "row5-seed1/score-test", 40), (row3 / "score-test", 50), (row3 / "score-test-30s", 60)]
+    for path, score in (*few, *((row4 / f"score-test{name}", score) for name, score in HARDER)):
         entry = {"score": score, "low": 50, "high": 95}
         path.with_name(f"{path.name}.json").write_text(json.dumps({"metrics": dict.fromkeys(RATES, entry), "num_sentences": score}))
     page = publish(folder, "--no-pictures")
@@ -82,6 +85,7 @@ def test_a_page_gets_what_there_is_and_keeps_the_rest(folder):
         f"{name} ({size} utterances)" for name, size in (("plain", 50), ("30s", 60), ("120s", 70), ("pink0dB", 90), ("pink10dB", 80))
     )
     assert f"| metric | system | {heading} |\n|" in page and page.count("`row4-seed1`") == 2 and "row5-seed1" not in page
+    assert "| WER norm. | `row3-seed1` | 50.00 [50.00, 95.00] | 60.00 [50.00, 95.00] | – | – | – |" in page
     assert "| WER norm. | `row4-seed1` | 50.00 [50.00, 95.00] | 60.00 [50.00, 95.00] | 70.00" in page and "| CER norm. | `row4-seed1` |" in page
     assert "| Czech | [report](benchmark/asr-cs-en.html) <!-- fillets/asr-cs-en --> |" in page
     assert "| Dutch | not run <!-- fillets/asr-nl-en --> |" in page
