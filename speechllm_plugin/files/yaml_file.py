@@ -12,6 +12,7 @@ from speechllm_plugin.text.one_line import excerpt
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TextLoader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 MOST_DEEP = 50  # collections in each other; the loader itself kills the process at some 10,000
+TOO_DEEP = f"more than {MOST_DEEP} collections in each other"
 MOST_BY_ALIASES = 10_000  # values that aliases (*name) stand for
 
 
@@ -38,7 +39,9 @@ def read(path: str | Path, *, absent: str, remedy: str = "correct the file", as_
         problem = _problem(yaml.parse(text, Loader=_Loader))
         value = None if problem else yaml.load(text, Loader=_TextLoader if as_text else _Loader)
     except Exception as error:  # not only YAMLError: a constructor raises what Python raises for its text, as of a date in month 13
-        problem = " ".join(str(error).split()) or type(error).__name__
+        problem, mark = " ".join(str(error).split()) or type(error).__name__, getattr(error, "problem_mark", None)
+        if mark and "maximum nesting depth" in problem:  # from PyYAML 6.0.4 on, as its C code reads ahead of what it tells
+            problem = f"line {mark.line + 1}: {TOO_DEEP}"
     if problem:
         raise ValueError(f"{path}: not readable as YAML ({problem}); {remedy}")
     return value
@@ -92,7 +95,7 @@ class _Document:
                 return f"each key must stand once, but {excerpt(key)} stands twice"
             if isinstance(event, yaml.CollectionStartEvent):
                 self.around.append(_Collection(event))
-                return f"more than {MOST_DEEP} collections in each other" if len(self.around) > MOST_DEEP else None
+                return TOO_DEEP if len(self.around) > MOST_DEEP else None
             if isinstance(event, yaml.AliasEvent):
                 return self._add_alias(str(event.anchor))
             self._add_values(event.anchor, 1)
