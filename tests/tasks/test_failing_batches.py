@@ -1,9 +1,14 @@
 """A training ends at, or goes on without, batches whose loss is not finite or that do not fit into memory; it names their rows."""
 
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import one_process
 import pytest
 import torch
+from commands import ROOT, run
 from tagged_data import make_task
 from tiny_model import SIZES
 
@@ -49,6 +54,18 @@ def test_training_goes_on_without_such_batches_and_counts_them(damaged):
     state = torch.load(damaged / "checkpoints/checkpoint_last.pt", weights_only=True)
     assert all(torch.isfinite(value).all() for value in state["model"].values() if value.is_floating_point())  # running statistics too
     assert np.isfinite(state["extra_state"]["val_loss"]) and state["optimizer_history"][-1]["num_updates"] > 20
+
+
+@pytest.mark.end_to_end
+def test_two_ranks_leave_out_the_update_in_which_one_has_such_a_batch(damaged):
+    flags = [*FLAGS, "--skip-bad-batches", "0.01", "--save-dir", "checkpoints", "--max-epoch", 2, "--distributed-world-size", 2]
+    process = run(Path(sys.executable).with_name("fairseq-train"), ".", "--user-dir", ROOT / "speechllm_plugin", *flags, cwd=damaged)
+    assert process.returncode == 0, process.stderr[-2000:]
+    skipped = re.findall(r"(update \d+): the loss or its gradient is not finite; (.*); left out, as (\d)", process.stdout + process.stderr)
+    assert len(skipped) == 4 and len({(update, before) for update, _, before in skipped}) == 2  # of two updates each rank says so
+    assert sum("(1 of" in rows and "utterance u7, " in rows for _, rows, _ in skipped) == 2
+    state = torch.load(damaged / "checkpoints/checkpoint_last.pt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in state["model"].values() if value.is_floating_point())
 
 
 def test_training_ends_above_the_share(damaged):
