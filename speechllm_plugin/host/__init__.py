@@ -33,7 +33,7 @@ def install() -> None:
 
     * `configuration.correct`, in `setup_task`: --bf16 means no TPU, and no thread reads batches ahead.
     * `configuration.keep_values`, in `build_generator`: fairseq-generate reads its options quickly.
-    * `peak_memory.log_at_exit`, in `build_generator`: fairseq-generate ends with a line on its memory.
+    * `peak_memory.log_at_exit`, in `build_generator` and before the first update: fairseq-generate and fairseq-train end with a line on their memory.
     """
     from speechllm_plugin.host import (
         attention_kernels,

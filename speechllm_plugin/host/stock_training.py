@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from fairseq.trainer import Trainer
 
+from speechllm_plugin.host.peak_memory import peaks_noted
+
 # What stands around an update: a function of the trainer, the batches, and the update itself, whose result it returns.
 Around = Callable[[Trainer, Sequence[dict[str, Any]], Callable[[], Any]], Any]
 
@@ -68,22 +70,6 @@ def updates_within(around: Around) -> Iterator[None]:
         yield
     finally:
         Trainer.train_step = update
-
-
-@contextlib.contextmanager
-def peaks_noted(note_peak: Callable[[int], None]) -> Iterator[None]:
-    """A block in which peaks of memory are noted before they are forgotten."""
-    forget = torch.cuda.reset_peak_memory_stats
-
-    def note_and_forget(device: Any = None) -> None:
-        note_peak(torch.cuda.max_memory_allocated(device))
-        forget(device)
-
-    torch.cuda.reset_peak_memory_stats = note_and_forget
-    try:
-        yield
-    finally:
-        torch.cuda.reset_peak_memory_stats = forget
 
 
 @contextlib.contextmanager

@@ -43,6 +43,7 @@ class TrainingLog(NamedTuple):
     num_damaged: lines left out, as of two processes that wrote at a time or of one that was killed.
     num_updates: when the last epoch ended, whole or not.
     seconds:     then, by the clock of the training, validations and checkpoints included.
+    gpu_mebibytes: the most that the last run that came to its end had allocated; None without a GPU, too.
     """
 
     curves: dict[tuple[str, str], Curve]
@@ -51,6 +52,7 @@ class TrainingLog(NamedTuple):
     num_damaged: int = 0
     num_updates: int | None = None
     seconds: float | None = None
+    gpu_mebibytes: int | None = None
 
     @property
     def validation_subset(self) -> str | None:
@@ -114,7 +116,8 @@ def read_training(path: Path | str) -> TrainingLog | None:
             points[name, quantity] = {earlier: before[earlier] for earlier in before if earlier < update} | {update: value}
     speeds = points.pop((TRAIN, _SPEED), {}).values()
     curves = {key: Curve(list(values), list(values.values())) for key, values in points.items() if key[1] in QUANTITIES}
-    return TrainingLog(curves, _whole(_last(_PARAMETERS, text)), statistics.median(speeds) if speeds else None, num_damaged, *end)
+    _, gpu = _last(_PEAK_MEMORY, text) or (None, None)
+    return TrainingLog(curves, _whole(_last(_PARAMETERS, text)), statistics.median(speeds) if speeds else None, num_damaged, *end, _whole(gpu))
 
 
 def read_averaged(path: Path | str) -> list[str]:

@@ -224,6 +224,7 @@ class SpeechLLMSpeechToTextTask(ManifestTask):
     def prepare_step(self, sample, model, criterion, optimizer, update_num, ignore_grad):
         """A criterion whose weights depend on the update learns which it is."""
         if self.trained is None or self.trained.model is not model:
+            peak_memory.log_at_exit()
             self.trained = TrainedModel(model, optimizer, self.cfg.cuda_graphs, self.cfg.num_batch_buckets, self.cfg.skip_bad_batches > 0)
         self.trained.prepare_step(ignore_grad, sample.get("has_shape", False))
         if hasattr(criterion, "set_num_updates"):

@@ -1,4 +1,4 @@
-"""fairseq-generate ends with one line on its memory; nothing else does."""
+"""fairseq-generate and fairseq-train end with one line on their memory; nothing else does."""
 
 import re
 import subprocess
@@ -29,8 +29,9 @@ def lines_of(program, end=""):
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stderr.splitlines()
 
 
-def test_the_line_is_the_last_and_the_peak_is_what_was_freed_before():
-    *others, last = lines_of("/bin/fairseq-generate")
+@pytest.mark.parametrize("program", ["fairseq-generate", "fairseq-train"])
+def test_the_line_is_the_last_and_the_peak_is_what_was_freed_before(program):
+    *others, last = lines_of(f"/bin/{program}")
     assert LINE.fullmatch(last) and not any("peak memory" in line for line in others)
     assert int(re.search(r"[\d,]+", last)[0].replace(",", "")) > 300
 
@@ -39,23 +40,27 @@ def test_what_failed_says_nothing():
     assert "ValueError: wrong" in lines_of("/bin/fairseq-generate", "raise ValueError('wrong')")[-1]
 
 
+def test_a_benchmark_that_has_trained_says_nothing():
+    assert lines_of("/bin/fairseq-train", "sys.argv[0] = '/bin/speechllm'") == []
+
+
 @pytest.mark.parametrize(
-    ("program", "is_generate"),
+    ("program", "says_it"),
     [
         ("/bin/fairseq-generate", True),
         ("/site-packages/fairseq_cli/generate.py", True),
-        ("/bin/fairseq-train", False),
+        ("/bin/fairseq-train", True),
         ("fairseq_cli/interactive.py", False),
         ("generate.py", False),
         ("", False),
     ],
 )
-def test_only_fairseq_generate_says_it(program, is_generate, monkeypatch):
+def test_only_these_commands_say_it(program, says_it, monkeypatch):
     registered = []
     monkeypatch.setattr(peak_memory, "_register", lambda: registered.append(program))
     monkeypatch.setattr(sys, "argv", [program])
     peak_memory.log_at_exit()
-    assert bool(registered) == is_generate
+    assert bool(registered) == says_it
 
 
 def test_units(monkeypatch):
@@ -66,6 +71,12 @@ def test_units(monkeypatch):
     assert peak_memory.line() == "peak memory: process 812 MiB"  # --cpu where there is a GPU
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 1234 * 2**20)
     assert peak_memory.line() == "peak memory: process 812 MiB, GPU 1,234 MiB"
+    monkeypatch.setattr(peak_memory, "noted_peaks", [0])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device=None: monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 0))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: 5678 * 2**20)
+    with peak_memory.peaks_noted(peak_memory._note):
+        torch.cuda.reset_peak_memory_stats()
+    assert peak_memory.line() == "peak memory: process 812 MiB, GPU 5,678 MiB"  # of an update that fairseq has made torch forget
 
 
 @pytest.mark.end_to_end

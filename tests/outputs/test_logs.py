@@ -51,14 +51,16 @@ def test_curves_are_those_of_the_epochs_and_what_was_gone_back_behind_does_not_c
         b"INFO | fairseq_cli.train | {'_name': None}\n\xff\xfe not UTF-8\n"
         + b"x | INFO | fairseq_cli.train | num. shared model params: 1,236,059 (num. trained: 1,236,059)\n"
         + log_line("train_inner", epoch=1, loss=9, num_updates=3).encode()
+        + b"peak memory: process 700 MiB, GPU 4,321 MiB\n"
         + log_line("train", epoch=1, train_loss=5, train_nll_loss=4, train_num_updates=10, train_frames_per_second=100).encode()
         + log_line("dev", epoch=1, dev_loss=6, dev_ctc_loss=2, dev_num_updates=10).encode()
         + log_line("train", epoch=2, train_loss=4, train_num_updates=20, train_frames_per_second=300).encode()
         + b'x | INFO | train | {"epoch": 3, "train_loss": "2"x | INFO | dev | {"epoch": 3}\n'
         + log_line("train", epoch=1, train_loss=4.5, train_num_updates=10, train_frames_per_second=200, train_wall=61).encode()
+        + b"peak memory: process 712 MiB, GPU 1,234 MiB\n"
     )
     log = logs.read_training(path)
-    assert (log.num_updates, log.seconds) == (10, 61)
+    assert (log.num_updates, log.seconds, log.gpu_mebibytes) == (10, 61, 1234)
     assert log.curves == {
         ("train", "loss"): ([10], [4.5]),
         ("train", "nll_loss"): ([10], [4]),

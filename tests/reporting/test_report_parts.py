@@ -171,12 +171,12 @@ def test_speeds_are_means_over_the_seeds_that_decoded_the_whole_set():
 
     def run(num_sentences, sentences_per_second, num_updates, num_averaged):
         decoding = DecodingLog(None, num_sentences, 40, sentences_per_second, 10.0, 1000, None)
-        training = TrainingLog({}, None, None, 0, num_updates, 60.0)
+        training = TrainingLog({}, None, None, 0, num_updates, 60.0, num_updates and 2 * num_updates)
         return Run(Path("a"), Path("data"), [""] * 4, training, decoding, None, num_averaged)
 
     study = Study([System("a", [run(4, 2.0, 2500, 5), run(4, 4.0, 900, 2), run(2, 100.0, None, None)])], "test", Path("data"), utterances, None)
     (section,) = speed_part.speed(study).tables[0].sections
-    assert section.rows == [["a", "900 to 2,500", "60.0 s", "2 to 5", "–", "3.0", "10", "1.5 s", "13", "1,000", "–"]]
+    assert section.rows == [["a", "900 to 2,500", "60.0 s", "2 to 5", "–", "3,400", "3.0", "10", "1.5 s", "13", "1,000", "–"]]
 
 
 def test_slices_say_how_many_trials_could_tell_them_apart():

@@ -56,7 +56,7 @@ def test_a_run_in_buckets_goes_on_in_the_same_batches(data, tmp_path):
     """Stopped within the second epoch, whose batches are not those of the first; with other workers, to the same weights."""
     flags = ["--num-batch-buckets", 3, "--required-batch-size-multiple", 1, "--save-interval-updates", 1, "--no-epoch-checkpoints"]
     in_one_go = succeeded(train(data, tmp_path / "whole", *flags, "--num-workers", 1))
-    assert "batches of 3 shapes" in in_one_go.stdout
+    assert "batches of 3 shapes" in in_one_go.stdout and re.fullmatch(r"peak memory: process [\d,]+ MiB", last_line(in_one_go))
     (tmp_path / "resumed").mkdir()
     shutil.copy(*tmp_path.glob("whole/checkpoint_2_5.pt"), tmp_path / "resumed" / "checkpoint_last.pt")
     assert updates(succeeded(train(data, tmp_path / "resumed", *flags))) == {6: updates(in_one_go)[6]}

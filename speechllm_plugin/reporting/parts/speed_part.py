@@ -24,6 +24,7 @@ def speed(study: Study) -> Content:
                 _range((each.seconds for each in training), formats.duration),
                 _range((run.num_averaged for run in system.runs), str),
                 formats.number(_mean(each.frames_per_second for each in training), 0),
+                formats.number(_mean(each.gpu_mebibytes for each in training), 0),
                 formats.number(_mean(each.sentences_per_second for each in decoding), 1),
                 formats.number(_mean(each.tokens_per_second for each in decoding), 0),
                 formats.NO_VALUE if seconds is None else formats.duration(seconds),
@@ -33,10 +34,10 @@ def speed(study: Study) -> Content:
             ]
         )
     columns = [Column("system", is_text=True)]
-    columns += [Column(heading, "training") for heading in ("updates", "time", "averaged", "frames/s")]
+    columns += [Column(heading, "training") for heading in ("updates", "time", "averaged", "frames/s", "GPU MiB")]
     columns += [Column(heading, "decoding") for heading in ("sentences/s", "tokens/s", "time", "× real time", "process MiB", "GPU MiB")]
     notes = [
-        "From fairseq's logs: on whatever else the machines did. Frames are 10 ms of speech; memory is the peak while decoding.",
+        "From fairseq's logs: on whatever else the machines did. Frames are 10 ms of speech; memory is the peak.",
         "Updates, time and averaged checkpoints of a training; where seeds differ, the least and the most.",
     ]
     return Content([Table("speed", f"Training and decoding of {study.split}", columns, [Section("", rows)], notes)])
