@@ -32,7 +32,7 @@ gpu='' uneven='' stop_after=0 flags_of=/dev/null hold_out='' ctc_decoding_weight
 while (($#)); do
   case $1 in
     --root | --task | --source | --target | --minutes | --seeds | --jobs | --training | --out | --stop-after | --flags-of | --hold-out | --ctc-decoding-weight)
-      [[ $# -gt 1 ]] || { stage_error "$1 needs a value"; exit 2; }
+      [[ -n ${2:-} ]] || { stage_error "$1 needs a value"; exit 2; }
       option=${1#--} && declare "${option//-/_}=$2" && shift 2 ;;
     --gpu | --uneven) declare "${1#--}=yes" && shift ;;
     --) shift && more=("$@") && break ;;
@@ -43,7 +43,6 @@ done
 ((${#models[@]})) || models=("$recipes"/models/{reduced_row5_dfp_conformer,reduced_row4_xattn_conformer,reduced_row5.1_dfp_conformer_compressed,reduced_row3_decoder_only_12,fairseq_s2t_conformer,fairseq_s2t_transformer_s}.sh)
 case $task in asr) metrics=(wer cer) ;; st) metrics=(bleu chrf) ;; *) stage_error "--task must be asr or st, but is $task"; exit 2 ;; esac
 [[ -z $ctc_decoding_weight || $task == asr ]] || { stage_error "--ctc-decoding-weight is for --task asr, where both vocabularies are of the transcripts"; exit 2; }
-[[ -n $minutes ]] || { stage_error "--minutes must be a number, but is empty"; exit 2; }
 check_numbers
 for file in "$training" "${models[@]}"; do
   [[ -f $file ]] || { stage_error "$file: no such file"; exit 2; }

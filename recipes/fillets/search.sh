@@ -25,7 +25,7 @@ first=1000000 minutes='' jobs=1 gpu='' uneven='' stop_after=0 models=() more=()
 while (($#)); do
   case $1 in
     --root | --task | --source | --target | --training | --settings | --first | --out | --minutes | --jobs | --stop-after)
-      [[ $# -gt 1 ]] || { stage_error "$1 needs a value"; exit 2; }
+      [[ -n ${2:-} ]] || { stage_error "$1 needs a value"; exit 2; }
       option=${1#--} && declare "${option//-/_}=$2" && shift 2 ;;
     --gpu | --uneven) declare "${1#--}=yes" && shift ;;
     --) shift && more=("$@") && break ;;

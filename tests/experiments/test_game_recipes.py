@@ -156,3 +156,10 @@ def test_each_model_of_the_benchmark_gets_the_flags_that_it_has(folder):
     )
     assert not any(flag in peer for flag in ("speechllm_adam", "--cuda-graphs", "--num-batch-buckets", "--init-"))
     assert not (folder / "dry").exists()
+
+
+@pytest.mark.parametrize("script", ["benchmark.sh", "search.sh"])
+@pytest.mark.parametrize("words", [["--minutes", ""], ["--root", ""], ["--root"]])
+def test_an_option_without_a_value_is_an_error(folder, script, words):
+    process = bash(ROOT / "recipes/fillets" / script, *words, cwd=folder)
+    assert process.returncode == 2 and process.stderr.endswith(f"error: {words[0]} needs a value\n")
