@@ -18,6 +18,7 @@ def install() -> None:
     * `rank_processes`: fairseq-train runs in several processes on CPUs, too, under torchrun, too, and a rank that dies ends the others.
     * `logged_norms`: a norm that the host knows is added up for the log as a number; fairseq makes tensors of it.
     * `idle_ranks`: a rank that has no batch left counts its other batches of the update.
+    * `batch_copies`: a batch is copied to a GPU beside the kernels of the one before.
     * `update_seeds`: each update seeds the devices that there are; torch would look for others, and fairseq keep what was before.
     * `training_failures`: a loss that is not finite, or a batch that does not fit into memory, ends in one line that names the batch.
     * `terminal_output`: no text of a corpus commands the terminal of a fairseq command.
@@ -37,6 +38,7 @@ def install() -> None:
     """
     from speechllm_plugin.host import (
         attention_kernels,
+        batch_copies,
         checkpoint_loading,
         command_errors,
         forked_processes,
@@ -64,6 +66,7 @@ def install() -> None:
     rank_processes.start_and_watch()
     logged_norms.log_as_numbers()
     idle_ranks.leave_out_single_batches()
+    batch_copies.copy_beside_kernels()
     update_seeds.set_quickly()
     training_failures.name_batches()
     terminal_output.keep_harmless()
