@@ -1,5 +1,7 @@
 """The kernels that a training on a GPU runs between matrix products, against the plain formulas in float64; without a GPU by Triton's interpreter."""
 
+from importlib import import_module
+
 import pytest
 import torch
 from kernel_device import DEVICE
@@ -122,13 +124,23 @@ def test_gated_linear_unit(shape):
     compare([kernels.gated_linear_unit(x, padding)], [glu(oracles[0], dim=-1).masked_fill(padding[..., None], 0)], [x], oracles)
 
 
-@pytest.mark.parametrize("width", [3, 5, 31])
-@pytest.mark.parametrize("shape", [*SHAPES, (2, 200, 64)])  # in the last one there are tiles without an end of a sentence
+def convolved(x, weight):
+    return conv1d(x.transpose(1, 2), weight.t()[:, None], padding=len(weight) // 2, groups=x.size(-1)).transpose(1, 2)
+
+
+@pytest.mark.parametrize("width", [1, 5, 31])
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 100, 66)])  # the last one has stretches without an end of a sentence, and two blocks of channels
 def test_depthwise_convolution(shape, width):
     x, weight = drawn(*shape), drawn(width, shape[-1])
     oracles = in_double(x, weight)
-    expected = conv1d(oracles[0].transpose(1, 2), oracles[1].t()[:, None], padding=width // 2, groups=shape[-1]).transpose(1, 2)
-    compare([kernels.depthwise_conv(x, weight)], [expected], [x, weight], oracles)
+    compare([kernels.depthwise_conv(x, weight)], [convolved(*oracles)], [x, weight], oracles)
+
+
+def test_depthwise_convolution_in_16_bits_where_a_program_sums_stretches_of_several_sentences(monkeypatch):
+    monkeypatch.setattr(import_module("speechllm_plugin.models.kernels.convolution_over_time"), "SUMMING_PROGRAMS", 3)
+    x, weight = drawn(7, 37, 24, dtype=torch.bfloat16), drawn(15, 24, dtype=torch.bfloat16)
+    oracles = in_double(x, weight)
+    compare([kernels.depthwise_conv(x, weight)], [convolved(*oracles)], [x, weight], oracles, torch.bfloat16)
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 24), (2, 70, 40)])

@@ -2,6 +2,9 @@
 
 torch's own takes (B, C, S): two transposed copies around it and, for the gradient of the weights, a kernel that takes longer than all
 matrix products of a Conformer's convolution module together.
+
+Both kernels walk through stretches of ROWS states of a sentence and keep all that they add up in registers, as tuples of rows: each row of x is
+read once a stretch and is at once multiplied with all its partners, WIDTH weights or ROWS gradients.
 """
 
 # mypy: disallow-untyped-defs=False, check-untyped-defs=False
@@ -13,87 +16,87 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
-CONVOLVED_ROWS, CONVOLVED_CHANNELS, CONVOLVED_WARPS = 64, 64, 4  # of a tile
-SUMMED_ROWS = 32  # of a tile, where four of the filter's places are summed
-CONVOLVED_CHUNKS = 16  # parts of the batch whose sums for the gradient of the weights are made apart, and then added in a fixed order
+STRETCH = {"ROWS": 16, "CHANNELS": 64, "num_warps": 1}  # two channels a thread, so that their weights, sums and rows fit its registers
+CONVOLVED_STRETCHES = 4  # for which a program reads the weights once
+SUMMING_PROGRAMS = 192  # for each block of channels: their sums for the gradient of the weights are made apart, and then added in a fixed order
+STRETCH_COUNTS = ["num_stretches", "stretches_of_program", "num_states"]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=STRETCH_COUNTS)
 def _convolve(
-    x, weight, out, num_states, dim, WIDTH: tl.constexpr, FLIPPED: tl.constexpr, WHOLE: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr
+    x, weight, out, num_stretches, stretches_of_program, num_states,
+    DIM: tl.constexpr, WIDTH: tl.constexpr, FLIPPED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """out[b, s] = sum over k of weight[k] * x[b, s + k - WIDTH // 2], of weights (WIDTH, C); in backward the filter is read from its end."""
-    first = tl.program_id(0) * ROWS
-    row, channel = first + tl.arange(0, ROWS), tl.program_id(2) * CHANNELS + tl.arange(0, CHANNELS)
-    start = tl.program_id(1).to(tl.int64) * num_states * dim
-    if WHOLE & (first >= WIDTH // 2) & (first + ROWS + WIDTH // 2 <= num_states):  # no end of a sentence in sight
-        total = _filtered(x + start, weight, row, channel, num_states, dim, WIDTH, FLIPPED, False, ROWS, CHANNELS)
-    else:
-        total = _filtered(x + start, weight, row, channel, num_states, dim, WIDTH, FLIPPED, True, ROWS, CHANNELS)
-    real = (row < num_states)[:, None] & (channel < dim)[None]
-    tl.store(out + start + row[:, None] * dim + channel[None], total.to(out.dtype.element_ty), mask=real)
-
-
-@triton.jit
-def _filtered(
-    x, weight, row, channel, num_states, dim,
-    WIDTH: tl.constexpr, FLIPPED: tl.constexpr, MASKED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
-):  # fmt: skip
-    total = tl.zeros((ROWS, CHANNELS), tl.float32)
+    program, channel = _program(DIM, CHANNELS)
+    weights = ()
     for tap in tl.static_range(WIDTH):
-        place = (WIDTH - 1 - tap if FLIPPED else tap) * dim + channel
-        if MASKED:
-            states = _states(x, row + tap - WIDTH // 2, channel, num_states, dim)
-            total += states * tl.load(weight + place, mask=channel < dim, other=0.0).to(tl.float32)[None]
-        else:
-            states = tl.load(x + (row + tap - WIDTH // 2)[:, None] * dim + channel[None]).to(tl.float32)
-            total += states * tl.load(weight + place).to(tl.float32)[None]
-    return total
+        of_filter = (WIDTH - 1 - tap if FLIPPED else tap) * DIM + channel
+        weights += (tl.load(weight + of_filter, mask=channel < DIM, other=0.0).to(tl.float32),)  # type: ignore[assignment]
+    first_stretch = program * stretches_of_program
+    for stretch in range(first_stretch, tl.minimum(first_stretch + stretches_of_program, num_stretches)):
+        first, place = _place(stretch, channel, num_states, DIM, ROWS)
+        totals = (tl.zeros((CHANNELS,), tl.float32),) * ROWS
+        for near in tl.static_range(ROWS + WIDTH - 1):
+            states = _row(x + place, near - WIDTH // 2, first, channel, num_states, DIM)
+            for row in tl.static_range(max(0, near - WIDTH + 1), min(ROWS, near + 1)):
+                totals = totals[:row] + (tl.fma(states, weights[near - row], totals[row]),) + totals[row + 1 :]
+        for row in tl.static_range(ROWS):
+            real = (channel < DIM) & (first + row < num_states)
+            tl.store(out + place + row * DIM, totals[row].to(out.dtype.element_ty), mask=real)
+
+
+@triton.jit(do_not_specialize=STRETCH_COUNTS)
+def _weight_gradient(
+    x, gradient, sums, num_stretches, stretches_of_program, num_states,
+    DIM: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """sums[program, k] = sum over the program's (b, s) of gradient[b, s] * x[b, s + k - WIDTH // 2]."""
+    program, channel = _program(DIM, CHANNELS)
+    totals = (tl.zeros((CHANNELS,), tl.float32),) * WIDTH
+    first_stretch = program * stretches_of_program
+    for stretch in range(first_stretch, tl.minimum(first_stretch + stretches_of_program, num_stretches)):
+        first, place = _place(stretch, channel, num_states, DIM, ROWS)
+        gradients = ()
+        for row in tl.static_range(ROWS):
+            gradients += (_row(gradient + place, row, first, channel, num_states, DIM),)  # type: ignore[assignment]
+        for near in tl.static_range(ROWS + WIDTH - 1):
+            states = _row(x + place, near - WIDTH // 2, first, channel, num_states, DIM)
+            for tap in tl.static_range(max(0, near - ROWS + 1), min(WIDTH, near + 1)):
+                totals = totals[:tap] + (tl.fma(states, gradients[near - tap], totals[tap]),) + totals[tap + 1 :]
+    for tap in tl.static_range(WIDTH):
+        tl.store(sums + (program * WIDTH + tap) * DIM + channel, totals[tap], mask=channel < DIM)
 
 
 @triton.jit
-def _weight_gradient(x, gradient, sums, num_sentences, num_states, dim, WIDTH: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
-    """sums[chunk, k] = sum over the chunk's (b, s) of gradient[b, s] * x[b, s + k - WIDTH // 2], for four filter places k at once."""
-    channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    is_channel = channel < dim
-    tap, chunk = tl.program_id(1) * 4, tl.program_id(2)
-    tiles_of_sentence = tl.cdiv(num_states, ROWS)
-    first = tl.zeros((ROWS, CHANNELS), tl.float32)
-    second = tl.zeros((ROWS, CHANNELS), tl.float32)
-    third = tl.zeros((ROWS, CHANNELS), tl.float32)
-    fourth = tl.zeros((ROWS, CHANNELS), tl.float32)
-    for tile in range(chunk, num_sentences * tiles_of_sentence, tl.num_programs(2)):
-        start = (tile // tiles_of_sentence).to(tl.int64) * num_states * dim
-        row = (tile % tiles_of_sentence) * ROWS + tl.arange(0, ROWS)
-        real = (row < num_states)[:, None] & is_channel[None]
-        outer = tl.load(gradient + start + row[:, None] * dim + channel[None], mask=real, other=0.0).to(tl.float32)
-        source = row + tap - WIDTH // 2
-        first += outer * _states(x + start, source, channel, num_states, dim)
-        second += outer * _states(x + start, source + 1, channel, num_states, dim)
-        third += outer * _states(x + start, source + 2, channel, num_states, dim)
-        fourth += outer * _states(x + start, source + 3, channel, num_states, dim)
-    place = sums + (chunk * WIDTH + tap) * dim + channel
-    tl.store(place, tl.sum(first, 0), mask=is_channel & (tap < WIDTH))
-    tl.store(place + dim, tl.sum(second, 0), mask=is_channel & (tap + 1 < WIDTH))
-    tl.store(place + 2 * dim, tl.sum(third, 0), mask=is_channel & (tap + 2 < WIDTH))
-    tl.store(place + 3 * dim, tl.sum(fourth, 0), mask=is_channel & (tap + 3 < WIDTH))
+def _program(DIM: tl.constexpr, CHANNELS: tl.constexpr):
+    """The number of the program among those of its channels, and these. Neighbours in memory are at work at the same time."""
+    blocks: tl.constexpr = (DIM + CHANNELS - 1) // CHANNELS
+    return tl.program_id(0) // blocks, tl.program_id(0) % blocks * CHANNELS + tl.arange(0, CHANNELS)
 
 
 @triton.jit
-def _states(x, source, channel, num_states, dim):
-    """(rows, channels) of a sentence, zero beyond both ends."""
-    known = ((source >= 0) & (source < num_states))[:, None] & (channel < dim)[None]
-    return tl.load(x + source[:, None] * dim + channel[None], mask=known, other=0.0).to(tl.float32)
+def _place(stretch, channel, num_states, DIM: tl.constexpr, ROWS: tl.constexpr):
+    """The first state of a stretch in its sentence, and its channels' places in memory."""
+    stretches_of_sentence = tl.cdiv(num_states, ROWS)
+    first = stretch % stretches_of_sentence * ROWS
+    return first, ((stretch // stretches_of_sentence).to(tl.int64) * num_states + first) * DIM + channel
+
+
+@triton.jit
+def _row(start, row, first, channel, num_states, DIM: tl.constexpr):
+    """(channels,) of the state `row` after the first of a stretch, zero beyond both ends of the sentence: below 0 unsigned numbers are large."""
+    known = (first + row).to(tl.uint32) < num_states.to(tl.uint32)
+    return tl.load(start + row * DIM, mask=known & (channel < DIM), other=0.0).to(tl.float32)
 
 
 def _run(x, weight, flipped: bool):
     num_sentences, num_states, dim = x.shape
     out = torch.empty_like(x)
     if out.numel():
-        grid = (triton.cdiv(num_states, CONVOLVED_ROWS), num_sentences, triton.cdiv(dim, CONVOLVED_CHANNELS))
-        whole = dim % CONVOLVED_CHANNELS == 0
-        tile = {"ROWS": CONVOLVED_ROWS, "CHANNELS": CONVOLVED_CHANNELS, "num_warps": CONVOLVED_WARPS}
-        _convolve[grid](x, weight, out, num_states, dim, WIDTH=len(weight), FLIPPED=flipped, WHOLE=whole, **tile)
+        num_stretches = num_sentences * triton.cdiv(num_states, STRETCH["ROWS"])
+        grid = (triton.cdiv(num_stretches, CONVOLVED_STRETCHES) * triton.cdiv(dim, STRETCH["CHANNELS"]),)
+        _convolve[grid](x, weight, out, num_stretches, CONVOLVED_STRETCHES, num_states, dim, len(weight), flipped, **STRETCH)
     return out
 
 
@@ -108,10 +111,13 @@ class _DepthwiseConv(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         (x, weight), gradient = ctx.saved_tensors, gradient.contiguous()
         num_sentences, num_states, dim = x.shape
-        width = len(weight)
-        sums = torch.empty(CONVOLVED_CHUNKS, width, dim, dtype=torch.float32, device=x.device)
-        grid = (triton.cdiv(dim, CONVOLVED_CHANNELS), triton.cdiv(width, 4), CONVOLVED_CHUNKS)
-        _weight_gradient[grid](x, gradient, sums, num_sentences, num_states, dim, width, SUMMED_ROWS, CONVOLVED_CHANNELS)
+        num_stretches = num_sentences * triton.cdiv(num_states, STRETCH["ROWS"])
+        stretches_of_program = max(1, triton.cdiv(num_stretches, SUMMING_PROGRAMS))
+        num_programs = triton.cdiv(num_stretches, stretches_of_program)
+        sums = torch.empty(num_programs, *weight.shape, dtype=torch.float32, device=x.device)
+        if sums.numel():
+            grid = (num_programs * triton.cdiv(dim, STRETCH["CHANNELS"]),)
+            _weight_gradient[grid](x, gradient, sums, num_stretches, stretches_of_program, num_states, dim, len(weight), **STRETCH)
         return _run(gradient, weight, flipped=True), sums.sum(0).to(weight.dtype)
 
 
