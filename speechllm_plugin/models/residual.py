@@ -23,13 +23,13 @@ def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:
 def add(x: Tensor, branch: Tensor, dropout: nn.Dropout, factor: float = 1.0) -> Tensor:
     """x + factor * dropout(branch), (B, S, C), in the type of x."""
     if kernels.for_training(x):
-        return kernels.add(x, branch, factor, probability_now(dropout))
+        return kernels.add(x, branch, None, factor, probability_now(dropout))
     return (x + dropped(branch, dropout, factor)).to(x.dtype)
 
 
 def add_normed(x: Tensor, branch: Tensor, dropout: nn.Dropout, norm: nn.LayerNorm, factor: float = 1.0) -> tuple[Tensor, Tensor]:
     """As `add`, and the LayerNorm of the sum."""
     if kernels.for_training(x):
-        return kernels.add_norm(x, branch, norm, factor, probability_now(dropout), computing_dtype(x))
+        return kernels.add_norm(x, branch, None, norm, factor, probability_now(dropout), computing_dtype(x))
     x = add(x, branch, dropout, factor)
     return x, norm(x)

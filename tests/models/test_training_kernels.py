@@ -44,11 +44,12 @@ def make_norm(dim, dtype=torch.float32):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("factor", [1.0, 0.5])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_residual_and_norm(shape, factor, dtype):
+def test_residual_and_norm(shape, factor, dtype, monkeypatch):
+    monkeypatch.setattr("speechllm_plugin.models.kernels.residual_norm.PROGRAMS", 2)  # so that one has several tiles
     x, branch, norm = drawn(*shape, dtype=dtype), drawn(*shape, dtype=dtype), make_norm(shape[-1], dtype)
     oracles = in_double(x, branch, norm.weight, norm.bias)
     total = oracles[0] + factor * oracles[1]
-    outputs = kernels.add_norm(x, branch, norm, factor, 0.0, dtype)
+    outputs = kernels.add_norm(x, branch, None, norm, factor, 0.0, dtype)
     compare(outputs, (total, layer_norm(total, shape[-1:], *oracles[2:], norm.eps)), [x, branch, norm.weight, norm.bias], oracles, dtype)
 
 
@@ -56,12 +57,12 @@ def test_residual_and_norm(shape, factor, dtype):
 def test_only_one_of_sum_and_norm_is_used(shape):
     x, branch, norm = drawn(*shape), drawn(*shape), make_norm(shape[-1])
     oracles = in_double(x, branch)
-    compare([kernels.add_norm(x, branch, norm, 0.5, 0.0, x.dtype)[0]], [oracles[0] + 0.5 * oracles[1]], [x, branch], oracles)
+    compare([kernels.add_norm(x, branch, None, norm, 0.5, 0.0, x.dtype)[0]], [oracles[0] + 0.5 * oracles[1]], [x, branch], oracles)
     assert norm.weight.grad is None
     x.grad = branch.grad = None
     oracles = in_double(x, branch, norm.weight, norm.bias)
     expected = layer_norm(oracles[0] + 0.5 * oracles[1], shape[-1:], *oracles[2:], norm.eps)
-    compare([kernels.add_norm(x, branch, norm, 0.5, 0.0, x.dtype)[1]], [expected], [x, branch, norm.weight, norm.bias], oracles)
+    compare([kernels.add_norm(x, branch, None, norm, 0.5, 0.0, x.dtype)[1]], [expected], [x, branch, norm.weight, norm.bias], oracles)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -72,7 +73,25 @@ def test_norm_alone_and_sum_alone(shape):
     compare([kernels.layer_norm(x, norm, x.dtype)], [layer_norm(oracles[0], shape[-1:], *oracles[1:], norm.eps)], inputs, oracles)
     x.grad = None
     oracles = in_double(x, branch)
-    compare([kernels.add(x, branch, 1.0, 0.0)], [oracles[0] + oracles[1]], [x, branch], oracles)
+    compare([kernels.add(x, branch, None, 1.0, 0.0)], [oracles[0] + oracles[1]], [x, branch], oracles)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("probability", [0.0, 0.3])
+@pytest.mark.parametrize("has_norm", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bias_of_a_branch(shape, has_norm, probability, dtype, monkeypatch):
+    """Its gradient is that of the branch, behind dropout and factor, summed over rows."""
+    monkeypatch.setattr("speechllm_plugin.models.kernels.residual_norm.PROGRAMS", 2)
+    x, branch, bias = drawn(*shape, dtype=dtype), drawn(*shape, dtype=dtype), drawn(shape[-1], dtype=dtype)
+    rest = (make_norm(shape[-1], dtype), 0.5, probability, dtype) if has_norm else (0.5, probability)
+    outputs = (kernels.add_norm if has_norm else kernels.add)(x, branch, bias, *rest)
+    for out in outputs if has_norm else [outputs]:
+        x.grad = branch.grad = bias.grad = None
+        out.backward(torch.randn_like(out), retain_graph=True)
+        expected = branch.grad.double().flatten(0, 1).sum(0)
+        assert bias.grad.dtype == dtype
+        assert (bias.grad.double() - expected).norm() < 2 * TOLERANCE[dtype] * branch.grad.double().norm()
 
 
 @pytest.mark.parametrize("name", ["relu", "silu"])
@@ -86,7 +105,7 @@ def test_activations(shape, name):
 @pytest.mark.parametrize("call", ["add", "activate"])
 def test_dropout_drops_its_share_and_backward_drops_the_same(call):
     probability, x, branch = 0.3, drawn(8, 100, 64), drawn(8, 100, 64)
-    out = kernels.add(x, branch, 1.0, probability) if call == "add" else kernels.activate(branch, "silu", probability)
+    out = kernels.add(x, branch, None, 1.0, probability) if call == "add" else kernels.activate(branch, "silu", probability)
     without = branch if call == "add" else silu(branch)
     added = out - x if call == "add" else out
     kept = added.abs() > without.abs() * 0.5

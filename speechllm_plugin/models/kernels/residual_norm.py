@@ -13,8 +13,9 @@ from speechllm_plugin.models.kernels.random_mask import keeps
 from speechllm_plugin.models.kernels.seeds import draw_seed, seed_base, threshold_of
 
 ELEMENTS = 4096  # of a tile
-BACKWARD_ELEMENTS, BACKWARD_WARPS = 4096, 4
-PROGRAMS = 1024  # that share the rows in backward; each sums the gradients of the norm's weights over its own
+BACKWARD_ELEMENTS = 1024  # with them a program needs 80 registers a thread for 512 channels, so that six fit on a multiprocessor
+PROGRAMS = 6 * 132  # that share the rows in backward, six for each multiprocessor of an H200; each sums what weights get of its rows
+SUMMED_PROGRAMS, SUMMED_COLUMNS = triton.next_power_of_2(PROGRAMS), 8  # of a tile that adds these up
 
 
 @triton.jit(do_not_specialize=["seed", "threshold"])
@@ -47,48 +48,68 @@ def _forward(
 
 @triton.jit(do_not_specialize=["seed", "threshold"])
 def _backward(
-    total, total_gradient, normed_gradient, weight, mean, deviation, x_gradient, branch_gradient, weight_sums, bias_sums,
+    total, total_gradient, normed_gradient, weight, mean, deviation, x_gradient, branch_gradient, sums,
     num_rows, dim, factor, seed, seed_base, threshold,
-    BRANCH: tl.constexpr, NORM: tl.constexpr, TOTAL: tl.constexpr, DROPOUT: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
+    BRANCH: tl.constexpr, NORM: tl.constexpr, TOTAL: tl.constexpr, DROPOUT: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of x and of the branch, and each program's sums for those of the norm's weights."""
+    """Gradients of x and of the branch, and in `sums` (kinds, programs, C) those of the norm's weight and bias, then of the branch's bias."""
     column = tl.arange(0, WIDTH)
-    weight_sum = tl.zeros((WIDTH,), tl.float32)
-    bias_sum = tl.zeros((WIDTH,), tl.float32)
+    is_column = column < dim
+    weight_sum = tl.zeros((ROWS, WIDTH), tl.float32)  # over rows only behind the loop: in it that would cost more than the memory
+    bias_sum = tl.zeros((ROWS, WIDTH), tl.float32)
+    branch_sum = tl.zeros((ROWS, WIDTH), tl.float32)
+    if NORM:
+        gain = tl.load(weight + column, mask=is_column, other=0.0).to(tl.float32)[None]
     for tile in range(tl.program_id(0), tl.cdiv(num_rows, ROWS), tl.num_programs(0)):
         row = tile * ROWS + tl.arange(0, ROWS)
         place = row[:, None].to(tl.int64) * dim + column[None]
-        inside = (row < num_rows)[:, None] & (column < dim)[None]
+        inside = (row < num_rows)[:, None] & is_column[None]
         gradient = tl.zeros((ROWS, WIDTH), tl.float32)
         if NORM:
             states = tl.load(total + place, mask=inside, other=0.0).to(tl.float32)
-            out = tl.load(normed_gradient + place, mask=inside, other=0.0).to(tl.float32)
+            out = tl.load(normed_gradient + place, mask=inside, other=0.0).to(tl.float32)  # zero outside, and with it all sums
             centre = tl.load(mean + row, mask=row < num_rows, other=0.0)
             inverse = tl.load(deviation + row, mask=row < num_rows, other=0.0)
-            scaled = tl.where(inside, (states - centre[:, None]) * inverse[:, None], 0.0)
-            weight_sum += tl.sum(out * scaled, 0)
-            bias_sum += tl.sum(out, 0)
-            weighted = out * tl.load(weight + column, mask=column < dim, other=0.0).to(tl.float32)[None]
+            scaled = (states - centre[:, None]) * inverse[:, None]
+            weight_sum += out * scaled
+            bias_sum += out
+            weighted = out * gain
             along = tl.sum(weighted * scaled, 1) / dim
             gradient = (weighted - scaled * along[:, None] - (tl.sum(weighted, 1) / dim)[:, None]) * inverse[:, None]
         if TOTAL:
             gradient += tl.load(total_gradient + place, mask=inside, other=0.0).to(tl.float32)
-        tl.store(x_gradient + place, gradient.to(x_gradient.dtype.element_ty), mask=inside)
+        if NORM:  # else it is that of the sum
+            tl.store(x_gradient + place, gradient.to(x_gradient.dtype.element_ty), mask=inside)
         if BRANCH:
             part = gradient * factor
             if DROPOUT:
                 part = tl.where(keeps(place, seed + tl.load(seed_base), threshold), part, 0.0)
+            branch_sum += part
             tl.store(branch_gradient + place, part.to(branch_gradient.dtype.element_ty), mask=inside)
+    sums += tl.program_id(0) * dim + column
+    kind = tl.num_programs(0) * dim
     if NORM:
-        tl.store(weight_sums + tl.program_id(0) * dim + column, weight_sum, mask=column < dim)
-        tl.store(bias_sums + tl.program_id(0) * dim + column, bias_sum, mask=column < dim)
+        tl.store(sums, tl.sum(weight_sum, 0), mask=is_column)
+        tl.store(sums + kind, tl.sum(bias_sum, 0), mask=is_column)
+        sums += 2 * kind
+    if BIAS:
+        tl.store(sums, tl.sum(branch_sum, 0), mask=is_column)
+
+
+@triton.jit
+def _add_programs(sums, out, num_programs, dim, PROGRAMS: tl.constexpr, COLUMNS: tl.constexpr):
+    """out (kinds, C): the sums (kinds, programs, C) over all programs, of which there may be PROGRAMS."""
+    program, column = tl.arange(0, PROGRAMS), tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    row, inside = tl.program_id(1) * num_programs + program, (program < num_programs)[:, None] & (column < dim)[None]
+    total = tl.sum(tl.load(sums + row[:, None] * dim + column[None], mask=inside, other=0.0), 0)
+    tl.store(out + tl.program_id(1) * dim + column, total.to(out.dtype.element_ty), mask=column < dim)
 
 
 class _ResidualNorm(Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, branch: Tensor | None, weight: Tensor | None, bias: Tensor | None, factor: float, probability: float,
-        eps: float, dtype: torch.dtype,
+        ctx: Any, x: Tensor, branch: Tensor | None, branch_bias: Tensor | None, weight: Tensor | None, bias: Tensor | None, factor: float,
+        probability: float, eps: float, dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         dim = x.size(-1)
         x, branch = x.contiguous(), None if branch is None else branch.contiguous()
@@ -106,6 +127,7 @@ class _ResidualNorm(Function):
             )  # fmt: skip
         ctx.save_for_backward(total if weight is not None else None, weight, mean, deviation)
         ctx.has_branch, ctx.branch_dtype = branch is not None, None if branch is None else branch.dtype
+        ctx.branch_bias_dtype = None if branch_bias is None else branch_bias.dtype
         ctx.set_materialize_grads(False)
         if branch is None:  # autograd wants outputs of their own
             total = x.new_empty(0)
@@ -120,34 +142,42 @@ class _ResidualNorm(Function):
             total_gradient = None
         example = given if given is not None else total_gradient
         if example is None:
-            return (None,) * 8
-        dim, has_norm = example.size(-1), given is not None
+            return (None,) * 9
+        dim, has_norm, has_bias = example.size(-1), given is not None, ctx.branch_bias_dtype is not None
         total_gradient = None if total_gradient is None else total_gradient.contiguous()
         given = None if given is None else given.contiguous()
-        x_gradient = torch.empty_like(total if has_norm else example)
+        x_gradient = torch.empty_like(total) if has_norm else total_gradient
         branch_gradient = torch.empty(example.shape, dtype=ctx.branch_dtype, device=example.device) if ctx.has_branch else None
         num_rows, rows = example.numel() // dim, max(1, BACKWARD_ELEMENTS // ctx.width)
         programs = max(1, min(PROGRAMS, triton.cdiv(num_rows, rows)))
-        sums = torch.empty(2, programs, dim, dtype=torch.float32, device=example.device)
+        sums = torch.empty(2 * has_norm + has_bias, programs, dim, dtype=torch.float32, device=example.device)
         _backward[(programs,)](
-            total, total_gradient, given, weight, mean, deviation, x_gradient, branch_gradient, sums[0], sums[1],
+            total, total_gradient, given, weight, mean, deviation, x_gradient, branch_gradient, sums,
             num_rows, dim, ctx.factor, ctx.seed, seed_base(example.device), threshold_of(ctx.probability),
-            ctx.has_branch, has_norm, total_gradient is not None, ctx.probability > 0, rows, ctx.width, num_warps=BACKWARD_WARPS,
+            ctx.has_branch, has_norm, total_gradient is not None, ctx.probability > 0, has_bias, rows, ctx.width,
         )  # fmt: skip
-        weight_gradient, bias_gradient = sums.sum(1).to(weight.dtype).unbind() if has_norm else (None, None)
-        return x_gradient, branch_gradient, weight_gradient, bias_gradient, None, None, None, None
+        of_weights = torch.empty(len(sums), dim, dtype=weight.dtype if has_norm else ctx.branch_bias_dtype, device=example.device)
+        if len(sums):
+            _add_programs[(triton.cdiv(dim, SUMMED_COLUMNS), len(sums))](sums, of_weights, programs, dim, SUMMED_PROGRAMS, SUMMED_COLUMNS)
+        branch_bias_gradient = of_weights[-1].to(ctx.branch_bias_dtype) if has_bias else None
+        return x_gradient, branch_gradient, branch_bias_gradient, *(of_weights[:2] if has_norm else (None, None)), None, None, None, None
 
 
-def add_norm(x: Tensor, branch: Tensor, norm: torch.nn.LayerNorm, factor: float, probability: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """x + factor * dropout(branch) in the type of x, and the LayerNorm of that in `dtype`; (..., C) each."""
-    return _ResidualNorm.apply(x, branch, norm.weight, norm.bias, factor, probability, norm.eps, dtype)
+def add_norm(
+    x: Tensor, branch: Tensor, branch_bias: Tensor | None, norm: torch.nn.LayerNorm, factor: float, probability: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """x + factor * dropout(branch) in the type of x, and the LayerNorm of that in `dtype`; (..., C) each.
+
+    `branch_bias` (C,), if any, has been added to the branch without autograd's knowledge: its gradient comes from here.
+    """
+    return _ResidualNorm.apply(x, branch, branch_bias, norm.weight, norm.bias, factor, probability, norm.eps, dtype)
 
 
-def add(x: Tensor, branch: Tensor, factor: float, probability: float) -> Tensor:
-    """x + factor * dropout(branch) in the type of x."""
-    return _ResidualNorm.apply(x, branch, None, None, factor, probability, 0.0, x.dtype)[0]
+def add(x: Tensor, branch: Tensor, branch_bias: Tensor | None, factor: float, probability: float) -> Tensor:
+    """x + factor * dropout(branch) in the type of x; `branch_bias` as in `add_norm`."""
+    return _ResidualNorm.apply(x, branch, branch_bias, None, None, factor, probability, 0.0, x.dtype)[0]
 
 
 def layer_norm(x: Tensor, norm: torch.nn.LayerNorm, dtype: torch.dtype) -> Tensor:
     """The LayerNorm of x (..., C) in `dtype`."""
-    return _ResidualNorm.apply(x, None, norm.weight, norm.bias, 1.0, 0.0, norm.eps, dtype)[1]
+    return _ResidualNorm.apply(x, None, None, norm.weight, norm.bias, 1.0, 0.0, norm.eps, dtype)[1]
