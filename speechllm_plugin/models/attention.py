@@ -13,6 +13,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from speechllm_plugin.models import kernels
 from speechllm_plugin.models.cost import attention_products, matmul
 from speechllm_plugin.models.dropout import survival
+from speechllm_plugin.models.residual import branch_end
 
 
 class Sight(NamedTuple):
@@ -78,7 +79,7 @@ class SelfAttention(nn.Module):
         query, key = self.placed(self.heads(query), context.positions), self.placed(self.heads(key), context.positions)
         value = self.heads(value)
         attended = self.attend(query, key, value, context)
-        return self.out_proj(attended.transpose(1, 2).flatten(2)), key, value
+        return branch_end(attended.transpose(1, 2).flatten(2), self.out_proj), key, value
 
     def flops(self, num_queries: int, num_keys: int, num_new_keys: int) -> int:
         """Operations for so many queries over so many keys, of which only the new ones are computed."""
@@ -159,7 +160,7 @@ class CrossAttention(nn.Module):
             attended = kernels.fused_attention(query, key, value, **sight._asdict(), dropout=dropout)
         else:
             attended = attention(query, key, value, mask, dropout)
-        return self.out_proj(attended.transpose(1, 2).flatten(2))
+        return branch_end(attended.transpose(1, 2).flatten(2), self.out_proj)
 
     def weights(self, x: Tensor, states: Tensor, mask: Tensor) -> Tensor:
         """The (B, H, U, N) weights with which text x (B, U, C) reads speech states (B, N, C)."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from speechllm_plugin.models import kernels
 from speechllm_plugin.models.cost import matmul
 from speechllm_plugin.models.dropout import dropped, probability_now
-from speechllm_plugin.models.residual import add, normed
+from speechllm_plugin.models.residual import add, branch_end, normed
 
 
 class FeedForward(nn.Module):
@@ -29,7 +29,7 @@ class FeedForward(nn.Module):
         """What comes between the LayerNorm and the last dropout."""
         hidden = self.fc1(normed)  # the largest tensor of a layer
         if kernels.for_training(hidden):
-            return self.fc2(kernels.activate(hidden, self.activation.__name__, probability_now(self.activation_dropout)))
+            return branch_end(kernels.activate(hidden, self.activation.__name__, probability_now(self.activation_dropout)), self.fc2)
         return self.fc2(dropped(self.activation(hidden, inplace=not torch.is_grad_enabled()), self.activation_dropout))
 
     def flops(self, num_states: int) -> int:

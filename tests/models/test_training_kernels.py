@@ -1,6 +1,7 @@
 """The kernels that a training on a GPU runs between matrix products, against the plain formulas in float64; without a GPU by Triton's interpreter."""
 
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ from kernel_device import DEVICE
 from torch import nn
 from torch.nn.functional import conv1d, glu, layer_norm, relu, silu
 
-from speechllm_plugin.models import kernels
+from speechllm_plugin.models import kernels, residual
+from speechllm_plugin.models.attention import SelfAttention
+from speechllm_plugin.models.feed_forward import FeedForward, half_step
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:Conversion of an array")]  # inside the interpreter
 SHAPES = [(3, 7, 24), (2, 70, 40), (1, 1, 64)]
@@ -92,6 +95,44 @@ def test_bias_of_a_branch(shape, has_norm, probability, dtype, monkeypatch):
         expected = branch.grad.double().flatten(0, 1).sum(0)
         assert bias.grad.dtype == dtype
         assert (bias.grad.double() - expected).norm() < 2 * TOLERANCE[dtype] * branch.grad.double().norm()
+
+
+def as_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(kernels, "available", lambda x: True)
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_layer_has_the_gradients_of_the_plain_formulas(frozen, autocast, monkeypatch):
+    torch.manual_seed(1)
+    x, feed_forward = drawn(2, 9, 24), FeedForward(24, 40, silu, 0.0, 0.0).to(DEVICE)
+    feed_forward.fc2.bias.requires_grad_(not frozen)
+    inputs = [x, *(weight for weight in feed_forward.parameters() if weight.requires_grad)]
+    given = torch.randn(2, 9, 24, device=DEVICE)
+
+    def results(function):
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=autocast):
+            out = function(x)
+        return [out, *torch.autograd.grad(out, inputs, given.to(out.dtype))]
+
+    functions = [lambda x: half_step(feed_forward, x), feed_forward, lambda x: feed_forward.transform(feed_forward.norm(x)).mul_(2)]
+    expected = [results(function) for function in functions]
+    as_on_a_gpu(monkeypatch)
+    for function, plain in zip(functions, expected):
+        for own, other in zip(results(function), plain):
+            assert own.dtype == other.dtype
+            torch.testing.assert_close(own, other, atol=0.1 if autocast else 1e-5, rtol=0.05 if autocast else 1e-5)
+
+
+def test_a_bias_costs_no_pass_of_its_own(monkeypatch):
+    as_on_a_gpu(monkeypatch)
+    monkeypatch.setattr(residual._Biased, "backward", None)
+    feed_forward, attention = FeedForward(24, 40, silu, 0.1, 0.1).to(DEVICE), SelfAttention(24, 2, 0.0).to(DEVICE)
+    context = SimpleNamespace(sight=None, mask=torch.ones(1, 1, 1, 7, dtype=torch.bool, device=DEVICE), positions=None)
+    x = drawn(3, 7, 24)
+    total, normed = residual.add_normed(half_step(feed_forward, x), attention(x, context)[0], nn.Dropout(0.1), make_norm(24))
+    (total + normed).sum().backward()
+    assert feed_forward.fc2.bias.grad.abs().min() > 0 and attention.out_proj.bias.grad.abs().min() > 0
 
 
 @pytest.mark.parametrize("name", ["relu", "silu"])

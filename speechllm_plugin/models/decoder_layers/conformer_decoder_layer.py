@@ -17,7 +17,7 @@ from speechllm_plugin.models.cost import matmul
 from speechllm_plugin.models.decoder_layers.decoder_layer import DecoderLayer, TextContext
 from speechllm_plugin.models.feed_forward import FeedForward, by_modality, half_step
 from speechllm_plugin.models.gated_convolution import depthwise, gate
-from speechllm_plugin.models.residual import add, add_normed, normed
+from speechllm_plugin.models.residual import add, add_normed, branch_end, normed
 
 
 class ConformerDecoderLayer(DecoderLayer):
@@ -99,7 +99,7 @@ class DecoderConvolution(nn.Module):
         return self.finished(torch.cat([depthwise(speech, both), *parts] if num_speech else parts, dim=1))
 
     def finished(self, convolved: Tensor) -> Tensor:
-        return self.pointwise_out(silu(self.depthwise_norm(convolved)))
+        return branch_end(silu(self.depthwise_norm(convolved)), self.pointwise_out)
 
     def step(self, x: Tensor, recent: Tensor) -> Tensor:
         """(B, K, C) newest tokens -> (B, K, C); `recent` (B, K, num_before, C) has what the filter reads of the tokens before, then of these."""

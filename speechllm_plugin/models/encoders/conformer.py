@@ -14,7 +14,7 @@ from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer, Sp
 from speechllm_plugin.models.feed_forward import FeedForward
 from speechllm_plugin.models.gated_convolution import depthwise, gate
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
-from speechllm_plugin.models.residual import add_normed, normed
+from speechllm_plugin.models.residual import add_normed, branch_end, normed
 
 
 @dataclass
@@ -82,7 +82,7 @@ class ConvolutionModule(nn.Module):
     def transform(self, normed: Tensor, padding: Tensor) -> Tensor:
         """What comes after the LayerNorm."""
         x = depthwise(gate(self.pointwise_in(normed), padding), self.depthwise.weight)
-        return self.pointwise_out(self.batch_norm.silu(x, padding))
+        return branch_end(self.batch_norm.silu(x, padding), self.pointwise_out)
 
     def flops(self, num_states: int) -> int:
         pointwise = matmul(num_states, self.dim, 2 * self.dim) + matmul(num_states, self.dim, self.dim)
