@@ -73,9 +73,9 @@ class SelfAttention(nn.Module):
         """
         if skip:
             query = linear(x[:, skip:], self.qkv_proj.weight[: self.dim], self.qkv_proj.bias[: self.dim])
-            key, value = linear(x, self.qkv_proj.weight[self.dim :], self.qkv_proj.bias[self.dim :]).chunk(2, dim=-1)
+            key, value = kernels.parts(linear(x, self.qkv_proj.weight[self.dim :], self.qkv_proj.bias[self.dim :]), 2)
         else:
-            query, key, value = self.qkv_proj(x).chunk(3, dim=-1)
+            query, key, value = kernels.parts(self.qkv_proj(x), 3)
         query, key = self.placed(self.heads(query), context.positions), self.placed(self.heads(key), context.positions)
         value = self.heads(value)
         attended = self.attend(query, key, value, context)
@@ -141,7 +141,7 @@ class CrossAttention(nn.Module):
 
     def keys_and_values(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """The (B, H, N, D) keys and values of the speech states (B, N, C)."""
-        key, value = self.kv_proj(states).unflatten(-1, (2, self.num_heads, -1)).unbind(2)
+        key, value = (part.unflatten(-1, (self.num_heads, -1)) for part in kernels.parts(self.kv_proj(states), 2))
         return key.transpose(1, 2), value.transpose(1, 2)
 
     def key_value_flops(self, num_states: int) -> int:

@@ -1,11 +1,15 @@
 """Fused attention against the plain formulas in float64: outputs and gradients for every use. Without a GPU by Triton's interpreter."""
 
+import importlib
+from functools import partial
+
 import pytest
 import torch
 from kernel_device import DEVICE
 
 from speechllm_plugin.models.kernels.fused_attention import fused_attention
 
+module = importlib.import_module("speechllm_plugin.models.kernels.fused_attention")
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:Conversion of an array")]  # inside the interpreter
 DIM = 16
 # use -> speech states N, text positions U, and whether the queries are all positions, or text alone, whose keys have no text in "cross"
@@ -139,6 +143,29 @@ def test_states_do_not_depend_on_batch_neighbours(use):
     else:
         torch.testing.assert_close(both[:, :33], one[:, :33], rtol=0, atol=1e-6)
         torch.testing.assert_close(both[:, 40:], one[:, 33:], rtol=0, atol=1e-6)
+
+
+@pytest.fixture
+def nan_in_new_memory():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("use, causal", [("xl", False), ("xl", True), ("prefix", True), ("skip", False), ("cross", False)])
+def test_some_sentences_at_a_time_give_the_same_and_nothing_is_read_that_was_not_written(nan_in_new_memory, monkeypatch, use, causal):
+    example = Example(use, [70, 20, 1], num_text=40, causal=causal, second_text=70 + 9)
+
+    def run():
+        torch.manual_seed(0)
+        return example.run(partial(example.fused, dropout=0.1), torch.float16)
+
+    together = run()
+    monkeypatch.setattr(module, "STORED_BYTES", 1)
+    alone = run()
+    assert all(tensor.isfinite().all() for tensor in together.values())
+    for name, tensor in alone.items():
+        torch.testing.assert_close(tensor, together[name], rtol=1e-3, atol=1e-3)
 
 
 @pytest.fixture

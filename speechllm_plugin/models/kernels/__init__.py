@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from speechllm_plugin.models.kernels.adjacent_parts import parts_of
 from speechllm_plugin.models.kernels.fused_attention import fused_attention, supports  # noqa: F401
 
 HAS_TRITON = find_spec("triton") is not None
@@ -52,3 +53,8 @@ def serve_attention(query: torch.Tensor) -> bool:
 def for_training(x: torch.Tensor) -> bool:
     """Whether kernels can run that save what a backward pass needs."""
     return available(x) and torch.is_grad_enabled()
+
+
+def parts(projected: torch.Tensor, num_parts: int) -> tuple[torch.Tensor, ...]:
+    """The (..., C) parts of (..., num_parts * C); in training with kernels their gradients are written side by side."""
+    return parts_of(projected, num_parts) if for_training(projected) else projected.chunk(num_parts, -1)

@@ -1,7 +1,11 @@
 """Backward kernels of fused attention: gradients of queries, of keys and values, and of the relative positions.
 
-Each kernel computes the weights of its tiles anew from the normaliser of the forward pass, and sums in an order of its own: along
-the keys, along the queries, along the diagonal. So every sum stays in registers, and no result depends on which program ends first.
+The first computes the weights anew from the normaliser of the forward pass, along the keys, and stores them and the gradients of the
+scores in the precision of the inputs, as the products of the others read them: along the queries, and along the lags. So every sum
+stays in registers, and no result depends on which program ends first.
+
+`weights` and `score_gradients` are (B, H, queries, keys), speech and text each filled up to whole tiles. What no query of a tile may
+see is not written.
 """
 
 # mypy: disallow-untyped-defs=False, check-untyped-defs=False
@@ -11,48 +15,35 @@ import triton.language as tl
 from speechllm_plugin.models.kernels.attention_tiles import (
     COUNTS,
     by_key,
-    by_lag,
     first_lag,
+    hidden_keys,
     kept,
     load_queries,
     load_rows,
     random_words,
     select_lags,
+    stored_place,
     tile_rows,
     visible,
 )
 
 
-@triton.jit
-def weights_and_gradient(
-    scores, seen, normaliser, weight_gradient, product, query_bits, key_bits, threshold, keep_scale, DROPOUT: tl.constexpr
-):  # fmt: skip
-    """(BLOCK_Q, BLOCK_K) weights as the values meet them, and the gradient of the scores before scaling.
-
-    `scores` and `normaliser` are logarithms to base 2; `product` is the sum over channels of the output times its gradient.
-    """
-    weights = tl.where(seen, tl.exp2(scores - normaliser[:, None]), 0.0)
-    met = weights
-    if DROPOUT:
-        keep = kept(query_bits, key_bits, threshold)
-        met = tl.where(keep, weights * keep_scale, 0.0)
-        weight_gradient = tl.where(keep, weight_gradient * keep_scale, 0.0)
-    return met, weights * (weight_gradient - product[:, None])
-
-
 @triton.jit(do_not_specialize=COUNTS)
 def query_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base, out, lse, out_gradient, product,
-    query_gradient, query_sums,
+    query, key, value, position, content_bias, position_bias, lengths, seed, seed_base, out, lse, out_gradient,
+    query_gradient, query_sums, weights, score_gradients,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
+    stored_h, stored_s, written_s, first_sequence,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
     D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     POSITION: tl.constexpr, LENGTHS: tl.constexpr, CAUSAL: tl.constexpr, TEXT: tl.constexpr, SECOND: tl.constexpr,
-    DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
+    DROPOUT: tl.constexpr, PRECISION: tl.constexpr, ALIGNMENT: tl.constexpr,
 ):  # fmt: skip
-    """One program per tile of queries: their gradient, its sum over the tile, and `product` for the other kernels."""
-    if DROPOUT:
-        query_seed, key_seed = query_seed + tl.load(seed_base), key_seed + tl.load(seed_base)
+    """One program per tile of queries: their gradient, its sums over the tile by content and by position, and what is stored.
+
+    `first_sequence` is the number, among heads of all sentences, of the first one here: some sentences come at a time.
+    Dropout makes the weights that it keeps larger by `keep_scale`; here the factor comes last.
+    """
     query_total = first_query + num_queries
     num_tiles = tl.cdiv(num_speech - first_query, BLOCK_Q) + tl.cdiv(query_total - num_speech, BLOCK_Q)
     sequence, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles
@@ -67,23 +58,22 @@ def query_gradient_kernel(
     key += sentence * key_b + head * key_h
     value += sentence * value_b + head * value_h
     out_gradient += sentence * gradient_b + head * gradient_h
+    weights += sequence.to(tl.int64) * stored_h
+    score_gradients += sequence.to(tl.int64) * stored_h
+    stored_rows = (stored_place(start, first_query, num_speech, ALIGNMENT) + tl.arange(0, BLOCK_Q)) * stored_s
     by_content = load_queries(query, content_bias, head, i, first_query, query_s, limit, D, POSITION)
     d_out = load_rows(out_gradient, i - first_query, gradient_s, limit - first_query, D)
-    place = ((sentence * num_queries + i - first_query) * num_heads + head)[:, None] * D + channel[None, :]
-    attended = tl.load(out + place, mask=(i < limit)[:, None], other=0.0)
-    products = tl.sum(attended.to(tl.float32) * d_out.to(tl.float32), 1)
-    row = sequence.to(tl.int64) * num_queries + i - first_query
-    tl.store(product + row, products, mask=i < end)
-    normaliser = tl.load(lse + row, mask=i < end, other=0.0)
+    row = (sentence * num_queries + i - first_query)[:, None]
+    attended = tl.load(out + row * num_heads * D + head * D + channel[None, :], mask=(i < limit)[:, None], other=0.0)
+    products = tl.sum(attended.to(tl.float32) * d_out.to(tl.float32), 1) / keep_scale
+    normaliser = tl.load(lse + sequence.to(tl.int64) * num_queries + i - first_query, mask=i < limit, other=float("inf"))
     if POSITION:
         by_position = load_queries(query, position_bias, head, i, first_query, query_s, limit, D, POSITION)
         position += head * position_h
         lag = first_lag(start, 0, lag_zero, BLOCK_Q) + tl.arange(0, BLOCK_Q)
         earlier = tl.dot(by_position, tl.trans(load_rows(position, lag, position_s, num_lags, D)), input_precision=PRECISION)
-        turned_before = tl.zeros([BLOCK_Q, BLOCK_Q], query.dtype.element_ty)
-    query_bits = i
     if DROPOUT:
-        query_bits = random_words(query_seed, sequence, i - first_query, num_queries)
+        query_words = random_words(seed, seed_base, first_sequence + sequence, i - first_query, num_queries)
 
     speech_end = length
     if CAUSAL:
@@ -104,52 +94,62 @@ def query_gradient_kernel(
         keys = load_rows(key, j, key_s, key_limit, D)
         scores = tl.dot(by_content, tl.trans(keys), input_precision=PRECISION)
         if POSITION:
-            lag = first_lag(start, key_start, lag_zero, BLOCK_Q) + tl.arange(0, BLOCK_Q)
-            later_positions = load_rows(position, lag + BLOCK_Q, position_s, num_lags, D)
-            later = tl.dot(by_position, tl.trans(later_positions), input_precision=PRECISION)
+            lag = first_lag(start, key_start, lag_zero, BLOCK_Q) + BLOCK_Q + tl.arange(0, BLOCK_Q)
+            later = tl.dot(by_position, tl.trans(load_rows(position, lag, position_s, num_lags, D)), input_precision=PRECISION)
             scores += by_key(select_lags(earlier, later, BLOCK_Q), BLOCK_Q)
             earlier = later
-        seen = visible(i, j, limit, key_limit, query_text, key_text, second_text, CAUSAL, TEXT, SECOND)
-        key_bits = j
-        if DROPOUT:
-            key_bits = random_words(key_seed, sequence, j, num_keys)
+        scores = scores * (scale * 1.4426950408889634) + hidden_keys(j, key_limit)
+        if CAUSAL or TEXT:
+            scores = tl.where(visible(i, j, query_text, key_text, second_text, CAUSAL, SECOND), scores, float("-inf"))
         values = load_rows(value, j, value_s, key_limit, D)
         weight_gradient = tl.dot(d_out, tl.trans(values), input_precision=PRECISION)
-        _, gradient = weights_and_gradient(
-            scores * (scale * 1.4426950408889634), seen, normaliser, weight_gradient, products, query_bits, key_bits,
-            threshold, keep_scale, DROPOUT,
-        )  # fmt: skip
-        gradient = gradient.to(keys.dtype)
+        weight = tl.exp2(scores - normaliser[:, None])
+        met = weight
+        if DROPOUT:
+            met = tl.where(kept(query_words, j, threshold), weight, 0.0)
+        gradient = (met * weight_gradient - weight * products[:, None]).to(keys.dtype)
         total = tl.dot(gradient, keys, total, input_precision=PRECISION)
-        if POSITION:
-            turned = by_lag(gradient, BLOCK_Q)
-            earlier_positions = load_rows(position, lag, position_s, num_lags, D)
-            total = tl.dot(select_lags(turned, turned_before, BLOCK_Q), earlier_positions, total, input_precision=PRECISION)
-            turned_before = turned
-    if POSITION:
-        lag = first_lag(start, key_tiles * BLOCK_K, lag_zero, BLOCK_Q) + tl.arange(0, BLOCK_Q)
-        last_positions = load_rows(position, lag, position_s, num_lags, D)
-        last = select_lags(tl.zeros_like(turned_before), turned_before, BLOCK_Q)
-        total = tl.dot(last, last_positions, total, input_precision=PRECISION)
+        stored = stored_rows[:, None] + (stored_place(key_start, 0, num_speech, ALIGNMENT) + tl.arange(0, BLOCK_K))[None, :]
+        tl.store(weights + stored, met.to(keys.dtype))
+        tl.store(score_gradients + stored, gradient)
+    scale *= keep_scale
     total *= scale
     if POSITION:
-        tl.store(query_sums + (sequence.to(tl.int64) * num_tiles + tile) * D + channel, tl.sum(total, 0))
+        sums = query_sums + (sequence.to(tl.int64) * num_tiles + tile) * 2 * D + channel
+        tl.store(sums, tl.sum(total, 0))
+        tl.debug_barrier()  # what other threads of this program have stored is read
+        by_lag = tl.zeros([BLOCK_Q, D], tl.float32)
+        first = first_lag(start, 0, lag_zero, BLOCK_Q)
+        for lag_tile in range(0, tl.where(start < limit, tl.cdiv(length + BLOCK_Q - 1, BLOCK_K), 0)):
+            lag = first + lag_tile * BLOCK_K + tl.arange(0, BLOCK_K)
+            gradient = load_lags(score_gradients, i, lag, stored_s, length, lag_zero, CAUSAL)
+            by_lag = tl.dot(gradient, load_rows(position, lag, position_s, num_lags, D), by_lag, input_precision=PRECISION)
+        by_lag *= scale
+        tl.store(sums + D, tl.sum(by_lag, 0))
+        total += by_lag
+    place = row * written_s + head * D + channel[None, :]
     tl.store(query_gradient + place, total.to(query_gradient.dtype.element_ty), mask=(i < end)[:, None])
+
+
+@triton.jit
+def load_lags(score_gradients, i, lag, stored_s, length, lag_zero, CAUSAL: tl.constexpr):
+    """(rows of i, lags) gradients of the scores of relative positions, zero where a query sees no key, from `length` on for one."""
+    num_keys = tl.where(i < length, tl.minimum(i + 1, length) if CAUSAL else length, 0)
+    j = i[:, None] + (lag - lag_zero)[None, :]
+    seen = j.to(tl.uint32) < num_keys.to(tl.uint32)[:, None]  # without its sign, a place before the first key is large
+    return tl.load(score_gradients + i[:, None] * stored_s + j, mask=seen, other=0.0)
 
 
 @triton.jit(do_not_specialize=COUNTS)
 def key_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base, lse, out_gradient, product,
-    key_gradient, value_gradient, content_sums,
-    query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
+    query, content_bias, lengths, out_gradient, weights, score_gradients, key_gradient, value_gradient,
+    query_b, query_s, query_h, gradient_b, gradient_s, gradient_h, stored_h, stored_s, written_s,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
     D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     POSITION: tl.constexpr, LENGTHS: tl.constexpr, CAUSAL: tl.constexpr, TEXT: tl.constexpr, SECOND: tl.constexpr,
-    DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
+    DROPOUT: tl.constexpr, PRECISION: tl.constexpr, ALIGNMENT: tl.constexpr,
 ):  # fmt: skip
-    """One program per tile of keys: the gradients of its keys and values, and the part of the queries' sums that comes through the tile."""
-    if DROPOUT:
-        query_seed, key_seed = query_seed + tl.load(seed_base), key_seed + tl.load(seed_base)
+    """One program per tile of keys: the gradients of its keys and values."""
     num_tiles = tl.cdiv(num_speech, BLOCK_K) + tl.cdiv(num_keys - num_speech, BLOCK_K)
     sequence, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles
     sentence, head = (sequence // num_heads).to(tl.int64), sequence % num_heads
@@ -161,14 +161,9 @@ def key_gradient_kernel(
 
     query += sentence * query_b + head * query_h
     out_gradient += sentence * gradient_b + head * gradient_h
-    keys = load_rows(key + sentence * key_b + head * key_h, j, key_s, limit, D)
-    values = load_rows(value + sentence * value_b + head * value_h, j, value_s, limit, D)
-    row = sequence.to(tl.int64) * num_queries - first_query
-    if POSITION:
-        position += head * position_h
-    key_bits = j
-    if DROPOUT:
-        key_bits = random_words(key_seed, sequence, j, num_keys)
+    stored_columns = sequence.to(tl.int64) * stored_h + stored_place(start, 0, num_speech, ALIGNMENT) + tl.arange(0, BLOCK_K)
+    weights += stored_columns[None, :]
+    score_gradients += stored_columns[None, :]
 
     query_total = first_query + num_queries
     speech_tiles = tl.where(key_text | (first_query > 0), 0, tl.cdiv(length, BLOCK_Q))
@@ -181,105 +176,51 @@ def key_gradient_kernel(
 
     key_part = tl.zeros([BLOCK_K, D], tl.float32)
     value_part = tl.zeros([BLOCK_K, D], tl.float32)
-    key_sums = tl.zeros([BLOCK_K], tl.float32)
     for query_tile in range(first_tile, last_tile):
         query_text = query_tile >= speech_tiles
         query_start = tl.where(query_text, num_speech + (query_tile - speech_tiles) * BLOCK_Q, query_tile * BLOCK_Q)
         query_limit = tl.where(query_text, query_total, length)
         i = query_start + tl.arange(0, BLOCK_Q)
         by_content = load_queries(query, content_bias, head, i, first_query, query_s, query_limit, D, POSITION)
-        scores = tl.dot(by_content, tl.trans(keys), input_precision=PRECISION)
-        if POSITION:
-            by_position = load_queries(query, position_bias, head, i, first_query, query_s, query_limit, D, POSITION)
-            lag = first_lag(query_start, start, lag_zero, BLOCK_Q) + tl.arange(0, BLOCK_Q)
-            earlier = tl.dot(by_position, tl.trans(load_rows(position, lag, position_s, num_lags, D)), input_precision=PRECISION)
-            later = tl.dot(by_position, tl.trans(load_rows(position, lag + BLOCK_Q, position_s, num_lags, D)), input_precision=PRECISION)
-            scores += by_key(select_lags(earlier, later, BLOCK_Q), BLOCK_Q)
-        seen = visible(i, j, query_limit, limit, query_text, key_text, second_text, CAUSAL, TEXT, SECOND)
-        query_bits = i
-        if DROPOUT:
-            query_bits = random_words(query_seed, sequence, i - first_query, num_queries)
         d_out = load_rows(out_gradient, i - first_query, gradient_s, query_limit - first_query, D)
-        normaliser = tl.load(lse + row + i, mask=i < query_limit, other=0.0)
-        products = tl.load(product + row + i, mask=i < query_limit, other=0.0)
-        weight_gradient = tl.dot(d_out, tl.trans(values), input_precision=PRECISION)
-        met, gradient = weights_and_gradient(
-            scores * (scale * 1.4426950408889634), seen, normaliser, weight_gradient, products, query_bits, key_bits,
-            threshold, keep_scale, DROPOUT,
-        )  # fmt: skip
-        value_part = tl.dot(tl.trans(met.to(d_out.dtype)), d_out, value_part, input_precision=PRECISION)
-        key_part = tl.dot(tl.trans(gradient.to(by_content.dtype)), by_content, key_part, input_precision=PRECISION)
-        if POSITION:
-            key_sums += tl.sum(gradient, 0)
+        stored_rows = (stored_place(query_start, first_query, num_speech, ALIGNMENT) + tl.arange(0, BLOCK_Q)) * stored_s
+        met = tl.load(weights + stored_rows[:, None], mask=(i < query_limit)[:, None], other=0.0)
+        gradient = tl.load(score_gradients + stored_rows[:, None], mask=(i < query_limit)[:, None], other=0.0)
+        if CAUSAL or TEXT:  # else what was not written is of padded keys, whose gradients are left out below
+            seen = visible(i, j, query_text, key_text, second_text, CAUSAL, SECOND)
+            met, gradient = tl.where(seen, met, 0.0), tl.where(seen, gradient, 0.0)
+        value_part = tl.dot(tl.trans(met), d_out, value_part, input_precision=PRECISION)
+        key_part = tl.dot(tl.trans(gradient), by_content, key_part, input_precision=PRECISION)
 
-    if POSITION:
-        content_sum = tl.sum(key_sums[:, None] * keys.to(tl.float32), 0) * scale
-        tl.store(content_sums + (sequence.to(tl.int64) * num_tiles + tile) * D + channel, content_sum)
-    place = ((sentence * num_keys + j) * num_heads + head)[:, None] * D + channel[None, :]
-    tl.store(key_gradient + place, (key_part * scale).to(key_gradient.dtype.element_ty), mask=(j < end)[:, None])
+    key_part = tl.where((j < limit)[:, None], key_part * (scale * keep_scale), 0.0)
+    value_part = tl.where((j < limit)[:, None], value_part * keep_scale, 0.0)
+    place = (sentence * num_keys + j)[:, None] * written_s + head * D + channel[None, :]
+    tl.store(key_gradient + place, key_part.to(key_gradient.dtype.element_ty), mask=(j < end)[:, None])
     tl.store(value_gradient + place, value_part.to(value_gradient.dtype.element_ty), mask=(j < end)[:, None])
 
 
 @triton.jit(do_not_specialize=COUNTS)
 def position_gradient_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base, lse, out_gradient, product, lag_sums,
-    query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s, gradient_b, gradient_s, gradient_h,
-    num_sentences, num_heads, num_queries, num_lags, lag_zero, scale, threshold, keep_scale,
-    D: tl.constexpr, BLOCK: tl.constexpr, LENGTHS: tl.constexpr, CAUSAL: tl.constexpr, DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
+    query, position_bias, lengths, score_gradients, lag_sums, query_b, query_s, query_h, stored_h, stored_s,
+    num_sentences, num_heads, num_queries, lag_zero, scale,
+    D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr, LENGTHS: tl.constexpr, CAUSAL: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One program per diagonal of tiles, head and share of the sentences: the gradient of the 2 BLOCK positions that it meets.
-
-    Diagonal 0 has the last queries and the first keys. `lag_sums` is (shares, H, diagonals, 2 BLOCK, D).
-    """
-    if DROPOUT:
-        query_seed, key_seed = query_seed + tl.load(seed_base), key_seed + tl.load(seed_base)
-    num_blocks = tl.cdiv(num_queries, BLOCK)
-    diagonal, head = tl.program_id(0), tl.program_id(1)
+    """One program per tile of lags, head and share of the sentences: its part of `lag_sums` (shares, H, tiles, BLOCK_K, D)."""
+    tile, head = tl.program_id(0), tl.program_id(1)
     share, num_shares = tl.program_id(2), tl.num_programs(2)
-    apart = diagonal - (num_blocks - 1)  # tiles from the query's to the key's
-    channel, within = tl.arange(0, D), tl.arange(0, BLOCK)
-    lag = first_lag(0, apart * BLOCK, lag_zero, BLOCK) + within
-    earlier_positions = load_rows(position + head * position_h, lag, position_s, num_lags, D)
-    later_positions = load_rows(position + head * position_h, lag + BLOCK, position_s, num_lags, D)
-    earlier_part = tl.zeros([BLOCK, D], tl.float32)
-    later_part = tl.zeros([BLOCK, D], tl.float32)
+    channel, lag = tl.arange(0, D), tile * BLOCK_K + tl.arange(0, BLOCK_K)
+    apart = tile * BLOCK_K - lag_zero  # places from the query to the key at the first lag
+    total = tl.zeros([BLOCK_K, D], tl.float32)
     for sentence in range(share, num_sentences, num_shares):
         length = num_queries
         if LENGTHS:
             length = tl.load(lengths + sentence).to(tl.int32)
         where = tl.cast(sentence, tl.int64)
-        sequence = sentence * num_heads + head
-        real_blocks = tl.cdiv(length, BLOCK)
-        for tile in range(tl.maximum(0, -apart), tl.minimum(real_blocks, real_blocks - apart)):
-            i, j = tile * BLOCK + within, (tile + apart) * BLOCK + within
-            query_rows = query + where * query_b + head * query_h
-            by_content = load_queries(query_rows, content_bias, head, i, 0, query_s, length, D, True)
-            by_position = load_queries(query_rows, position_bias, head, i, 0, query_s, length, D, True)
-            keys = load_rows(key + where * key_b + head * key_h, j, key_s, length, D)
-            values = load_rows(value + where * value_b + head * value_h, j, value_s, length, D)
-            d_out = load_rows(out_gradient + where * gradient_b + head * gradient_h, i, gradient_s, length, D)
-            row = tl.cast(sequence, tl.int64) * num_queries + i
-            normaliser = tl.load(lse + row, mask=i < length, other=0.0)
-            products = tl.load(product + row, mask=i < length, other=0.0)
-            earlier = tl.dot(by_position, tl.trans(earlier_positions), input_precision=PRECISION)
-            later = tl.dot(by_position, tl.trans(later_positions), input_precision=PRECISION)
-            scores = tl.dot(by_content, tl.trans(keys), by_key(select_lags(earlier, later, BLOCK), BLOCK), input_precision=PRECISION)
-            seen = visible(i, j, length, length, False, False, 0, CAUSAL, False, False)
-            query_bits, key_bits = i, j
-            if DROPOUT:
-                query_bits = random_words(query_seed, sequence, i, num_queries)
-                key_bits = random_words(key_seed, sequence, j, num_queries)
-            weight_gradient = tl.dot(d_out, tl.trans(values), input_precision=PRECISION)
-            _, gradient = weights_and_gradient(
-                scores * (scale * 1.4426950408889634), seen, normaliser, weight_gradient, products, query_bits, key_bits,
-                threshold, keep_scale, DROPOUT,
-            )  # fmt: skip
-            turned = by_lag(gradient.to(keys.dtype), BLOCK)
-            nothing = tl.zeros_like(turned)
-            earlier_gradient, later_gradient = select_lags(turned, nothing, BLOCK), select_lags(nothing, turned, BLOCK)
-            earlier_part = tl.dot(tl.trans(earlier_gradient), by_position, earlier_part, input_precision=PRECISION)
-            later_part = tl.dot(tl.trans(later_gradient), by_position, later_part, input_precision=PRECISION)
-    sums = ((tl.cast(share, tl.int64) * tl.num_programs(1) + head) * tl.num_programs(0) + diagonal) * 2 * BLOCK
-    place = (sums + within)[:, None] * D + channel[None, :]
-    tl.store(lag_sums + place, earlier_part * scale)
-    tl.store(lag_sums + place + BLOCK * D, later_part * scale)
+        rows = score_gradients + (where * num_heads + head) * stored_h
+        for start in range(tl.maximum(0, 1 - apart - BLOCK_K), tl.minimum(length, length - apart), BLOCK_Q):
+            i = start + tl.arange(0, BLOCK_Q)
+            by_position = load_queries(query + where * query_b + head * query_h, position_bias, head, i, 0, query_s, length, D, True)
+            gradient = load_lags(rows, i, lag, stored_s, length, lag_zero, CAUSAL)
+            total = tl.dot(tl.trans(gradient), by_position, total, input_precision=PRECISION)
+    place = ((tl.cast(share, tl.int64) * tl.num_programs(1) + head) * tl.num_programs(0) + tile) * BLOCK_K + tl.arange(0, BLOCK_K)
+    tl.store(lag_sums + place[:, None] * D + channel[None, :], total * scale)

@@ -22,11 +22,13 @@ LAUNCHES = {
     ("query_gradient", False): Launch(64, 64, 4, 2),
     ("query_gradient", True): Launch(32, 32, 2, 2),
     ("key_gradient", False): Launch(64, 64, 4, 2),
-    ("key_gradient", True): Launch(32, 32, 2, 2),
-    ("position_gradient", True): Launch(32, 32, 4, 2),
+    ("key_gradient", True): Launch(64, 64, 4, 2),
+    ("position_gradient", True): Launch(32, 64, 4, 2),
 }
 WIDE_LAUNCH = Launch(32, 32, 4, 1)
 POSITION_PROGRAMS = 132 * 8  # of the kernel that sums over sentences: enough to fill a large GPU
+STORED_ALIGNMENT = 64  # of speech and text in what backward kernels store: no tile is larger
+STORED_BYTES = 2**30  # by the backward kernels at a time; of more sentences, some come after the others
 
 
 class Call:
@@ -48,8 +50,11 @@ class Call:
         return *counts, *self.lags, *self.factors
 
     @property
-    def sizes_of_positions(self) -> tuple[float, ...]:
-        return self.num_sentences, self.num_heads, self.num_queries, *self.lags, *self.factors
+    def stored(self) -> tuple[int, int, int]:
+        """(H, rows, columns) of the weights, and of the gradients of the scores, that backward kernels store for a sentence."""
+        num_text = self.first_query + self.num_queries - self.num_speech
+        rows = rounded_up(self.num_speech - self.first_query, STORED_ALIGNMENT) + rounded_up(num_text, STORED_ALIGNMENT)
+        return self.num_heads, rows, rounded_up(self.num_speech, STORED_ALIGNMENT) + rounded_up(self.num_keys - self.num_speech, STORED_ALIGNMENT)
 
     def launch(self, kernel: str) -> Launch:
         return WIDE_LAUNCH if self.dtype == torch.float32 else LAUNCHES[kernel, self.has_position]
@@ -57,23 +62,20 @@ class Call:
     def switches(self, launch: Launch, lengths: Tensor | None) -> dict[str, Any]:
         total = self.first_query + self.num_queries
         return {
-            "BLOCK_Q": launch.block_q,
-            "BLOCK_K": launch.block_k,
             "POSITION": self.has_position,
+            "DROPOUT": self.dropout > 0,
             "TEXT": self.num_keys > self.num_speech,
             "SECOND": self.second_text < total and self.num_keys > self.num_speech,
             **self.shared_switches(launch, lengths),
         }
 
-    def switches_of_positions(self, launch: Launch, lengths: Tensor | None) -> dict[str, Any]:
-        return {"BLOCK": launch.block_q, **self.shared_switches(launch, lengths)}
-
     def shared_switches(self, launch: Launch, lengths: Tensor | None) -> dict[str, Any]:
         return {
+            "BLOCK_Q": launch.block_q,
+            "BLOCK_K": launch.block_k,
             "D": self.dim,
             "LENGTHS": lengths is not None,
             "CAUSAL": self.causal,
-            "DROPOUT": self.dropout > 0,
             "PRECISION": "ieee" if self.dtype == torch.float32 else "tf32",
             "num_warps": launch.num_warps,
             "num_stages": launch.num_stages,
@@ -87,7 +89,11 @@ class Call:
         return self.programs(self.num_speech, self.num_keys - self.num_speech, launch.block_k)
 
     def programs(self, num_speech: int, num_text: int, block: int) -> int:
-        return self.num_sentences * self.num_heads * (-(-num_speech // block) + -(-num_text // block))
+        return self.num_sentences * self.num_heads * (rounded_up(num_speech, block) + rounded_up(num_text, block)) // block
+
+
+def rounded_up(number: int, block: int) -> int:
+    return -(-number // block) * block
 
 
 def strides(*tensors: Tensor) -> list[int]:

@@ -8,6 +8,7 @@ from speechllm_plugin.models.kernels.attention_tiles import (
     COUNTS,
     by_key,
     first_lag,
+    hidden_keys,
     kept,
     load_queries,
     load_rows,
@@ -20,15 +21,13 @@ from speechllm_plugin.models.kernels.attention_tiles import (
 
 @triton.jit(do_not_specialize=COUNTS)
 def forward_kernel(
-    query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base, out, lse,
+    query, key, value, position, content_bias, position_bias, lengths, seed, seed_base, out, lse,
     query_b, query_s, query_h, key_b, key_s, key_h, value_b, value_s, value_h, position_h, position_s,
     num_heads, num_queries, num_keys, num_speech, first_query, second_text, num_lags, lag_zero, scale, threshold, keep_scale,
     D: tl.constexpr, BLOCK_Q: tl.constexpr, BLOCK_K: tl.constexpr,
     POSITION: tl.constexpr, LENGTHS: tl.constexpr, CAUSAL: tl.constexpr, TEXT: tl.constexpr, SECOND: tl.constexpr,
     DROPOUT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    if DROPOUT:
-        query_seed, key_seed = query_seed + tl.load(seed_base), key_seed + tl.load(seed_base)
     query_total = first_query + num_queries
     num_tiles = tl.cdiv(num_speech - first_query, BLOCK_Q) + tl.cdiv(query_total - num_speech, BLOCK_Q)
     sequence, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles
@@ -49,7 +48,7 @@ def forward_kernel(
         lag = first_lag(start, 0, lag_zero, BLOCK_Q) + tl.arange(0, BLOCK_Q)
         earlier = tl.dot(by_position, tl.trans(load_rows(position, lag, position_s, num_lags, D)), input_precision=PRECISION)
     if DROPOUT:
-        query_bits = random_words(query_seed, sequence, i - first_query, num_queries)
+        query_words = random_words(seed, seed_base, sequence, i - first_query, num_queries)
 
     speech_end = length
     if CAUSAL:
@@ -76,22 +75,22 @@ def forward_kernel(
             later = tl.dot(by_position, tl.trans(load_rows(position, lag, position_s, num_lags, D)), input_precision=PRECISION)
             scores += by_key(select_lags(earlier, later, BLOCK_Q), BLOCK_Q)
             earlier = later
-        seen = visible(i, j, limit, key_limit, query_text, key_text, second_text, CAUSAL, TEXT, SECOND)
-        scores = tl.where(seen, scores * scale, float("-inf"))
+        scores = scores * scale + hidden_keys(j, key_limit)
+        if CAUSAL or TEXT:
+            scores = tl.where(visible(i, j, query_text, key_text, second_text, CAUSAL, SECOND), scores, float("-inf"))
         now_highest = tl.maximum(highest, tl.max(scores, 1))
         base = tl.where(now_highest == float("-inf"), 0.0, now_highest)
         weights = tl.exp2(scores - base[:, None])
         shrink = tl.exp2(highest - base)
         total = total * shrink + tl.sum(weights, 1)
         if DROPOUT:
-            key_bits = random_words(key_seed, sequence, j, num_keys)
-            weights = tl.where(kept(query_bits, key_bits, threshold), weights, 0.0)
+            weights = tl.where(kept(query_words, j, threshold), weights, 0.0)
         values = load_rows(value, j, value_s, key_limit, D)
         attended = tl.dot(weights.to(values.dtype), values, attended * shrink[:, None], input_precision=PRECISION)
         highest = now_highest
 
     empty = total == 0.0
-    attended = attended * (keep_scale / tl.where(empty, 1.0, total))[:, None]
+    attended = attended * tl.where(empty | (i >= limit), 0.0, keep_scale / tl.where(empty, 1.0, total))[:, None]
     place = (sentence * num_queries + i - first_query) * num_heads + head
     tl.store(out + place[:, None] * D + tl.arange(0, D)[None, :], attended.to(out.dtype.element_ty), mask=(i < end)[:, None])
     normaliser = tl.where(empty, 0.0, highest + tl.log2(tl.where(empty, 1.0, total)))

@@ -11,7 +11,7 @@ import triton.language as tl
 from speechllm_plugin.models.kernels.random_mask import random_word
 
 # Of these no value is worth a compilation of its own.
-COUNTS = ["num_queries", "num_keys", "num_speech", "first_query", "second_text", "num_lags", "lag_zero", "threshold", "query_seed", "key_seed"]
+COUNTS = ["num_queries", "num_keys", "num_speech", "first_query", "second_text", "num_lags", "lag_zero", "threshold", "seed", "first_sequence"]
 
 
 @triton.jit
@@ -24,6 +24,13 @@ def tile_rows(tile, first, num_speech, total, length, BLOCK: tl.constexpr):
     is_text = tile >= speech_tiles
     start = tl.where(is_text, num_speech + (tile - speech_tiles) * BLOCK, tile * BLOCK)
     return start, tl.where(is_text, total, num_speech), tl.where(is_text, total, length), is_text
+
+
+@triton.jit
+def stored_place(start, first, num_speech, ALIGNMENT: tl.constexpr):
+    """Where the row of a tile that starts at `start` stands in what backward kernels store: text begins at a multiple of `ALIGNMENT`."""
+    text = start - num_speech + tl.cdiv(num_speech - first, ALIGNMENT) * ALIGNMENT
+    return tl.multiple_of(tl.where(start < num_speech, start, text), 16)
 
 
 @triton.jit
@@ -43,15 +50,19 @@ def load_queries(pointer, bias, head, rows, first, stride, limit, D: tl.constexp
 
 
 @triton.jit
-def visible(i, j, query_limit, key_limit, query_text, key_text, second_text, CAUSAL: tl.constexpr, TEXT: tl.constexpr, SECOND: tl.constexpr):
-    """(BLOCK_Q, BLOCK_K) True where query row i sees key row j.
+def hidden_keys(j, key_limit):
+    """(1, BLOCK_K) to be added to scores: -inf where a key is padding."""
+    return tl.where(j < key_limit, 0.0, float("-inf"))[None, :]
 
-    Padding neither sees nor is seen; text, and causal speech, sees nothing after itself; a second text does not see the first.
+
+@triton.jit
+def visible(i, j, query_text, key_text, second_text, CAUSAL: tl.constexpr, SECOND: tl.constexpr):
+    """(BLOCK_Q, BLOCK_K) True where query row i may see key row j, which is no padding.
+
+    Text, and causal speech, sees nothing after itself; a second text does not see the first.
     """
-    seen = (i < query_limit)[:, None] & (j < key_limit)[None, :]
-    if CAUSAL or TEXT:
-        both_ways = (key_text == 0) & ((query_text != 0) | (not CAUSAL))
-        seen = seen & (both_ways | (j[None, :] <= i[:, None]))
+    both_ways = (key_text == 0) & ((query_text != 0) | (not CAUSAL))
+    seen = both_ways | (j[None, :] <= i[:, None])
     if SECOND:
         seen = seen & ((key_text == 0) | (i < second_text)[:, None] | (j >= second_text)[None, :])
     return seen
@@ -75,31 +86,24 @@ def by_key(selected, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def by_lag(scores, BLOCK: tl.constexpr):
-    """Scores by key -> selected scores by lag: the inverse of `by_key`."""
-    row, column = tl.arange(0, BLOCK)[:, None], tl.arange(0, BLOCK)[None, :]
-    return tl.gather(scores, (column + row + 1) % BLOCK, 1)
-
-
-@triton.jit
 def first_lag(query_start, key_start, lag_zero, BLOCK: tl.constexpr):
     """The row of the positions with which `earlier` of a tile starts; `later` starts BLOCK rows behind it."""
     return lag_zero - query_start + key_start - (BLOCK - 1)
 
 
 @triton.jit
-def random_words(seed, sequence, rows, limit):
-    """(rows,) of the 32 random bits that each query or key of one head of one sentence has, for dropout."""
-    return random_word(sequence.to(tl.int64) * limit + rows, seed)
+def random_words(seed, seed_base, sequence, rows, limit):
+    """(rows,) of the 32 random bits that each query of one head of one sentence has, for dropout."""
+    return random_word(sequence.to(tl.int64) * limit + rows, seed + tl.load(seed_base))
 
 
 @triton.jit
-def kept(query_words, key_words, threshold):
-    """(BLOCK_Q, BLOCK_K) True where dropout keeps the weight: a hash of the words of query and key, whatever the tiling.
+def kept(query_words, j, threshold):
+    """(BLOCK_Q, BLOCK_K) True where dropout keeps the weight: a hash of the query's word and the key's place, whatever the tiling.
 
-    A generator for each weight would cost more than the products of the tile; two rounds of multiply and shift mix two words that
-    are random already.
+    A generator for each weight would cost more than the products of the tile; two rounds of multiply and shift mix a word that is
+    random already with multiples of an odd number.
     """
-    word = (query_words[:, None] ^ key_words[None, :]) * 0x9E3779B1
+    word = (query_words[:, None] ^ (j.to(tl.uint32) * 0x9E3779B1)[None, :]) * 0xC2B2AE35
     word = (word ^ (word >> 15)) * 0x85EBCA77
     return word >= threshold.to(tl.uint32)

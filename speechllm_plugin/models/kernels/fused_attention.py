@@ -1,4 +1,7 @@
-"""Attention whose scores never reach memory, forward and backward, for all that the models attend to: a Triton kernel for GPUs.
+"""Attention whose scores never reach memory in the forward pass, for all that the models attend to: Triton kernels for GPUs.
+
+The backward pass computes the weights anew, once, and stores them and the gradients of the scores for the products that follow:
+those of one call, of as many sentences at a time as `STORED_BYTES` take.
 
 Queries and keys are two parts of one sequence: `num_speech` speech states, of which each sentence has its own number of real ones,
 then text. So it serves an encoder (all speech), the decoder of prepended speech (both), cross-attention (text queries over speech
@@ -7,18 +10,18 @@ keys) and the self-attention of text (no speech).
 Source: Dao 2023, FlashAttention-2 (arXiv:2307.08691); relative positions: Dai et al. 2019, Transformer-XL (arXiv:1901.02860).
 """
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn.functional import pad
 
-from speechllm_plugin.models.kernels.attention_call import POSITION_PROGRAMS, Call, position_strides, strides
+from speechllm_plugin.models.kernels.adjacent_parts import are_adjacent
+from speechllm_plugin.models.kernels.attention_call import POSITION_PROGRAMS, STORED_ALIGNMENT, STORED_BYTES, Call, position_strides, strides
 from speechllm_plugin.models.kernels.seeds import draw_seed, seed_base
 
 # Channels of a head that the kernels take. In float32, whose products are no work for tensor cores, 128 would not fit into registers.
-KEYS = 0x2545F491  # turns the seed of the queries into another one for the keys
 HEAD_DIMS = {torch.bfloat16: (16, 32, 64, 128), torch.float16: (16, 32, 64, 128), torch.float32: (16, 32, 64)}
 
 
@@ -69,7 +72,7 @@ def fused_attention(
     position = None if position is None else position.to(query.dtype)
     total = first_query + query.size(2)
     out = _FusedAttention.apply(
-        *rows, lengths, position, content_bias, position_bias, seed, seed ^ KEYS, num_speech, first_query,
+        *rows, lengths, position, content_bias, position_bias, seed, num_speech, first_query,
         total if second_text is None else second_text, causal, dropout, query.size(-1) ** -0.5 if scale is None else scale,
     )  # fmt: skip
     return out.transpose(1, 2)
@@ -82,8 +85,8 @@ def supports(query: Tensor) -> bool:
 
 def forward(
     query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, position: Tensor | None, content_bias: Tensor | None,
-    position_bias: Tensor | None, query_seed: int, key_seed: int, num_speech: int,
-    first_query: int, second_text: int, causal: bool, dropout: float, scale: float,
+    position_bias: Tensor | None, seed: int, num_speech: int, first_query: int,
+    second_text: int, causal: bool, dropout: float, scale: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """(B, Q, H, D) and the (B, H, Q) logarithms of the sums of weights, to base 2."""
     from speechllm_plugin.models.kernels.attention_forward import forward_kernel
@@ -92,7 +95,7 @@ def forward(
     launch = call.launch("forward")
     out, lse = empty_outputs(query)
     forward_kernel[(call.query_programs(launch),)](
-        query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base(query.device), out, lse,
+        query, key, value, position, content_bias, position_bias, lengths, seed, seed_base(query.device), out, lse,
         *strides(query, key, value), *position_strides(position), *call.sizes, **call.switches(launch, lengths),
     )  # fmt: skip
     return out, lse
@@ -106,60 +109,70 @@ def empty_outputs(query: Tensor) -> tuple[Tensor, Tensor]:
 
 def backward(
     out_gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, position: Tensor | None,
-    content_bias: Tensor | None, position_bias: Tensor | None, out: Tensor, lse: Tensor, query_seed: int, key_seed: int,
-    num_speech: int, first_query: int, second_text: int, causal: bool, dropout: float, scale: float,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Gradients of query, key, value, position and both biases; the last three are empty without positions."""
+    content_bias: Tensor | None, position_bias: Tensor | None, out: Tensor, lse: Tensor, seed: int, *sizes: Any,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Gradients of query, key and value; with positions, of these and both biases as well."""
+    stored = Call(query, key, position, *sizes).stored
+    at_once = max(1, STORED_BYTES // (2 * math.prod(stored) * query.element_size()))
+    gradients = empty_gradients(query, key, value)
+    sums = []
+    for first in range(0, len(query), at_once):
+        of_sentences = out_gradient, query, key, value, lengths, out, lse, *gradients
+        some: list[Any] = [None if tensor is None else tensor[first : first + at_once] for tensor in of_sentences]
+        sums.append(backward_of_some(*some, position, content_bias, position_bias, seed, first, *sizes))
+    if position is None or content_bias is None or position_bias is None:
+        return gradients
+    of_lags, of_tiles = (torch.stack(parts).sum(0) if len(parts) > 1 else parts[0] for parts in zip(*sums))
+    return *gradients, of_lags.to(position.dtype), of_tiles[0].to(content_bias.dtype), of_tiles[1].to(position_bias.dtype)
+
+
+def backward_of_some(
+    out_gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, lengths: Tensor | None, out: Tensor, lse: Tensor,
+    query_gradient: Tensor, key_gradient: Tensor, value_gradient: Tensor, position: Tensor | None, content_bias: Tensor | None,
+    position_bias: Tensor | None, seed: int, first: int, *sizes: Any,
+) -> tuple[Tensor, Tensor] | None:  # fmt: skip
+    """Writes the gradients of sentences, the first of which is number `first`; what they add to those of positions and of both biases."""
     from speechllm_plugin.models.kernels import attention_backward
 
-    assert (position is None) == (content_bias is None) == (position_bias is None)
-    call = Call(query, key, position, num_speech, first_query, second_text, causal, dropout, scale)
-    gradients = empty_gradients(query, key, position, content_bias, position_bias)
-    inputs = query, key, value, position, content_bias, position_bias, lengths, query_seed, key_seed, seed_base(query.device)
-    layout = *strides(query, key, value), *position_strides(position), *strides(out_gradient)
-    product = torch.empty_like(lse)
-
-    def sums(num_programs: int) -> Tensor | None:  # over the rows of a tile, for the biases
-        shape = len(query), query.size(2), num_programs // (len(query) * query.size(2)), query.size(3)
-        return None if position is None else query.new_empty(shape, dtype=torch.float32)
-
+    call = Call(query, key, position, *sizes)
+    weights, score_gradients = (query.new_empty(len(query), *call.stored) for _ in range(2))
+    layout_of_stored = weights.stride()[1:3]
     launch = call.launch("query_gradient")
     num_programs = call.query_programs(launch)
-    query_sums = sums(num_programs)
+    shape = len(query), query.size(2), num_programs // (len(query) * query.size(2)), 2, query.size(3)
+    query_sums = None if position is None else query.new_empty(shape, dtype=torch.float32)
     attention_backward.query_gradient_kernel[(num_programs,)](
-        *inputs, out, lse, out_gradient, product, gradients[0], query_sums, *layout, *call.sizes, **call.switches(launch, lengths)
-    )
+        query, key, value, position, content_bias, position_bias, lengths, seed, seed_base(query.device), out, lse, out_gradient,
+        query_gradient, query_sums, weights, score_gradients, *strides(query, key, value), *position_strides(position),
+        *strides(out_gradient), *layout_of_stored, query_gradient.stride(1), first * query.size(2), *call.sizes,
+        **call.switches(launch, lengths), ALIGNMENT=STORED_ALIGNMENT,
+    )  # fmt: skip
     launch = call.launch("key_gradient")
-    num_programs = call.key_programs(launch)
-    content_sums = sums(num_programs)
-    attention_backward.key_gradient_kernel[(num_programs,)](
-        *inputs, lse, out_gradient, product, *gradients[1:3], content_sums, *layout, *call.sizes, **call.switches(launch, lengths)
-    )
-    if position is None or content_bias is None or position_bias is None or query_sums is None or content_sums is None:
-        return gradients
-    content_sum = content_sums.sum((0, 2))
-    position_sum = query_sums.sum((0, 2)) - content_sum
+    attention_backward.key_gradient_kernel[(call.key_programs(launch),)](
+        query, content_bias, lengths, out_gradient, weights, score_gradients, key_gradient, value_gradient, *strides(query, out_gradient),
+        *layout_of_stored, key_gradient.stride(1), *call.sizes, **call.switches(launch, lengths), ALIGNMENT=STORED_ALIGNMENT,
+    )  # fmt: skip
+    if position is None or query_sums is None:
+        return None
     launch = call.launch("position_gradient")
-    num_diagonals = 2 * -(-query.size(1) // launch.block_q) - 1
-    num_shares = min(len(query), max(1, POSITION_PROGRAMS // (num_diagonals * query.size(2))))
-    lag_sums = query.new_empty(num_shares, query.size(2), num_diagonals, 2, launch.block_q, query.size(3), dtype=torch.float32)
-    attention_backward.position_gradient_kernel[(num_diagonals, query.size(2), num_shares)](
-        *inputs, lse, out_gradient, product, lag_sums, *layout, *call.sizes_of_positions, **call.switches_of_positions(launch, lengths)
-    )
-    return (
-        *gradients[:3],
-        join_lags(lag_sums.sum(0), query.size(1), position),
-        content_sum.to(content_bias.dtype),
-        position_sum.to(position_bias.dtype),
-    )
+    num_tiles = -(-position.size(1) // launch.block_k)
+    num_shares = min(len(query), max(1, POSITION_PROGRAMS // (num_tiles * query.size(2))))
+    lag_sums = query.new_empty(num_shares, query.size(2), num_tiles * launch.block_k, query.size(3), dtype=torch.float32)
+    attention_backward.position_gradient_kernel[(num_tiles, query.size(2), num_shares)](
+        query, position_bias, lengths, score_gradients, lag_sums, *strides(query), *layout_of_stored, len(query), query.size(2),
+        query.size(1), call.lags[1], call.factors[0] * call.factors[2], **call.shared_switches(launch, lengths),
+    )  # fmt: skip
+    return lag_sums.sum(0)[:, : position.size(1)], query_sums.sum((0, 2)).transpose(0, 1)
 
 
-def empty_gradients(
-    query: Tensor, key: Tensor, position: Tensor | None, content_bias: Tensor | None, position_bias: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    extra = [query.new_empty(0) if tensor is None else torch.empty_like(tensor) for tensor in (position, content_bias, position_bias)]
-    query, key, value = (tensor.new_empty(tensor.shape) for tensor in (query, key, key))
-    return query, key, value, extra[0], extra[1], extra[2]
+def empty_gradients(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+    """Side by side in each row if the inputs are, as parts of one projection."""
+    width = key.size(2) * key.size(3)
+    if are_adjacent((query, key, value), width):
+        return key.new_empty(*key.shape[:2], 3, *key.shape[2:]).unbind(2)
+    if are_adjacent((key, value), width):
+        return query.new_empty(query.shape), *key.new_empty(*key.shape[:2], 2, *key.shape[2:]).unbind(2)
+    return tuple(tensor.new_empty(tensor.shape) for tensor in (query, key, value))
 
 
 class _FusedAttention(Function):
@@ -175,18 +188,5 @@ class _FusedAttention(Function):
         if out_gradient.stride(-1) != 1:
             out_gradient = out_gradient.contiguous()
         *inputs, out, lse = ctx.saved_tensors
-        gradients = backward(out_gradient, *inputs, out, lse, *ctx.sizes)  # type: ignore[call-arg]  # mypy counts the star as one
-        has_position = ctx.saved_tensors[4] is not None
-        return *gradients[:3], None, *(gradients[3:] if has_position else (None,) * 3), *(None,) * 8
-
-
-def join_lags(sums: Tensor, num_states: int, position: Tensor) -> Tensor:
-    """(H, diagonals, 2, BLOCK, D) sums of the two blocks of positions that each diagonal of tiles meets -> the gradient of `position`.
-
-    A block is the later one of one diagonal and the earlier one of the next.
-    """
-    blocks = pad(sums[:, :, 0], (0, 0, 0, 0, 0, 1)) + pad(sums[:, :, 1], (0, 0, 0, 0, 1, 0))
-    rows = blocks.flatten(1, 2)  # the first one is that of a lag of one less than whole tiles of keys
-    beyond = rows.size(1) // 2 - num_states
-    rows = rows[:, beyond : beyond + position.size(1)]
-    return pad(rows, (0, 0, 0, position.size(1) - rows.size(1))).to(position.dtype)
+        gradients = backward(out_gradient, *inputs, out, lse, *ctx.sizes)
+        return *gradients[:3], None, *(gradients[3:] or (None,) * 3), *(None,) * 7
