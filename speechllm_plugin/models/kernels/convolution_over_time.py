@@ -39,8 +39,9 @@ def _convolve(
         totals = (tl.zeros((CHANNELS,), tl.float32),) * ROWS
         for near in tl.static_range(ROWS + WIDTH - 1):
             states = _row(x + place, near - WIDTH // 2, first, channel, num_states, DIM)
-            for row in tl.static_range(max(0, near - WIDTH + 1), min(ROWS, near + 1)):
-                totals = totals[:row] + (tl.fma(states, weights[near - row], totals[row]),) + totals[row + 1 :]
+            for row in tl.static_range(ROWS):
+                if near - row >= 0 and near - row < WIDTH:
+                    totals = totals[:row] + (tl.fma(states, weights[near - row], totals[row]),) + totals[row + 1 :]
         for row in tl.static_range(ROWS):
             real = (channel < DIM) & (first + row < num_states)
             tl.store(out + place + row * DIM, totals[row].to(out.dtype.element_ty), mask=real)
@@ -62,8 +63,9 @@ def _weight_gradient(
             gradients += (_row(gradient + place, row, first, channel, num_states, DIM),)  # type: ignore[assignment]
         for near in tl.static_range(ROWS + WIDTH - 1):
             states = _row(x + place, near - WIDTH // 2, first, channel, num_states, DIM)
-            for tap in tl.static_range(max(0, near - ROWS + 1), min(WIDTH, near + 1)):
-                totals = totals[:tap] + (tl.fma(states, gradients[near - tap], totals[tap]),) + totals[tap + 1 :]
+            for tap in tl.static_range(WIDTH):
+                if near - tap >= 0 and near - tap < ROWS:
+                    totals = totals[:tap] + (tl.fma(states, gradients[near - tap], totals[tap]),) + totals[tap + 1 :]
     for tap in tl.static_range(WIDTH):
         tl.store(sums + (program * WIDTH + tap) * DIM + channel, totals[tap], mask=channel < DIM)
 
