@@ -27,9 +27,10 @@ class FeedForward(nn.Module):
 
     def transform(self, normed: Tensor) -> Tensor:
         """What comes between the LayerNorm and the last dropout."""
+        if kernels.for_training(normed):
+            name, probability = self.activation.__name__, probability_now(self.activation_dropout)
+            return branch_end(kernels.activate(*kernels.product_and_bias(normed, self.fc1), name, probability), self.fc2)
         hidden = self.fc1(normed)  # the largest tensor of a layer
-        if kernels.for_training(hidden):
-            return branch_end(kernels.activate(hidden, self.activation.__name__, probability_now(self.activation_dropout)), self.fc2)
         return self.fc2(dropped(self.activation(hidden, inplace=not torch.is_grad_enabled()), self.activation_dropout))
 
     def flops(self, num_states: int) -> int:

@@ -1,14 +1,16 @@
 """The parts of a Conformer's convolution that encoder and decoder share: the gate before it, and the convolution over time."""
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import conv1d, conv2d, glu
 
 from speechllm_plugin.models import kernels
 
 
-def gate(x: Tensor, padding: Tensor) -> Tensor:
-    """The gated linear unit of (B, S, 2 C) -> (B, S, C), zero at the (B, S) padding."""
-    return kernels.gated_linear_unit(x, padding) if kernels.for_training(x) else glu(x, dim=-1).masked_fill(padding[..., None], 0)
+def gate(x: Tensor, pointwise: nn.Linear, padding: Tensor) -> Tensor:
+    """(B, S, C) through a layer of twice its width and a gated linear unit, zero at the (B, S) padding."""
+    if kernels.for_training(x):
+        return kernels.gated_linear_unit(*kernels.product_and_bias(x, pointwise), padding)
+    return glu(pointwise(x), dim=-1).masked_fill(padding[..., None], 0)
 
 
 def depthwise(x: Tensor, weight: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from speechllm_plugin.models.feed_forward import FeedForward, half_step
 
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:Conversion of an array")]  # inside the interpreter
 SHAPES = [(3, 7, 24), (2, 70, 40), (1, 1, 64)]
+WIDE = [(2, 13, 301), (3, 40, 512)]  # whose channels need more than one tile
 TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 6e-3}
 
 
@@ -132,18 +133,33 @@ def test_a_bias_costs_no_pass_of_its_own(monkeypatch):
     assert feed_forward.fc2.bias.grad.abs().min() > 0 and attention.out_proj.bias.grad.abs().min() > 0
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", ["relu", "silu"])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_activations(shape, name):
-    x = drawn(*shape)
-    oracles = in_double(x)
-    compare([kernels.activate(x, name, 0.0)], [{"relu": relu, "silu": silu}[name](oracles[0])], [x], oracles)
+@pytest.mark.parametrize("shape", [*SHAPES, *WIDE])
+def test_activations(shape, name, dtype):
+    x, bias = drawn(*shape, dtype=dtype), drawn(shape[-1], dtype=dtype)
+    oracles = in_double(x, bias)
+    expected = {"relu": relu, "silu": silu}[name](oracles[0] + oracles[1])
+    compare([kernels.activate(x, bias, name, 0.0)], [expected], [x, bias], oracles, dtype)
+
+
+def test_a_subclass_of_a_linear_layer_computes_what_it_computes(monkeypatch):
+    class Doubled(nn.Linear):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    x, feed_forward = drawn(2, 9, 24), FeedForward(24, 40, silu, 0.0, 0.0).to(DEVICE)
+    feed_forward.fc1, feed_forward.fc2 = Doubled(24, 40).to(DEVICE), Doubled(40, 24).to(DEVICE)
+    monkeypatch.setattr(kernels, "available", lambda x: False)
+    expected = half_step(feed_forward, x)
+    monkeypatch.setattr(kernels, "available", lambda x: True)
+    torch.testing.assert_close(half_step(feed_forward, x), expected)
 
 
 @pytest.mark.parametrize("call", ["add", "activate"])
 def test_dropout_drops_its_share_and_backward_drops_the_same(call):
     probability, x, branch = 0.3, drawn(8, 100, 64), drawn(8, 100, 64)
-    out = kernels.add(x, branch, None, 1.0, probability) if call == "add" else kernels.activate(branch, "silu", probability)
+    out = kernels.add(x, branch, None, 1.0, probability) if call == "add" else kernels.activate(branch, None, "silu", probability)
     without = branch if call == "add" else silu(branch)
     added = out - x if call == "add" else out
     kept = added.abs() > without.abs() * 0.5
@@ -165,7 +181,7 @@ def test_dropout_follows_the_seed():
     outputs = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        outputs.append(kernels.activate(x, "relu", 0.5))
+        outputs.append(kernels.activate(x, None, "relu", 0.5))
     assert torch.equal(outputs[0], outputs[1]) and not torch.equal(outputs[0], outputs[2])
 
 
@@ -174,11 +190,40 @@ def lengths_and_padding(shape):
     return torch.arange(shape[1], device=DEVICE) >= lengths[:, None]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_gated_linear_unit(shape):
-    x, padding = drawn(*shape[:2], 2 * shape[2]), lengths_and_padding(shape)
-    oracles = in_double(x)
-    compare([kernels.gated_linear_unit(x, padding)], [glu(oracles[0], dim=-1).masked_fill(padding[..., None], 0)], [x], oracles)
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("shape", [*SHAPES, *WIDE])
+def test_gated_linear_unit(shape, dtype):
+    x, bias, padding = drawn(*shape[:2], 2 * shape[2], dtype=dtype), drawn(2 * shape[2], dtype=dtype), lengths_and_padding(shape)
+    oracles = in_double(x, bias)
+    expected = glu(oracles[0] + oracles[1], dim=-1).masked_fill(padding[..., None], 0)
+    compare([kernels.gated_linear_unit(x, bias, padding)], [expected], [x, bias], oracles, dtype)
+
+
+def test_programs_that_go_through_several_tiles_add_up_the_gradient_of_the_bias(monkeypatch):
+    monkeypatch.setattr(import_module(kernels.activate.__module__), "ACTIVATED_PROGRAMS", 3)
+    test_activations((3, 40, 24), "silu", torch.float32)
+    test_gated_linear_unit((3, 40, 24), torch.float32)
+
+
+@pytest.mark.parametrize("call", ["activate", "gated_linear_unit"])
+def test_biases_that_are_missing_frozen_or_of_another_type_and_no_rows(call):
+    def run(x, bias):
+        padding = torch.zeros(x.shape[:2], dtype=torch.bool, device=DEVICE)
+        return kernels.activate(x, bias, "silu", 0.0) if call == "activate" else kernels.gated_linear_unit(x, bias, padding)
+
+    x, bias = drawn(2, 9, 48, dtype=torch.bfloat16), drawn(48)  # as under autocast
+    out = run(x, bias)
+    out.sum().backward()
+    assert out.dtype == x.grad.dtype == torch.bfloat16 and bias.grad.dtype == torch.float32
+    frozen = bias.detach()
+    assert torch.equal(run(x, frozen), out) and torch.equal(run(x, None), run(x, torch.zeros_like(frozen)))
+    for other in (frozen, None):
+        x.grad = None
+        run(x, other).sum().backward()
+        assert (x.grad != 0).any() and frozen.grad is None
+    nothing, bias.grad = drawn(0, 9, 48), None
+    run(nothing, bias).sum().backward()
+    assert nothing.grad.shape == nothing.shape and (bias.grad == 0).all()
 
 
 def convolved(x, weight):

@@ -92,7 +92,7 @@ class DecoderConvolution(nn.Module):
         """
         num_speech = normed.size(1) - sum(lengths)
         hidden = torch.zeros(normed.shape[:2], dtype=torch.bool, device=normed.device) if padding is None else pad(padding, (0, sum(lengths)))
-        speech, *texts = gate(self.pointwise_in(normed), hidden).split([num_speech, *lengths], dim=1)
+        speech, *texts = gate(normed, self.pointwise_in, hidden).split([num_speech, *lengths], dim=1)
         causal = torch.cat([self.past, torch.zeros_like(self.past[..., 1:])], dim=-1)
         both = causal if self.future is None else torch.cat([self.past, self.future], dim=-1)
         parts = [depthwise(text, causal) for text in texts]

@@ -81,7 +81,7 @@ class ConvolutionModule(nn.Module):
 
     def transform(self, normed: Tensor, padding: Tensor) -> Tensor:
         """What comes after the LayerNorm."""
-        x = depthwise(gate(self.pointwise_in(normed), padding), self.depthwise.weight)
+        x = depthwise(gate(normed, self.pointwise_in, padding), self.depthwise.weight)
         return branch_end(self.batch_norm.silu(x, padding), self.pointwise_out)
 
     def flops(self, num_states: int) -> int:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from speechllm_plugin.models.kernels.adjacent_parts import parts_of
 from speechllm_plugin.models.kernels.fused_attention import fused_attention, supports  # noqa: F401
@@ -48,6 +49,11 @@ def is_new_enough(device: torch.device) -> bool:
 def serve_attention(query: torch.Tensor) -> bool:
     """Whether training attends with queries (..., D) like these in the fused kernel."""
     return for_training(query) and supports(query)
+
+
+def product_and_bias(x: Tensor, layer: nn.Linear) -> tuple[Tensor, Tensor | None]:
+    """What layer(x) is the sum of, for kernels that add the bias; of a subclass, which may compute something else, layer(x) and None."""
+    return (nn.functional.linear(x, layer.weight), layer.bias) if type(layer) is nn.Linear else (layer(x), None)
 
 
 def for_training(x: torch.Tensor) -> bool:
