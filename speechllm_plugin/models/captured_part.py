@@ -29,7 +29,8 @@ class Graphs(Graph):
         own = [(tensor, gradient) for tensor, gradient in zip(self.inputs, self.input_gradients) if gradient is not None]
         sources = [*part.weights, *(tensor for tensor, _ in own)]
         gradients = torch.autograd.grad(outputs, sources, self.output_gradients, allow_unused=True)
-        used = [(weight.grad, gradient) for weight, gradient in zip(part.weights, gradients) if gradient is not None]
+        # One gradient that lies otherwise than its weight would make an addition of its own of every pair.
+        used = [(weight.grad, gradient.contiguous()) for weight, gradient in zip(part.weights, gradients) if gradient is not None]
         with torch.no_grad():
             torch._foreach_add_(*map(list, zip(*used)))
             for (_, buffer), gradient in zip(own, gradients[len(part.weights) :]):
