@@ -119,11 +119,11 @@ def query_gradient_kernel(
         tl.store(sums, tl.sum(total, 0))
         tl.debug_barrier()  # what other threads of this program have stored is read
         by_lag = tl.zeros([BLOCK_Q, D], tl.float32)
-        first = first_lag(start, 0, lag_zero, BLOCK_Q)
-        for lag_tile in range(0, tl.where(start < limit, tl.cdiv(length + BLOCK_Q - 1, BLOCK_K), 0)):
-            lag = first + lag_tile * BLOCK_K + tl.arange(0, BLOCK_K)
-            gradient = load_lags(score_gradients, i, lag, stored_s, length, lag_zero, CAUSAL)
-            by_lag = tl.dot(gradient, load_rows(position, lag, position_s, num_lags, D), by_lag, input_precision=PRECISION)
+        lags = first_lag(start, 0, lag_zero, BLOCK_Q) + tl.arange(0, 2 * BLOCK_K)
+        for _ in range(0, tl.where(start < limit, tl.cdiv(length + BLOCK_Q - 1, 2 * BLOCK_K), 0)):  # two tiles: half as many waits
+            gradient = load_lags(score_gradients, i, lags, stored_s, length, lag_zero, CAUSAL)
+            by_lag = tl.dot(gradient, load_rows(position, lags, position_s, num_lags, D), by_lag, input_precision=PRECISION)
+            lags += 2 * BLOCK_K
         by_lag *= scale
         tl.store(sums + D, tl.sum(by_lag, 0))
         total += by_lag

@@ -7,12 +7,13 @@ from torch import Tensor
 
 
 class Launch(NamedTuple):
-    """Rows of a tile of queries and of keys, warps that compute it, and stages in which its rows are fetched."""
+    """Rows of a tile of queries and of keys, warps that compute it, stages in which its rows are fetched, and registers of a thread at most."""
 
     block_q: int
     block_k: int
     num_warps: int
     num_stages: int
+    max_registers: int | None = None
 
 
 # (kernel, with relative positions): measured on an H200 at 64 channels a head; float32 and 128 channels take the last row of each.
@@ -79,6 +80,7 @@ class Call:
             "PRECISION": "ieee" if self.dtype == torch.float32 else "tf32",
             "num_warps": launch.num_warps,
             "num_stages": launch.num_stages,
+            "maxnreg": launch.max_registers,
         }
 
     def query_programs(self, launch: Launch) -> int:

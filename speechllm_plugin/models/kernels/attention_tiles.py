@@ -11,7 +11,19 @@ import triton.language as tl
 from speechllm_plugin.models.kernels.random_mask import random_word
 
 # Of these no value is worth a compilation of its own.
-COUNTS = ["num_queries", "num_keys", "num_speech", "first_query", "second_text", "num_lags", "lag_zero", "threshold", "seed", "first_sequence"]
+COUNTS = [
+    "num_queries",
+    "num_keys",
+    "num_speech",
+    "first_query",
+    "second_text",
+    "num_lags",
+    "lag_zero",
+    "threshold",
+    "seed",
+    "first_sequence",
+    "num_sentences",
+]
 
 
 @triton.jit
