@@ -7,6 +7,7 @@ import pytest
 import torch
 from kernel_device import DEVICE
 
+from speechllm_plugin.models.kernels.adjacent_parts import parts_of
 from speechllm_plugin.models.kernels.fused_attention import fused_attention
 
 module = importlib.import_module("speechllm_plugin.models.kernels.fused_attention")
@@ -240,6 +241,22 @@ def test_query_gradient_under_dropout_is_that_of_the_dropped_formula():
 def test_joining_the_heads_copies_nothing():
     query, key, value = torch.randn(2, 9, 3 * 32, device=DEVICE).unflatten(-1, (6, DIM)).transpose(1, 2).chunk(3, dim=1)
     assert fused_attention(query, key, value, num_speech=9).transpose(1, 2).is_contiguous()
+
+
+@pytest.mark.parametrize("num_parts, first_query", [(3, 0), (2, 9)])  # of queries, keys and values, or with queries of their own
+def test_gradients_of_a_projection_are_not_copied(num_parts, first_query):
+    projected = torch.randn(2, 9, num_parts * 32, device=DEVICE, requires_grad=True)
+    alone = [torch.randn(2, 5, 32, device=DEVICE)] if num_parts == 2 else []
+    gradients = []
+    for parts in (projected.chunk(num_parts, -1), parts_of(projected, num_parts)):
+        seen = []
+        for part in parts:
+            part.register_hook(seen.append)
+        heads = (part.unflatten(-1, (2, DIM)).transpose(1, 2) for part in [*alone, *parts])
+        out = fused_attention(*heads, num_speech=9, first_query=first_query)
+        gradients += torch.autograd.grad(out, projected, torch.ones_like(out))
+    assert torch.equal(*gradients)
+    assert gradients[1].is_contiguous() and gradients[1].data_ptr() == seen[0].data_ptr()
 
 
 def test_unknown_sizes_are_refused():
