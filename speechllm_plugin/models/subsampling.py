@@ -84,7 +84,8 @@ class ConvolutionalSubsampling(Subsampling):
             weight = convolution.weight[:, :, None].contiguous(memory_format=torch.channels_last)
             stride, beyond, dilation = (1, *convolution.stride), (0, *convolution.padding), (1, *convolution.dilation)
             x = x.transpose(1, 2)[:, :, None]  # (B, C, 1, T), where channels still lie side by side
-            x = nn.functional.conv2d(x, weight, None, stride, beyond, dilation, convolution.groups)[:, :, 0].transpose(1, 2)
+            x = nn.functional.conv2d(x, weight, None, stride, beyond, dilation, convolution.groups)
+            x = x.squeeze(2).transpose(1, 2)  # no index, whose gradient would be copied
             lengths = windows(lengths)
             padding = padding_of(lengths, x.size(1))
             x = kernels.gated_linear_unit(x, convolution.bias, padding)

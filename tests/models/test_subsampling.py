@@ -43,3 +43,8 @@ def test_nothing_is_copied_behind_a_convolution(dtype, subsampling, monkeypatch)
     monkeypatch.setattr(kernels, "gated_linear_unit", lambda x, *others: given.append(x) or gated_linear_unit(x, *others), raising=False)
     states, _ = subsampling.to(dtype)(torch.randn(3, 40, 7, device=DEVICE, dtype=dtype), torch.tensor([40, 13, 1], device=DEVICE))
     assert len(given) == 2 and all(x.is_contiguous() for x in [*given, states])
+    for x in given:  # backward, views alone: of an index, torch would copy the gradient twice
+        nodes = [x.grad_fn]
+        while "Convolution" not in nodes[-1].name():
+            nodes.append(nodes[-1].next_functions[0][0])
+        assert [node.name().rstrip("01") for node in nodes] == ["TransposeBackward", "SqueezeBackward", "ConvolutionBackward"]

@@ -200,7 +200,8 @@ def test_gated_linear_unit(shape, dtype):
 
 
 def test_programs_that_go_through_several_tiles_add_up_the_gradient_of_the_bias(monkeypatch):
-    monkeypatch.setattr(import_module(kernels.activate.__module__), "ACTIVATED_PROGRAMS", 3)
+    for launches in ("ACTIVATION_LAUNCHES", "GATE_LAUNCHES"):
+        monkeypatch.setattr(import_module(kernels.activate.__module__), launches, ((1, 3), (2, 3)))
     test_activations((3, 40, 24), "silu", torch.float32)
     test_gated_linear_unit((3, 40, 24), torch.float32)
 

@@ -10,13 +10,15 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
+from speechllm_plugin.models.kernels.program_sums import added_up
 from speechllm_plugin.models.kernels.random_mask import keeps
 from speechllm_plugin.models.kernels.seeds import draw_seed, seed_base, threshold_of
 
-ACTIVATED_ROWS, ACTIVATED_COLUMNS, ACTIVATED_WARPS = 8, 256, 4  # of a tile
-GATED_ROWS, GATED_COLUMNS, GATED_WARPS = 8, 256, 4
-ACTIVATED_STAGES = 1  # tiles whose loading overlaps
-ACTIVATED_PROGRAMS = 4096  # at most; each sums the gradient of the bias over its tiles, and these sums are added in a fixed order
+TILE = {"ROWS": 8, "COLUMNS": 256}
+# Tiles on their way from memory, and programs at most: of a forward and of a backward pass of an activation, then of a gate. In backward each
+# program sums the gradient of the bias over its tiles.
+ACTIVATION_LAUNCHES = (1, 8192), (2, 2048)
+GATE_LAUNCHES = (1, 8192), (2, 1024)
 ACTIVATIONS = {"relu": 0, "silu": 1}
 
 
@@ -107,13 +109,13 @@ class _Activation(Function):
 def _run(ctx: Any, x: Tensor, bias: Tensor | None, gradient: Tensor | None) -> tuple[Tensor, Tensor | None]:
     out, dim = torch.empty_like(x), x.size(-1)
     num_rows = x.numel() // dim
-    grid, sums = _grid_and_sums(ctx, x, num_rows, dim, gradient, ACTIVATED_ROWS, ACTIVATED_COLUMNS)
+    grid, stages, sums = _launch(ctx, x, num_rows, dim, gradient, ACTIVATION_LAUNCHES)
     if num_rows:
         _activate[grid](
             x, bias, gradient, out, sums, num_rows, dim, 1 / (1 - ctx.probability), ctx.seed, seed_base(x.device), threshold_of(ctx.probability),
-            bool(ACTIVATIONS[ctx.name]), ctx.probability > 0, ACTIVATED_ROWS, ACTIVATED_COLUMNS, ACTIVATED_STAGES, num_warps=ACTIVATED_WARPS,
+            bool(ACTIVATIONS[ctx.name]), ctx.probability > 0, **TILE, STAGES=stages,
         )  # fmt: skip
-    return out, None if bias is None or sums is None else sums.sum(0).to(bias.dtype)
+    return out, _bias_gradient(bias, sums)
 
 
 class _GatedLinearUnit(Function):
@@ -131,20 +133,25 @@ class _GatedLinearUnit(Function):
 
 def _run_gate(ctx: Any, x: Tensor, bias: Tensor | None, padding: Tensor, gradient: Tensor | None, out: Tensor) -> tuple[Tensor, Tensor | None]:
     num_rows, dim = padding.numel(), x.size(-1) // 2
-    grid, sums = _grid_and_sums(ctx, x, num_rows, dim, gradient, GATED_ROWS, GATED_COLUMNS)
+    grid, stages, sums = _launch(ctx, x, num_rows, dim, gradient, GATE_LAUNCHES)
     if num_rows:
-        bits = padding.view(torch.uint8)
-        _gate[grid](x, bias, bits, gradient, out, sums, num_rows, dim, GATED_ROWS, GATED_COLUMNS, ACTIVATED_STAGES, num_warps=GATED_WARPS)
-    return out, None if bias is None or sums is None else sums.sum(0).to(bias.dtype)
+        _gate[grid](x, bias, padding.view(torch.uint8), gradient, out, sums, num_rows, dim, **TILE, STAGES=stages)
+    return out, _bias_gradient(bias, sums)
 
 
-def _grid_and_sums(
-    ctx: Any, x: Tensor, num_rows: int, dim: int, gradient: Tensor | None, rows: int, columns: int
-) -> tuple[tuple[int, int], Tensor | None]:
-    """Blocks of columns and the programs that share their rows; where backward owes the bias a gradient, (programs, columns of x) for its sums."""
-    blocks = triton.cdiv(dim, columns)
-    programs = min(triton.cdiv(num_rows, rows), max(1, ACTIVATED_PROGRAMS // blocks))
-    return (blocks, programs), x.new_empty(programs, x.size(-1), dtype=torch.float32) if gradient is not None and ctx.needs_input_grad[1] else None
+def _launch(
+    ctx: Any, x: Tensor, num_rows: int, dim: int, gradient: Tensor | None, launches: tuple[tuple[int, int], tuple[int, int]]
+) -> tuple[tuple[int, int], int, Tensor | None]:
+    """Blocks of columns and the programs that share their rows; stages; and (programs, columns of x) for sums, if backward owes the bias some."""
+    stages, most_programs = launches[gradient is not None]
+    blocks = triton.cdiv(dim, TILE["COLUMNS"])
+    programs = min(triton.cdiv(num_rows, TILE["ROWS"]), max(1, most_programs // blocks))
+    owes_bias = gradient is not None and ctx.needs_input_grad[1]
+    return (blocks, programs), stages, x.new_empty(programs, x.size(-1), dtype=torch.float32) if owes_bias else None
+
+
+def _bias_gradient(bias: Tensor | None, sums: Tensor | None) -> Tensor | None:
+    return None if bias is None or sums is None else added_up(sums[None], bias.dtype)[0]
 
 
 def activate(x: Tensor, bias: Tensor | None, name: str, probability: float) -> Tensor:

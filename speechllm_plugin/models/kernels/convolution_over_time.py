@@ -16,6 +16,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
+from speechllm_plugin.models.kernels.program_sums import added_up
+
 STRETCH = {"ROWS": 16, "CHANNELS": 64, "num_warps": 1}  # two channels a thread, so that their weights, sums and rows fit its registers
 CONVOLVED_STRETCHES = 4  # for which a program reads the weights once
 SUMMING_PROGRAMS = 192  # for each block of channels: their sums for the gradient of the weights are made apart, and then added in a fixed order
@@ -120,7 +122,7 @@ class _DepthwiseConv(Function):
         if sums.numel():
             grid = (num_programs * triton.cdiv(dim, STRETCH["CHANNELS"]),)
             _weight_gradient[grid](x, gradient, sums, num_stretches, stretches_of_program, num_states, dim, len(weight), **STRETCH)
-        return _run(gradient, weight, flipped=True), sums.sum(0).to(weight.dtype)
+        return _run(gradient, weight, flipped=True), added_up(sums.flatten(1)[None], weight.dtype).view_as(weight)
 
 
 def depthwise_conv(x: Tensor, weight: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd import Function
 
+from speechllm_plugin.models.kernels.program_sums import added_up
 from speechllm_plugin.models.kernels.random_mask import keeps
 from speechllm_plugin.models.kernels.seeds import draw_seed, seed_base, threshold_of
 
 ELEMENTS = 4096  # of a tile
-BACKWARD_ELEMENTS = 1024  # with them a program needs 80 registers a thread for 512 channels, so that six fit on a multiprocessor
-PROGRAMS = 6 * 132  # that share the rows in backward, six for each multiprocessor of an H200; each sums what weights get of its rows
-SUMMED_PROGRAMS, SUMMED_COLUMNS = triton.next_power_of_2(PROGRAMS), 8  # of a tile that adds these up
+BACKWARD_ELEMENTS, BACKWARD_STAGES, WIDEST_IN_STAGES = 1024, 3, 2048  # of a tile; tiles on their way from memory, for so many channels at most
+PROGRAMS = 5 * 132  # that share the rows in backward: as many as fit on an H200 at a time; each sums what weights get of its rows
 
 
 @triton.jit(do_not_specialize=["seed", "threshold"])
@@ -46,11 +46,17 @@ def _forward(
         tl.store(deviation + row, inverse, mask=row < num_rows)
 
 
+@triton.jit
+def _both(a, b, c, d):
+    return a + c, b + d
+
+
 @triton.jit(do_not_specialize=["seed", "threshold"])
 def _backward(
     total, total_gradient, normed_gradient, weight, mean, deviation, x_gradient, branch_gradient, sums,
     num_rows, dim, factor, seed, seed_base, threshold,
     BRANCH: tl.constexpr, NORM: tl.constexpr, TOTAL: tl.constexpr, DROPOUT: tl.constexpr, BIAS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
+    STAGES: tl.constexpr,
 ):  # fmt: skip
     """Gradients of x and of the branch, and in `sums` (kinds, programs, C) those of the norm's weight and bias, then of the branch's bias."""
     column = tl.arange(0, WIDTH)
@@ -60,7 +66,7 @@ def _backward(
     branch_sum = tl.zeros((ROWS, WIDTH), tl.float32)
     if NORM:
         gain = tl.load(weight + column, mask=is_column, other=0.0).to(tl.float32)[None]
-    for tile in range(tl.program_id(0), tl.cdiv(num_rows, ROWS), tl.num_programs(0)):
+    for tile in tl.range(tl.program_id(0), tl.cdiv(num_rows, ROWS), tl.num_programs(0), num_stages=STAGES):
         row = tile * ROWS + tl.arange(0, ROWS)
         place = row[:, None].to(tl.int64) * dim + column[None]
         inside = (row < num_rows)[:, None] & is_column[None]
@@ -74,8 +80,8 @@ def _backward(
             weight_sum += out * scaled
             bias_sum += out
             weighted = out * gain
-            along = tl.sum(weighted * scaled, 1) / dim
-            gradient = (weighted - scaled * along[:, None] - (tl.sum(weighted, 1) / dim)[:, None]) * inverse[:, None]
+            along, middle = tl.reduce((weighted * scaled, weighted), 1, _both)
+            gradient = (weighted - scaled * (along / dim)[:, None] - (middle / dim)[:, None]) * inverse[:, None]
         if TOTAL:
             gradient += tl.load(total_gradient + place, mask=inside, other=0.0).to(tl.float32)
         if NORM:  # else it is that of the sum
@@ -94,15 +100,6 @@ def _backward(
         sums += 2 * kind
     if BIAS:
         tl.store(sums, tl.sum(branch_sum, 0), mask=is_column)
-
-
-@triton.jit
-def _add_programs(sums, out, num_programs, dim, PROGRAMS: tl.constexpr, COLUMNS: tl.constexpr):
-    """out (kinds, C): the sums (kinds, programs, C) over all programs, of which there may be PROGRAMS."""
-    program, column = tl.arange(0, PROGRAMS), tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
-    row, inside = tl.program_id(1) * num_programs + program, (program < num_programs)[:, None] & (column < dim)[None]
-    total = tl.sum(tl.load(sums + row[:, None] * dim + column[None], mask=inside, other=0.0), 0)
-    tl.store(out + tl.program_id(1) * dim + column, total.to(out.dtype.element_ty), mask=column < dim)
 
 
 class _ResidualNorm(Function):
@@ -155,10 +152,9 @@ class _ResidualNorm(Function):
             total, total_gradient, given, weight, mean, deviation, x_gradient, branch_gradient, sums,
             num_rows, dim, ctx.factor, ctx.seed, seed_base(example.device), threshold_of(ctx.probability),
             ctx.has_branch, has_norm, total_gradient is not None, ctx.probability > 0, has_bias, rows, ctx.width,
+            BACKWARD_STAGES if ctx.width <= WIDEST_IN_STAGES else 1,
         )  # fmt: skip
-        of_weights = torch.empty(len(sums), dim, dtype=weight.dtype if has_norm else ctx.branch_bias_dtype, device=example.device)
-        if len(sums):
-            _add_programs[(triton.cdiv(dim, SUMMED_COLUMNS), len(sums))](sums, of_weights, programs, dim, SUMMED_PROGRAMS, SUMMED_COLUMNS)
+        of_weights = added_up(sums, weight.dtype if has_norm else ctx.branch_bias_dtype or torch.float32)
         branch_bias_gradient = of_weights[-1].to(ctx.branch_bias_dtype) if has_bias else None
         return x_gradient, branch_gradient, branch_bias_gradient, *(of_weights[:2] if has_norm else (None, None)), None, None, None, None
 
