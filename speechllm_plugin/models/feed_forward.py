@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from speechllm_plugin.models import kernels
 from speechllm_plugin.models.cost import matmul
 from speechllm_plugin.models.dropout import dropped, probability_now
-from speechllm_plugin.models.residual import add, branch_end, normed
+from speechllm_plugin.models.residual import add, branch_end, with_normed
 
 
 class FeedForward(nn.Module):
@@ -39,7 +39,8 @@ class FeedForward(nn.Module):
 
 def half_step(feed_forward: FeedForward, x: Tensor) -> Tensor:
     """(B, S, C) -> (B, S, C): x and half of what the network makes of it."""
-    return add(x, feed_forward.transform(normed(x, feed_forward.norm)), feed_forward.dropout, factor=0.5)
+    x, states = with_normed(x, feed_forward.norm)
+    return add(x, feed_forward.transform(states), feed_forward.dropout, factor=0.5)
 
 
 def by_modality(num_speech: int, of_speech: Callable[..., Tensor] | None, of_text: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

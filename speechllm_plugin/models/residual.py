@@ -19,9 +19,14 @@ def computing_dtype(x: Tensor) -> torch.dtype:
 
 def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:
     """The LayerNorm of x (B, S, C)."""
+    return with_normed(x, norm)[1]
+
+
+def with_normed(x: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    """x (B, S, C) for the residual, and its LayerNorm for the branch: where kernels train, one adds up the gradients of both."""
     if kernels.for_training(x):
         return kernels.layer_norm(x, norm, computing_dtype(x))
-    return norm(x)
+    return x, norm(x)
 
 
 class _Biased(Function):

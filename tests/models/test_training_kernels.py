@@ -74,7 +74,13 @@ def test_norm_alone_and_sum_alone(shape):
     x, branch, norm = drawn(*shape), drawn(*shape), make_norm(shape[-1])
     oracles = in_double(x, norm.weight, norm.bias)
     inputs = [x, norm.weight, norm.bias]
-    compare([kernels.layer_norm(x, norm, x.dtype)], [layer_norm(oracles[0], shape[-1:], *oracles[1:], norm.eps)], inputs, oracles)
+    expected = layer_norm(oracles[0], shape[-1:], *oracles[1:], norm.eps)
+    compare(kernels.layer_norm(x, norm, x.dtype), [oracles[0].clone(), expected], inputs, oracles)
+    for used in (0, 1):
+        x.grad = norm.weight.grad = norm.bias.grad = None
+        oracles = in_double(x, norm.weight, norm.bias)
+        expected = [oracles[0].clone(), layer_norm(oracles[0], shape[-1:], *oracles[1:], norm.eps)][used]
+        compare([kernels.layer_norm(x, norm, x.dtype)[used]], [expected], inputs[: 1 + 2 * used], oracles)
     x.grad = None
     oracles = in_double(x, branch)
     compare([kernels.add(x, branch, None, 1.0, 0.0)], [oracles[0] + oracles[1]], [x, branch], oracles)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from speechllm_plugin.models.attention import CrossAttention, SelfAttention, Sight
-from speechllm_plugin.models.residual import normed
+from speechllm_plugin.models.residual import with_normed
 
 
 class TextContext(NamedTuple):
@@ -92,8 +92,8 @@ class DecoderLayer(nn.Module, ABC):
 
     def attend(self, x: Tensor, context: TextContext, skip: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What self-attention starts from, what it brings to the positions from `skip` on, and its keys and values."""
-        x = self.before_attention(x, context.num_speech)
-        return x, *self.self_attn(normed(x, self.self_attn_norm), context, skip)
+        x, states = with_normed(self.before_attention(x, context.num_speech), self.self_attn_norm)
+        return x, *self.self_attn(states, context, skip)
 
     def prefill(self, x: Tensor, context: TextContext) -> tuple[Tensor, Tensor, Tensor]:
         """The outputs of forward, and the (B, H, S, D) keys and values that later positions will read."""

@@ -14,7 +14,7 @@ from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer, Sp
 from speechllm_plugin.models.feed_forward import FeedForward
 from speechllm_plugin.models.gated_convolution import depthwise, gate
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
-from speechllm_plugin.models.residual import add_normed, branch_end, normed
+from speechllm_plugin.models.residual import add_normed, branch_end, with_normed
 
 
 @dataclass
@@ -54,7 +54,8 @@ class ConformerLayer(EncoderLayer):
 
     def forward(self, x: Tensor, context: SpeechContext) -> Tensor:
         first, second = self.first_feed_forward, self.second_feed_forward
-        x, states = add_normed(x, first.transform(normed(x, first.norm)), first.dropout, self.self_attn_norm, factor=0.5)
+        x, states = with_normed(x, first.norm)
+        x, states = add_normed(x, first.transform(states), first.dropout, self.self_attn_norm, factor=0.5)
         x, states = add_normed(x, self.self_attn(states, context)[0], self.dropout, self.convolution.norm)
         x, states = add_normed(x, self.convolution.transform(states, context.padding), self.dropout, second.norm)
         return add_normed(x, second.transform(states), second.dropout, self.final_norm, factor=0.5)[1].to(x.dtype)

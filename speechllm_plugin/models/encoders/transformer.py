@@ -8,7 +8,7 @@ from torch.nn.functional import relu
 from speechllm_plugin.models.encoders.parts import EncoderKind, EncoderLayer, SpeechContext
 from speechllm_plugin.models.feed_forward import FeedForward
 from speechllm_plugin.models.relative_positions import SELF_ATTENTIONS
-from speechllm_plugin.models.residual import add, add_normed, normed
+from speechllm_plugin.models.residual import add, add_normed, with_normed
 
 
 class TransformerEncoderLayer(EncoderLayer):
@@ -23,8 +23,8 @@ class TransformerEncoderLayer(EncoderLayer):
         self.dropout = nn.Dropout(cfg.dropout)
 
     def forward(self, x: Tensor, context: SpeechContext) -> Tensor:
-        attended = self.self_attn(normed(x, self.self_attn_norm), context)[0]
-        x, states = add_normed(x, attended, self.dropout, self.feed_forward.norm)
+        x, states = with_normed(x, self.self_attn_norm)
+        x, states = add_normed(x, self.self_attn(states, context)[0], self.dropout, self.feed_forward.norm)
         return add(x, self.feed_forward.transform(states), self.feed_forward.dropout)
 
     def flops(self, num_states: int) -> int:

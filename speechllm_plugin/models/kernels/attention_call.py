@@ -18,16 +18,16 @@ class Launch(NamedTuple):
 
 # (kernel, with relative positions): measured on an H200 at 64 channels a head; float32 and 128 channels take the last row of each.
 LAUNCHES = {
-    ("forward", False): Launch(64, 64, 4, 3),
+    ("forward", False): Launch(64, 32, 4, 3),
     ("forward", True): Launch(64, 64, 4, 3),
-    ("query_gradient", False): Launch(64, 64, 4, 2),
-    ("query_gradient", True): Launch(32, 32, 2, 2),
-    ("key_gradient", False): Launch(64, 64, 4, 2),
-    ("key_gradient", True): Launch(64, 64, 4, 2),
+    ("query_gradient", False): Launch(64, 64, 4, 2, max_registers=168),
+    ("query_gradient", True): Launch(32, 32, 2, 3),
+    ("key_gradient", False): Launch(32, 64, 4, 3),
+    ("key_gradient", True): Launch(32, 64, 4, 3),
     ("position_gradient", True): Launch(32, 64, 4, 2),
 }
 WIDE_LAUNCH = Launch(32, 32, 4, 1)
-POSITION_PROGRAMS = 132 * 8  # of the kernel that sums over sentences: enough to fill a large GPU
+POSITION_PROGRAMS = 132 * 32  # of the kernel that sums over sentences: enough to fill a large GPU
 STORED_ALIGNMENT = 64  # of speech and text in what backward kernels store: no tile is larger
 STORED_BYTES = 2**30  # by the backward kernels at a time; of more sentences, some come after the others
 

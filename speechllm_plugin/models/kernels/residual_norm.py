@@ -126,20 +126,15 @@ class _ResidualNorm(Function):
         ctx.has_branch, ctx.branch_dtype = branch is not None, None if branch is None else branch.dtype
         ctx.branch_bias_dtype = None if branch_bias is None else branch_bias.dtype
         ctx.set_materialize_grads(False)
-        if branch is None:  # autograd wants outputs of their own
-            total = x.new_empty(0)
-            ctx.mark_non_differentiable(total)
         return total, normed
 
     @staticmethod
     def backward(ctx: Any, total_gradient: Tensor | None, normed_gradient: Tensor | None) -> tuple[Any, ...]:
         total, weight, mean, deviation = ctx.saved_tensors
         given = normed_gradient if weight is not None and normed_gradient is not None else None
-        if not ctx.has_branch:
-            total_gradient = None
         example = given if given is not None else total_gradient
-        if example is None:
-            return (None,) * 9
+        if example is None or given is None and not ctx.has_branch:
+            return total_gradient, *(None,) * 8
         dim, has_norm, has_bias = example.size(-1), given is not None, ctx.branch_bias_dtype is not None
         total_gradient = None if total_gradient is None else total_gradient.contiguous()
         given = None if given is None else given.contiguous()
@@ -174,6 +169,6 @@ def add(x: Tensor, branch: Tensor, branch_bias: Tensor | None, factor: float, pr
     return _ResidualNorm.apply(x, branch, branch_bias, None, None, factor, probability, 0.0, x.dtype)[0]
 
 
-def layer_norm(x: Tensor, norm: torch.nn.LayerNorm, dtype: torch.dtype) -> Tensor:
-    """The LayerNorm of x (..., C) in `dtype`."""
-    return _ResidualNorm.apply(x, None, None, norm.weight, norm.bias, 1.0, 0.0, norm.eps, dtype)[1]
+def layer_norm(x: Tensor, norm: torch.nn.LayerNorm, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """x (..., C), and its LayerNorm in `dtype`; backward adds up the gradients of the two."""
+    return _ResidualNorm.apply(x, None, None, norm.weight, norm.bias, 1.0, 0.0, norm.eps, dtype)
