@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from speechllm_plugin.models.batch_norm import several_processes
 from speechllm_plugin.models.captured_part import CapturedPart
-from speechllm_plugin.models.ctc import CTCOutput
+from speechllm_plugin.models.ctc import CTCOutput, all_types, first_types
 from speechllm_plugin.models.kernels.seeds import draw_seed_base
 from speechllm_plugin.models.merging import compress
 from speechllm_plugin.models.speech_encoder import SpeechStates
@@ -63,8 +63,9 @@ class CapturedTraining:
         if not self.encoder.compresses:
             outputs = self.parts[0](src_tokens, src_lengths, *texts)
             logits, ctc = outputs[: len(texts)], outputs[len(texts) :]
-            return model_output(logits, CTCOutput(*ctc) if ctc else None)
+            return model_output(logits, CTCOutput(first_types(ctc[0], self.encoder.num_labels), ctc[1]) if ctc else None)
         x, ctc_logits, lengths = self.parts[0](src_tokens, src_lengths)
+        ctc_logits = first_types(ctc_logits, self.encoder.num_labels)
         x, padding, _ = compress(x, [ctc_logits], padding_of(lengths, x.size(1)), self.encoder.cfg)
         compressed_lengths = (~padding).sum(1)
         width = rounded_up(most_of_all_processes(x.size(1), x.device))
@@ -73,13 +74,13 @@ class CapturedTraining:
 
     def whole(self, src_tokens: Tensor, src_lengths: Tensor, *texts: Tensor) -> tuple[Tensor, ...]:
         speech = self.encoder(src_tokens, src_lengths)
-        ctc = () if speech.ctc is None else (speech.ctc.logits, speech.ctc.lengths)
+        ctc = () if speech.ctc is None else (all_types(speech.ctc.logits), speech.ctc.lengths)
         return *self.decode(speech, texts), *ctc
 
     def below(self, src_tokens: Tensor, src_lengths: Tensor) -> tuple[Tensor, ...]:
         x, context = self.encoder.below_exit(src_tokens, src_lengths)
         assert self.encoder.ctc_head is not None  # it compresses
-        return x, self.encoder.ctc_head(x), context.lengths
+        return x, all_types(self.encoder.ctc_head(x)), context.lengths
 
     def above(self, x: Tensor, lengths: Tensor, *texts: Tensor) -> tuple[Tensor, ...]:
         padding = padding_of(lengths, x.size(1))

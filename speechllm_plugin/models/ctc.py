@@ -1,9 +1,10 @@
 """CTC output: logits of transcript labels, one distribution per speech state, and their best labels."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.nn.functional import linear, pad
 
 
@@ -31,7 +32,35 @@ class CTCHead(nn.Linear):
         missing = -self.out_features % 8
         if x.device.type != "cuda" or x.dtype == torch.float32 or not missing:
             return super().forward(x)
-        return linear(x, pad(self.weight, (0, 0, 0, missing)), pad(self.bias, (0, missing)))[..., : self.out_features]
+        return first_types(linear(x, pad(self.weight, (0, 0, 0, missing)), pad(self.bias, (0, missing))), self.out_features)
+
+
+class _FirstTypes(Function):
+    """Logits without the types at the end. A gradient that a loss has written over them is that of all where it stands; torch would copy it."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, number: int) -> Tensor:
+        ctx.all_types = logits
+        size = *logits.shape[:-1], number
+        return logits.new_empty(0).set_(logits.untyped_storage(), logits.storage_offset(), size, logits.stride())  # no view: others may write on it
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        logits, number = ctx.all_types.detach(), gradient.size(-1)
+        if gradient.data_ptr() != logits.data_ptr() or gradient.stride() != logits.stride():
+            return pad(gradient, (0, logits.size(-1) - number)), None
+        logits[..., number:] = 0
+        return logits, None
+
+
+def first_types(logits: Tensor, number: int) -> Tensor:
+    """(..., number) of logits (..., V), in their memory."""
+    return logits if logits.size(-1) == number else _FirstTypes.apply(logits, number)
+
+
+def all_types(logits: Tensor) -> Tensor:
+    """What `first_types` got, of what it gave; any other logits as they are."""
+    return getattr(logits.grad_fn, "all_types", logits)
 
 
 def starts_of_runs(labels: Tensor) -> Tensor:
