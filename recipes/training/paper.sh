@@ -8,7 +8,7 @@ TRAINING_ARGS=(
   --keep-last-epochs 5
   --num-workers 4 --seed 1
 )
-GPU_ARGS=(--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64 --ddp-backend legacy_ddp)
+GPU_ARGS=(--optimizer speechllm_adam --num-batch-buckets 64 --cuda-graphs 96 --ddp-backend legacy_ddp)
 AVERAGE_LAST=5
 # Not of the paper, which distills from NLLB-200 3.3B: fairseq's base Transformer with what is usual for a few hundred thousand sentences.
 TEACHER_ARGS=(

@@ -72,7 +72,7 @@ def test_a_run_prepares_trains_and_scores():
     lines = str(script).split("\n")
     (training,) = (line for line in lines if line.startswith("TRAINING_ARGS="))
     assert training.startswith("TRAINING_ARGS=(--lr-scheduler ") and training.endswith(" --seed 1 --bf16)")
-    flags = "--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64 --ddp-backend legacy_ddp"
+    flags = "--optimizer speechllm_adam --num-batch-buckets 64 --cuda-graphs 96 --ddp-backend legacy_ddp"
     assert f"MACHINE_ARGS=(--max-tokens 160000 --update-freq 1 {flags})" in lines
     assert "SCORE_ARGS=(--by tgt_lang)" in lines and "AVERAGE_LAST=5" in lines and "GENERATION_ARGS=(--max-tokens 80000)" in lines
     assert any(line.startswith("MODEL_ARGS=(--arch dfp_transformer --causal-prefix ") for line in lines)

@@ -41,7 +41,7 @@ def test_an_update_has_the_papers_frames_on_any_gpus(training, frames, gpus, gib
 
 def test_an_update_is_one_batch_where_the_gpu_holds_it():
     settings = training_file.read(RECIPES / "training/paper.sh")
-    flags = "--optimizer speechllm_adam --num-batch-buckets 32 --cuda-graphs 64 --ddp-backend legacy_ddp".split()
+    flags = "--optimizer speechllm_adam --num-batch-buckets 64 --cuda-graphs 96 --ddp-backend legacy_ddp".split()
     assert settings.machine_args(Gpus(1, 139.8), own_args=["--bf16"]) == ["--max-tokens", "320000", "--update-freq", "1", *flags]
     assert settings.machine_args(Gpus(1, 139.8)) == ["--max-tokens", "160000", "--update-freq", "2", *flags]
     in_file = dataclasses.replace(settings, training_args=[*settings.training_args, "--bf16"])
@@ -67,7 +67,7 @@ def test_fairseqs_own_models_take_texts_of_two_minutes_as_ours_do_while_decoding
 def test_what_the_user_says_is_left_to_the_user():
     settings, gpus = training_file.read(RECIPES / "training/paper.sh"), Gpus(2, 139.8)
     assert settings.machine_args(gpus, [], ["--max-tokens", "20000", "--optimizer", "adam", "--cuda-graphs", "0"]) == (
-        "--update-freq 4 --num-batch-buckets 32 --ddp-backend legacy_ddp".split()
+        "--update-freq 4 --num-batch-buckets 64 --ddp-backend legacy_ddp".split()
     )
     assert "--max-tokens" not in settings.machine_args(gpus, [], ["--update-freq", "3"])
     assert "--max-tokens" not in settings.machine_args(gpus, [], ["--batch-size", "8"])

@@ -29,7 +29,7 @@ def _sigmoid(x):
     return root * root
 
 
-@triton.jit(do_not_specialize=["seed", "threshold"])
+@triton.jit(do_not_specialize=["num_rows", "seed", "threshold"])
 def _activate(
     x, bias, gradient, out, sums, num_rows, dim, growth, seed, seed_base, threshold,
     SILU: tl.constexpr, DROPOUT: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STAGES: tl.constexpr,
@@ -60,7 +60,7 @@ def _activate(
         tl.store(sums + tl.program_id(1) * dim + column, tl.sum(total, 0), mask=is_column)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def _gate(x, bias, padding, gradient, out, sums, num_rows, dim, ROWS: tl.constexpr, COLUMNS: tl.constexpr, STAGES: tl.constexpr):
     """Per row of (2 C), with the bias, the first half times the sigmoid of the second, zero at padding; or the gradient of x and its sums."""
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)

@@ -15,7 +15,7 @@ NORMED_ROWS, NORMED_CHANNELS = 64, 64  # of a tile
 NORMED_CHUNKS = 64  # parts of the rows that are summed apart, and then added in a fixed order
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def _sums(x, keep, centre, sums, num_rows, dim, CENTRED: tl.constexpr, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
     """sums[chunk] of the kept rows of x (rows, C), or of their squared distances from the centre (C,)."""
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
@@ -34,7 +34,7 @@ def _sums(x, keep, centre, sums, num_rows, dim, CENTRED: tl.constexpr, ROWS: tl.
     tl.store(sums + tl.program_id(1) * dim + channel, total, mask=is_channel)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def _activate(x, mean, inverse, weight, bias, out, num_rows, dim, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
     """SiLU of the normalised states, of all rows."""
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
@@ -60,7 +60,7 @@ def _through_silu(x, gradient, mean, inverse, weight, bias, place, inside, chann
     return tl.where(inside, scaled, 0.0), given
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def _gradient_sums(x, gradient, mean, inverse, weight, bias, sums, scaled_sums, num_rows, dim, ROWS: tl.constexpr, CHANNELS: tl.constexpr):
     """Of all rows: the sums of the gradient behind the norm, and of it times the states before weight and bias."""
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
@@ -77,7 +77,7 @@ def _gradient_sums(x, gradient, mean, inverse, weight, bias, sums, scaled_sums, 
     tl.store(scaled_sums + tl.program_id(1) * dim + channel, scaled_total, mask=is_channel)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def _gradient(
     x, gradient, keep, mean, inverse, weight, bias, average, scaled_average, out, num_rows, dim, ROWS: tl.constexpr, CHANNELS: tl.constexpr
 ):  # fmt: skip

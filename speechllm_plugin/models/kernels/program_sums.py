@@ -9,7 +9,7 @@ from torch import Tensor
 SUMMED_COLUMNS = 8  # of a tile: the 32 bytes that memory hands out at a time
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_programs"])
 def _add_up(sums, out, num_programs, dim, PROGRAMS: tl.constexpr, COLUMNS: tl.constexpr):
     """out (kinds, C): the sums (kinds, programs, C) over all programs, of which there may be PROGRAMS."""
     program, column = tl.arange(0, PROGRAMS), tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)

@@ -18,7 +18,7 @@ BACKWARD_ELEMENTS, BACKWARD_STAGES, WIDEST_IN_STAGES = 1024, 3, 2048  # of a til
 PROGRAMS = 5 * 132  # that share the rows in backward: as many as fit on an H200 at a time; each sums what weights get of its rows
 
 
-@triton.jit(do_not_specialize=["seed", "threshold"])
+@triton.jit(do_not_specialize=["num_rows", "seed", "threshold"])
 def _forward(
     x, branch, weight, bias, total, normed, mean, deviation, num_rows, dim, eps, factor, seed, seed_base, threshold,
     BRANCH: tl.constexpr, NORM: tl.constexpr, DROPOUT: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
@@ -51,7 +51,7 @@ def _both(a, b, c, d):
     return a + c, b + d
 
 
-@triton.jit(do_not_specialize=["seed", "threshold"])
+@triton.jit(do_not_specialize=["num_rows", "seed", "threshold"])
 def _backward(
     total, total_gradient, normed_gradient, weight, mean, deviation, x_gradient, branch_gradient, sums,
     num_rows, dim, factor, seed, seed_base, threshold,
