@@ -13,6 +13,9 @@ LAYER_FLAGS = ("--encoder-layers", "--ctc-layer", "--decoder-layers")
 FAIRSEQS_OWN = "s2t_"  # its architectures read padding off the longest row of a batch, and cannot be recorded as CUDA graphs
 # In training, of the paper's rows with a third to spare: 320,000 frames of row 5.1 took 68 GiB under --bf16. Without it tensors are twice as large.
 FRAMES_PER_GIB = {True: 3000, False: 1500}
+# Deeper models get fewer in proportion: with CUDA graphs 320,000 frames of row 6, of 32 layers, did not fit 139 GiB, 160,000 did.
+LAYERS_AT_MOST = 24
+USUAL_LAYERS = {"--encoder-layers": 12, "--decoder-layers": 6}  # the flags' defaults
 
 
 class Gpus(NamedTuple):
@@ -72,11 +75,11 @@ class TrainingFile:
         if self.gpu_args and (last_value(model_args, "--arch") or "").startswith(FAIRSEQS_OWN):
             return replace(self, gpu_args=[]).machine_args(gpus, model_args, own_args)
         given = {word.partition("=")[0] for word in own_args if word.startswith("--")}
-        flags = [] if "--update-freq" in given else self.batches_on(gpus, given, [*self.training_args, *own_args])
+        flags = [] if "--update-freq" in given else self.batches_on(gpus, given, [*self.training_args, *own_args], num_layers(model_args))
         return flags + [word for words in by_flag(self.gpu_args) if words[0] not in given for word in words]
 
-    def batches_on(self, gpus: Gpus, given: Set[str], all_args: list[str]) -> list[str]:
-        """--update-freq, and --max-tokens where several batches fit into a GPU's memory at once."""
+    def batches_on(self, gpus: Gpus, given: Set[str], all_args: list[str], layers: int) -> list[str]:
+        """--update-freq, and --max-tokens where several batches of a model of so many layers fit into a GPU's memory at once."""
         text = last_value(self.training_args, "--update-freq") or "1"
         if gpus.number == 1 and not self.gpu_args:
             return []
@@ -89,7 +92,7 @@ class TrainingFile:
         update_freq, max_tokens = int(text) // gpus.number, last_value(self.training_args, "--max-tokens")
         at_once = 1
         if self.gpu_args and max_tokens is not None and not given & {"--max-tokens", "--batch-size"}:
-            most = gpus.gib * FRAMES_PER_GIB["--bf16" in all_args] / int(max_tokens)
+            most = gpus.gib * FRAMES_PER_GIB["--bf16" in all_args] * min(1, LAYERS_AT_MOST / layers) / int(max_tokens)
             at_once = max(number for number in range(1, update_freq + 1) if update_freq % number == 0 and number <= max(1, most))
         larger = [] if at_once == 1 else ["--max-tokens", str(int(max_tokens or 0) * at_once)]
         return [*larger, "--update-freq", str(update_freq // at_once)]
@@ -119,6 +122,12 @@ def read(path: Path) -> TrainingFile:
     if "average_last" not in values:
         raise ValueError(f"{path}: sets no AVERAGE_LAST, the number of checkpoints to average; add a line like AVERAGE_LAST=5")
     return TrainingFile(**values)
+
+
+def num_layers(model_args: Sequence[str]) -> int:
+    """Of encoder and decoder together."""
+    counts = {flag: int(last_value(model_args, flag) or usual) for flag, usual in USUAL_LAYERS.items()}
+    return counts["--decoder-layers"] + (counts["--encoder-layers"] if last_value(model_args, "--encoder") != "none" else 0)
 
 
 def by_flag(arguments: Sequence[str]) -> list[list[str]]:

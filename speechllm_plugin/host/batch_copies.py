@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+FEWEST_BYTES = 2**24  # of a batch that is copied so: a smaller one takes under half a millisecond, and the host of a small model has none to spare
+
 
 def copy_beside_kernels() -> None:
     """Let fairseq's trainer move a batch to its GPU, and into its type, on a stream of its own.
@@ -18,7 +20,7 @@ def copy_beside_kernels() -> None:
 
     @functools.wraps(prepared)
     def prepare_sample(self: Trainer, sample: Any, is_dummy: bool = False) -> tuple[Any, bool]:
-        if not self.cuda or self.pipeline_model_parallel or not all(tensor.device.type == "cpu" for tensor in tensors_of(sample)):
+        if not self.cuda or self.pipeline_model_parallel or not is_worth_it(tensors_of(sample)):
             return prepared(self, sample, is_dummy)
         kernels, copies = torch.cuda.current_stream(), stream_of_copies(torch.cuda.current_device())
         with torch.cuda.stream(copies):
@@ -30,6 +32,11 @@ def copy_beside_kernels() -> None:
         return sample, is_dummy
 
     Trainer._prepare_sample = prepare_sample
+
+
+def is_worth_it(tensors: list[Tensor]) -> bool:
+    """Whether these are large, and on the CPU: what is on a GPU may be in the making there."""
+    return all(tensor.device.type == "cpu" for tensor in tensors) and sum(tensor.nbytes for tensor in tensors) >= FEWEST_BYTES
 
 
 @functools.cache

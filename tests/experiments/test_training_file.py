@@ -10,6 +10,7 @@ import pytest
 from speechllm_plugin.experiments import expected_work, training_file
 from speechllm_plugin.experiments.expected_work import Work
 from speechllm_plugin.experiments.training_file import Gpus, last_value
+from speechllm_plugin.models.config import SpeechToTextConfig
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -47,6 +48,17 @@ def test_an_update_is_one_batch_where_the_gpu_holds_it():
     in_file = dataclasses.replace(settings, training_args=[*settings.training_args, "--bf16"])
     assert in_file.machine_args(Gpus(1, 139.8)) == settings.machine_args(Gpus(1, 139.8), own_args=["--bf16"])
     assert settings.machine_args(Gpus(0)) == [] and training_file.read(RECIPES / "training/small_cpu.sh").machine_args(Gpus(1, 80)) == []
+
+
+@pytest.mark.parametrize("model", sorted(RECIPES.glob("models/row*.sh")), ids=lambda path: path.stem)
+def test_deep_models_get_smaller_batches(model):
+    settings = training_file.read(RECIPES / "training/paper.sh")
+    flags = settings.machine_args(Gpus(1, 139.8), settings.model_args(model), ["--bf16"])
+    assert flags[:4] == "--max-tokens {} --update-freq {}".format(*((160_000, 2) if model.stem.startswith("row6") else (320_000, 1))).split()
+
+
+def test_layers_that_no_flag_names_are_the_defaults():
+    assert {f"--{name}-layers": getattr(SpeechToTextConfig, f"{name}_layers") for name in ("encoder", "decoder")} == training_file.USUAL_LAYERS
 
 
 @pytest.mark.parametrize("model", ["small_fairseq_s2t_transformer.sh", "fairseq_s2t_conformer.sh"])

@@ -6,7 +6,8 @@ import pytest
 import torch
 from fairseq.trainer import Trainer
 
-from speechllm_plugin.host.batch_copies import stream_of_copies
+from speechllm_plugin.host import batch_copies
+from speechllm_plugin.host.batch_copies import is_worth_it, stream_of_copies, tensors_of
 from tests.support.gpu import needs_gpu
 
 
@@ -40,8 +41,14 @@ def test_a_rank_without_a_batch_gets_the_one_that_is_kept(missing):
     assert is_dummy and float(sample["features"][0]) == 4
 
 
+def test_small_batches_and_those_on_a_device_are_left_to_fairseq():
+    assert is_worth_it(tensors_of(batch(1, size=2**21))) and not is_worth_it(tensors_of(batch(1, size=2**17)))
+    assert not is_worth_it(tensors_of({"features": torch.zeros(2**24, device="meta")})) and not is_worth_it(tensors_of(None))
+
+
 @needs_gpu
-def test_a_copy_does_not_wait_for_kernels():
+def test_a_copy_does_not_wait_for_kernels(monkeypatch):
+    monkeypatch.setattr(batch_copies, "FEWEST_BYTES", 1)
     kernels, pinned = torch.cuda.current_stream(), {"features": torch.ones(2**20).pin_memory()}
     Trainer._prepare_sample(trainer(cuda=True), pinned)  # the stream and its memory are there
     torch.cuda.synchronize()
@@ -53,7 +60,8 @@ def test_a_copy_does_not_wait_for_kernels():
 
 
 @needs_gpu
-def test_kernels_read_their_own_batch_though_the_host_is_ahead():
+def test_kernels_read_their_own_batch_though_the_host_is_ahead(monkeypatch):
+    monkeypatch.setattr(batch_copies, "FEWEST_BYTES", 1)
     size, sums = 2**20, []
     for number in range(40):
         given = {"features": torch.full((size,), float(number)).pin_memory(), "texts": [{"ids": (torch.arange(size) + number).pin_memory()}]}
