@@ -92,7 +92,7 @@ class TrainingFile:
         update_freq, max_tokens = int(text) // gpus.number, last_value(self.training_args, "--max-tokens")
         at_once = 1
         if self.gpu_args and max_tokens is not None and not given & {"--max-tokens", "--batch-size"}:
-            most = gpus.gib * FRAMES_PER_GIB["--bf16" in all_args] * min(1, LAYERS_AT_MOST / layers) / int(max_tokens)
+            most = gpus.gib * FRAMES_PER_GIB["--bf16" in all_args] * min(1, LAYERS_AT_MOST / max(1, layers)) / int(max_tokens)
             at_once = max(number for number in range(1, update_freq + 1) if update_freq % number == 0 and number <= max(1, most))
         larger = [] if at_once == 1 else ["--max-tokens", str(int(max_tokens or 0) * at_once)]
         return [*larger, "--update-freq", str(update_freq // at_once)]

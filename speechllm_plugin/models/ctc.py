@@ -36,7 +36,7 @@ class CTCHead(nn.Linear):
 
 
 class _FirstTypes(Function):
-    """Logits without the types at the end. A gradient that a loss has written over them is that of all where it stands; torch would copy it."""
+    """Logits without the types at the end. Where a loss writes their gradient over them, that memory, filled up with zeros, is that of all types."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, number: int) -> Tensor:

@@ -23,7 +23,7 @@ def normed(x: Tensor, norm: nn.LayerNorm) -> Tensor:
 
 
 def with_normed(x: Tensor, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
-    """x (B, S, C) for the residual, and its LayerNorm for the branch: where kernels train, one adds up the gradients of both."""
+    """x (B, S, C) for the residual, not to be written on, and its LayerNorm for the branch: one of the kernels adds up the gradients of both."""
     if kernels.for_training(x):
         return kernels.layer_norm(x, norm, computing_dtype(x))
     return x, norm(x)
@@ -45,9 +45,10 @@ class _Biased(Function):
 def branch_end(states: Tensor, layer: nn.Linear) -> Tensor:
     """layer(states), the last of a branch.
 
-    Where kernels train, `add` finds the gradient of its bias on its way: torch would read all of the branch's gradient once more for it.
+    Where kernels train, `add` finds the gradient of its bias on its way: torch would read all of the branch's gradient once more for it. That
+    goes past this tensor, whose own `grad` and hooks then see nothing.
     """
-    has_kernel = kernels.for_training(states) and type(layer) is nn.Linear  # a subclass may compute something else
+    has_kernel = kernels.for_training(states) and kernels.is_plain(layer, nn.Linear)
     if not has_kernel or layer.bias is None or not layer.bias.requires_grad:
         return layer(states)
     return _Biased.apply(linear(states, layer.weight, layer.bias.detach()), layer.bias)

@@ -64,7 +64,7 @@ class ConvolutionalSubsampling(Subsampling):
         self.frames_per_state = 2 ** len(sizes)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        if kernels.for_training(features) and all(type(convolution) is nn.Conv1d for convolution in self.convolutions):
+        if kernels.for_training(features) and all(kernels.is_plain(each, nn.Conv1d) for each in self.convolutions):
             return self.forward_in_rows(features, lengths)
         x = features.transpose(1, 2)  # (B, feature_dim, T)
         padding = padding_of(lengths, x.size(2))

@@ -113,6 +113,29 @@ def test_an_empty_sentence_gives_zero(use):
     assert example.run(example.fused, torch.float32)["out"][1].eq(0).all()
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 3), (2, 0, 3), (2, 3, 0), (2, 0, 0)])  # sentences, queries, keys
+@pytest.mark.parametrize("has_position", [False, True])
+def test_where_there_is_nothing_gradients_are_zero(shape, has_position):
+    num_sentences, num_queries, num_keys = shape
+    if has_position and num_queries != num_keys:
+        pytest.skip("relative positions are for speech that reads itself")
+    query, key, value, position, *biases = inputs = [
+        torch.randn(size, device=DEVICE, requires_grad=True)
+        for size in (
+            (num_sentences, 2, num_queries, 16),
+            *[(num_sentences, 2, num_keys, 16)] * 2,
+            (2, max(1, 2 * num_keys - 1), 16),
+            (2, 16),
+            (2, 16),
+        )
+    ]
+    xl = {"position": position, "content_bias": biases[0], "position_bias": biases[1]} if has_position else {}
+    lengths = torch.full((num_sentences,), num_keys, device=DEVICE)
+    out = fused_attention(query, key, value, num_speech=num_keys, lengths=lengths, first_query=0 if num_queries == num_keys else num_keys, **xl)
+    out.sum().backward()
+    assert out.shape == query.shape and all((tensor.grad == 0).all() for tensor in inputs[: 6 if has_position else 3])
+
+
 @pytest.mark.parametrize("use", ["encoder", "xl", "prefix", "cross"])
 def test_what_padding_holds_does_not_show(use):
     example = Example(use, [40, 33, 7], num_text=6)

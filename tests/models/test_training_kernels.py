@@ -162,6 +162,15 @@ def test_a_subclass_of_a_linear_layer_computes_what_it_computes(monkeypatch):
     torch.testing.assert_close(half_step(feed_forward, x), expected)
 
 
+def test_hooks_of_a_linear_layer_are_called(monkeypatch):
+    monkeypatch.setattr(kernels, "available", lambda x: True)
+    x, feed_forward, called = drawn(2, 9, 24), FeedForward(24, 40, silu, 0.0, 0.0).to(DEVICE), []
+    for layer in (feed_forward.fc1, feed_forward.fc2):
+        layer.register_forward_pre_hook(lambda layer, inputs: called.append(layer))
+    half_step(feed_forward, x)
+    assert called == [feed_forward.fc1, feed_forward.fc2]
+
+
 @pytest.mark.parametrize("call", ["add", "activate"])
 def test_dropout_drops_its_share_and_backward_drops_the_same(call):
     probability, x, branch = 0.3, drawn(8, 100, 64), drawn(8, 100, 64)

@@ -51,9 +51,14 @@ def serve_attention(query: torch.Tensor) -> bool:
     return for_training(query) and supports(query)
 
 
+def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a layer computes what its class does, so that its weights say all: a subclass or a hook (weight_norm, quantisation) may do more."""
+    return type(layer) is kind and not (layer._forward_hooks or layer._forward_pre_hooks)
+
+
 def product_and_bias(x: Tensor, layer: nn.Linear) -> tuple[Tensor, Tensor | None]:
-    """What layer(x) is the sum of, for kernels that add the bias; of a subclass, which may compute something else, layer(x) and None."""
-    return (nn.functional.linear(x, layer.weight), layer.bias) if type(layer) is nn.Linear else (layer(x), None)
+    """What layer(x) is the sum of, for kernels that add the bias; layer(x) and None where the layer is not plain."""
+    return (nn.functional.linear(x, layer.weight), layer.bias) if is_plain(layer, nn.Linear) else (layer(x), None)
 
 
 def for_training(x: torch.Tensor) -> bool:

@@ -89,8 +89,8 @@ def _place(stretch, channel, num_states, DIM: tl.constexpr, ROWS: tl.constexpr):
 
 @triton.jit
 def _row(start, row, first, channel, num_states, DIM: tl.constexpr):
-    """(channels,) of the state `row` after the first of a stretch, zero beyond both ends of the sentence: below 0 unsigned numbers are large."""
-    known = (first + row).to(tl.uint32) < num_states.to(tl.uint32)
+    """(channels,) of the state `row` after the first of a stretch, zero beyond both ends of the sentence."""
+    known = (first + row).to(tl.uint32) < num_states.to(tl.uint32)  # before the sentence as well: there unsigned numbers are large
     return tl.load(start + row * DIM, mask=known & (channel < DIM), other=0.0).to(tl.float32)
 
 

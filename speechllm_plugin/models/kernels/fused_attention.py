@@ -113,7 +113,7 @@ def backward(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gradients of query, key and value; with positions, of these and both biases as well."""
     stored = Call(query, key, position, *sizes).stored
-    at_once = max(1, STORED_BYTES // (2 * math.prod(stored) * query.element_size()))
+    at_once = max(1, STORED_BYTES // max(1, 2 * math.prod(stored) * query.element_size()))
     gradients = empty_gradients(query, key, value)
     sums = []
     for first in range(0, len(query), at_once):
@@ -122,6 +122,8 @@ def backward(
         sums.append(backward_of_some(*some, position, content_bias, position_bias, seed, first, *sizes))
     if position is None or content_bias is None or position_bias is None:
         return gradients
+    if not sums:  # no sentence
+        return *gradients, *(torch.zeros_like(tensor) for tensor in (position, content_bias, position_bias))
     of_lags, of_tiles = (torch.stack(parts).sum(0) if len(parts) > 1 else parts[0] for parts in zip(*sums))
     return *gradients, of_lags.to(position.dtype), of_tiles[0].to(content_bias.dtype), of_tiles[1].to(position_bias.dtype)
 

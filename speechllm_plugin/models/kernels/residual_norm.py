@@ -84,7 +84,7 @@ def _backward(
             gradient = (weighted - scaled * (along / dim)[:, None] - (middle / dim)[:, None]) * inverse[:, None]
         if TOTAL:
             gradient += tl.load(total_gradient + place, mask=inside, other=0.0).to(tl.float32)
-        if NORM:  # else it is that of the sum
+        if NORM:  # without a norm, the gradient of x is total_gradient itself
             tl.store(x_gradient + place, gradient.to(x_gradient.dtype.element_ty), mask=inside)
         if BRANCH:
             part = gradient * factor
