@@ -5,10 +5,12 @@ the GPU then waits for the host. Where a rank has died, hosts notice at once, an
 """
 
 import functools
+import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.distributed.nn  # its functions have as a default the group that there is when they are read, and keep it for ever
 from torch import distributed
 
 CONSISTENT = 1e-6  # norms of one gradient, relative: fairseq's bound
@@ -87,3 +89,21 @@ def agree(norms: Sequence[float]) -> bool:
 def hosts() -> distributed.ProcessGroup:
     """All ranks, connected by gloo; made when all of them first ask."""
     return distributed.new_group(backend="gloo")
+
+
+def end_threads() -> None:
+    """End the threads of gloo before Python ends: one that lets go of its last tensor meanwhile aborts the process, whose training has succeeded.
+
+    They end with their groups, once nothing holds these. Groups of NCCL stay as they are: CUDA graphs may hold them, and they have no such threads.
+    """
+    if not distributed.is_initialized():
+        return
+    from fairseq.distributed import utils
+
+    if distributed.get_backend() == "gloo":
+        utils.get_global_group.__dict__.pop("_global_group", None)
+        distributed.destroy_process_group()
+        gc.collect()  # models that hold a group
+    elif hosts.cache_info().currsize:
+        distributed.destroy_process_group(hosts())
+    hosts.cache_clear()

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from speechllm_plugin.host import stock_command
+from speechllm_plugin.host import rank_numbers, stock_command
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ def start_and_watch() -> None:
                 utils.infer_init_method(parallel)
         if not stock_command.trains() or parallel.distributed_world_size == 1 or parallel.distributed_no_spawn:
             call_main(cfg, main, **kwargs)
+            rank_numbers.end_threads()
             return
         first, parallel.distributed_rank = parallel.distributed_rank, None  # each process counts its own from the first
         number = parallel.distributed_world_size if cfg.common.cpu else min(torch.cuda.device_count(), parallel.distributed_world_size)
@@ -66,6 +67,7 @@ def run_rank(index: int, main: Callable[..., Any], cfg: DictConfig, kwargs: dict
     if sys.platform == "linux":
         multiprocessing.set_start_method("fork", force=True)
     utils.distributed_main(index, main, cfg, kwargs)
+    rank_numbers.end_threads()
 
 
 def join_torchrun(parallel: DictConfig, on_cpu: bool, environment: Any) -> None:
@@ -135,9 +137,8 @@ def watch(function: Callable[..., Any], arguments: Sequence[Any], number: int, f
 
 def suspicion(context: Any, index: int) -> int:
     """The lower, the more probably this process is the one that ended first, if several have ended meanwhile."""
-    if context.processes[index].exitcode < 0:
-        return 0
-    return 2 if lost_connection(reason_of(context, index)) else 1
+    reason = reason_of(context, index)  # also of one that died of a signal afterwards, as threads of gloo may let it
+    return 2 if lost_connection(reason) else int(bool(reason))
 
 
 def reason_of(context: Any, index: int) -> str:

@@ -2,6 +2,7 @@
 
 import signal
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
@@ -35,7 +36,6 @@ def error_of(function, *arguments):
 
 
 def exchange(rank, folder):
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     results = {"sums": utils.all_reduce_dict({**NUMBERS, "tokens": 3 + rank}, GPU, None)}
     for name, more in (("one type", {}), ("two types", {"states": torch.tensor(2**24 + 1 + rank)})):
         on_device = {"loss": torch.tensor(0.1 + rank), "nll_loss": torch.tensor(1e9), **more}
@@ -48,8 +48,11 @@ def exchange(rank, folder):
             results[when, what] = at_once, error_of(utils.all_reduce_dict, NUMBERS, GPU, None)
         Trainer._check_grad_norms(trainer, torch.tensor(2.5))
         results[when, "sums"] = [utils.all_reduce_dict({**NUMBERS, "tokens": 3 + rank}, GPU, None) for _ in range(2)]
+    with mock.patch.object(distributed, "get_backend", lambda: "nccl"):
+        before = len(distributed.distributed_c10d._world.pg_map)
+        rank_numbers.end_threads()  # of a training on GPUs: only the hosts' own group ends
+        results["groups"] = before, len(distributed.distributed_c10d._world.pg_map)
     torch.save(results, f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
 
 
 def test_what_hosts_know_is_exchanged_without_a_gpu(tmp_path):
@@ -60,6 +63,7 @@ def test_what_hosts_know_is_exchanged_without_a_gpu(tmp_path):
     on_two_ranks(exchange, tmp_path)
     for rank in range(2):
         results = torch.load(tmp_path / f"{rank}.pt")
+        assert results["groups"] == (2, 1)
         for sums in (results["sums"], *results["now", "sums"], *results["late", "sums"]):
             assert sums == {"tokens": 7.0, "share": 1.0, "nothing": 0.0} and list(sums) == list(NUMBERS)
             assert all(type(value) is float for value in sums.values())

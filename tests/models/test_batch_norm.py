@@ -3,7 +3,7 @@
 import pytest
 import torch
 from tiny_model import make_model, make_speech
-from torch import distributed, nn
+from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from two_ranks import on_two_ranks
 
@@ -140,10 +140,8 @@ def train(modules, batches, is_dummy=False):
 
 def train_on_two(rank, folder):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     batches = [make_shard(rank, step) for step in range(2)]
     torch.save([train(make_modules(), batches, is_dummy=not counting[rank]) for counting in COUNTING], f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
