@@ -97,7 +97,7 @@ def run(args: Namespace) -> None:
         searches[args.against] = searches["plugin"]
     check(args, models, searches, workloads)
 
-    print(f"device: {name_with_threads(device)}, {args.dtype}, vocabulary of {args.vocab_size:,}")
+    print(f"device: {device_name(device)}, {args.dtype}, vocabulary of {args.vocab_size:,}")
     batches_of = workload.noise if utterances is None else functools.partial(workload.of_manifest, args.manifest, utterances)
     results = decoding_benchmark.run(models, workloads, searches, batches_of, repeats=args.repeats, device=device, dtype=DTYPES[args.dtype])
     write(args, device, *results)
@@ -140,10 +140,6 @@ def check(args: Namespace, models: list[RandomModel], searches: dict[str, dict],
         measured_tables.check_table2(names, list(searches), len(workloads))
 
 
-def name_with_threads(device: torch.device) -> str:
-    return device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-
-
 def read_manifest(args: Namespace) -> list[manifest.Utterance]:
     if args.seconds is not None or any(word.startswith("seconds=") for word in args.sweep):
         raise ValueError(f"--manifest {args.manifest} has lengths of its own: leave --seconds and --sweep seconds out")
@@ -153,7 +149,7 @@ def read_manifest(args: Namespace) -> list[manifest.Utterance]:
 def write(args: Namespace, device: torch.device, measurements: list[Measurement], comparisons: list[dict]) -> None:
     if args.json:
         flags = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
-        setting = {**flags, "device": name_with_threads(device), "torch": torch.__version__}
+        setting = {**flags, "device": device_name(device), "torch": torch.__version__}
         content = {"setting": setting, "measurements": [vars(measured) for measured in measurements], "comparisons": comparisons}
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")

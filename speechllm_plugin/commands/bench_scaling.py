@@ -19,11 +19,11 @@ from speechllm_plugin.benchmarking import noise_corpus, plot, rank_training, sca
 from speechllm_plugin.benchmarking.random_model import RandomModel
 from speechllm_plugin.benchmarking.rank_training import RankMeasurement
 from speechllm_plugin.benchmarking.training_benchmark import PROFILED_UPDATES, Candidate, Training
-from speechllm_plugin.commands.bench_decode import add_model_arguments, name_with_threads
+from speechllm_plugin.commands.bench_decode import add_model_arguments
 from speechllm_plugin.commands.bench_train import MOST_WORKERS
 from speechllm_plugin.describing.setting import Setting
 from speechllm_plugin.files.atomic import check_writable, replacing
-from speechllm_plugin.host.devices import existing_device
+from speechllm_plugin.host.devices import device_name, existing_device
 from speechllm_plugin.text.progress import DELAY_SECONDS
 
 LEAST_FRAMES = 1000  # of a batch: as utterances are no longer than it, less would be another corpus
@@ -75,13 +75,13 @@ def run(args: Namespace) -> None:
     models = [RandomModel.read(path, shlex.split(args.model_flags), setting) for path in args.model_files]
     flags = ["--optimizer", "speechllm_adam", *shlex.split(args.train_flags)]
     candidates = [Candidate(model.name, "plugin", model, [*model.flags, *flags]) for model in models]
-    print(f"device: {name_with_threads(device)}; a line is a training, sums are those over GPUs with the time in which they wait for each other")
+    print(f"device: {device_name(device)}; a line is a training, sums are those over GPUs with the time in which they wait for each other")
     measurements = measure(candidates, args, device)
     if args.plot:
         scaling_table.draw(args.plot, measurements)
     if args.json:
         given = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
-        machine = {"device": name_with_threads(device), "torch": torch.__version__}
+        machine = {"device": device_name(device), "torch": torch.__version__}
         with replacing(args.json) as temporary:
             content = {"setting": given | machine, "measurements": [vars(each) for each in measurements]}
             temporary.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")

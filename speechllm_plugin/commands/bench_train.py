@@ -20,10 +20,10 @@ from speechllm_plugin.benchmarking.matrix_rate import matrix_rate
 from speechllm_plugin.benchmarking.random_model import RandomModel
 from speechllm_plugin.benchmarking.training_benchmark import Candidate, Training
 from speechllm_plugin.benchmarking.training_measurement import GIBIBYTE
-from speechllm_plugin.commands.bench_decode import add_model_arguments, name_with_threads
+from speechllm_plugin.commands.bench_decode import add_model_arguments
 from speechllm_plugin.describing.setting import Setting
 from speechllm_plugin.files.atomic import check_writable, replacing
-from speechllm_plugin.host.devices import existing_device
+from speechllm_plugin.host.devices import device_name, existing_device
 
 TRAINED_DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 MOST_WORKERS = 6
@@ -86,7 +86,7 @@ def run(args: Namespace) -> None:
     if args.json:
         flags = {name: [str(each) for each in value] if name == "model_files" else value for name, value in vars(args).items() if name != "run"}
         resolved = {"dtype": dtype, "max_tokens": training.max_tokens, "update_freq": training.update_freq}
-        machine = {"device": name_with_threads(device), "torch": torch.__version__}
+        machine = {"device": device_name(device), "torch": torch.__version__}
         with replacing(args.json) as temporary:
             temporary.write_text(json.dumps({"setting": flags | resolved | machine, **content}, indent=2, default=str) + "\n", encoding="utf-8")
 
@@ -94,7 +94,7 @@ def run(args: Namespace) -> None:
 def measure(candidates: list[Candidate], training: Training, dtype: str, args: Namespace) -> dict[str, Any]:
     """All trainings, printed as they come and drawn at the end; what the JSON file gets."""
     rate = matrix_rate(training.device, TRAINED_DTYPES[dtype])
-    print(f"device: {name_with_threads(training.device)}, {dtype}; its matrix products reach {rate / 1e12:.4g} TFLOP/s")
+    print(f"device: {device_name(training.device)}, {dtype}; its matrix products reach {rate / 1e12:.4g} TFLOP/s")
     kind = "milliseconds of computing" if args.cpu_time else "milliseconds"
     print(f"an update: {training.update_freq} x {training.max_tokens:,} frames; {kind} are per {training.frames:,} frames", flush=True)
     num_frames = training.all_updates * training.max_tokens * training.update_freq

@@ -23,5 +23,8 @@ def existing_device(name: str | None) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """The GPU's product name, or `cpu`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    """The GPU's product name, or `CPU, 2 threads`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    number = torch.get_num_threads()
+    return f"CPU, {number} thread{'s' * (number > 1)}"

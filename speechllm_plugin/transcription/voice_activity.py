@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from silero_vad import get_speech_timestamps_from_probs
 
 from speechllm_plugin.data.audio import SAMPLE_RATE
 from speechllm_plugin.data.features import SHIFT_SAMPLES
 from speechllm_plugin.data.loudness import is_loud
 from speechllm_plugin.transcription.loaded_sound import LoadedSound
+from speechllm_plugin.transcription.silero_package import get_speech_timestamps_from_probs
 from speechllm_plugin.transcription.voice_network import CHUNK_SAMPLES, CONTEXT_SAMPLES, VoiceNetwork
 from speechllm_plugin.transcription.windows import Span
 

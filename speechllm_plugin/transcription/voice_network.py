@@ -6,12 +6,10 @@ runs over whole rows, with the same result: twice as fast on a CPU, and on a GPU
 Shapes: B rows   N samples   M chunks of 32 ms.
 """
 
-import warnings
-
-import silero_vad
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from speechllm_plugin.transcription.silero_package import published_weights
 
 CHUNK_SAMPLES, CONTEXT_SAMPLES = 512, 64  # a chunk is heard with so many samples before it
 FOURIER_SHIFT, NUM_FREQUENCIES = 128, 129
@@ -25,12 +23,7 @@ class VoiceNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        num_threads = torch.get_num_threads()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TorchScript, in which the network is published, is deprecated
-            published = silero_vad.load_silero_vad()
-        torch.set_num_threads(num_threads)  # silero_vad sets the threads of the whole process to one
-        weights = {name.removeprefix("_model."): each for name, each in published.state_dict().items() if name.startswith("_model.")}
+        weights = {name.removeprefix("_model."): each for name, each in published_weights().items() if name.startswith("_model.")}
         self.register_buffer("fourier", weights["stft.forward_basis_buffer"])
         self.convolutions = nn.ModuleList()
         for number, stride in enumerate(STRIDES):

@@ -9,7 +9,7 @@ from speechllm_plugin.host.devices import device_name, existing_device
 def test_without_a_gpu_there_is_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert existing_device(None) == existing_device("cpu") == torch.device("cpu")
-    assert device_name(existing_device("cpu")) == "cpu"
+    assert device_name(existing_device("cpu")) == "CPU, 1 thread"
 
 
 def test_gpus_have_numbers(monkeypatch):

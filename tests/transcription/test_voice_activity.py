@@ -1,5 +1,7 @@
 """Voice activity: Silero's network as its package computes it, and spans that do not depend on what else is heard."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +35,19 @@ def test_the_network_is_that_of_the_package():
     rows = torch.zeros(2, 40 * CHUNK_SAMPLES)
     for row, waveform in zip(rows, WAVEFORMS):
         row[: len(waveform)] = torch.from_numpy(waveform)[: rows.size(1)]
-    published, num_threads = silero_vad.load_silero_vad(), torch.get_num_threads()
+    published = silero_vad.load_silero_vad()
     expected = torch.cat([published(chunk, 16000) for chunk in rows.split(CHUNK_SAMPLES, 1)], dim=1)
     with torch.no_grad():
         found = VoiceNetwork()(torch.nn.functional.pad(rows, (CONTEXT_SAMPLES, 0)))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    assert expected.max() > 0.9 and torch.get_num_threads() == num_threads
+    assert expected.max() > 0.9
+
+
+def test_torch_keeps_its_threads():
+    """The package gives the whole process one."""
+    counted = "import torch; torch.set_num_threads(3); from speechllm_plugin.transcription.voice_activity import VoiceActivity"
+    counted += "; print(torch.get_num_threads(), VoiceActivity(torch.device('cpu')) and torch.get_num_threads())"
+    assert subprocess.run([sys.executable, "-c", counted], check=True, stdout=subprocess.PIPE, text=True).stdout.split() == ["3", "3"]
 
 
 def test_spans_do_not_depend_on_neighbours(activity):
