@@ -129,6 +129,8 @@ def train_on_rank(rank: int, candidate: Candidate, training: Training, data: Pat
     device = torch.device("cuda", rank) if on_gpu else training.device
     if on_gpu:
         torch.cuda.set_device(device)
+    else:
+        rank_processes.share_cores(num_ranks)
     measured = TrainingMeasurement(candidate.name, candidate.trained, 1)
     profile = UpdateProfile(device, PROFILED_UPDATES)
     watch = TrainingWatch(

@@ -66,8 +66,16 @@ def run_rank(index: int, main: Callable[..., Any], cfg: DictConfig, kwargs: dict
 
     if sys.platform == "linux":
         multiprocessing.set_start_method("fork", force=True)
+    if cfg.common.cpu:
+        share_cores(cfg.distributed_training.distributed_world_size)
     utils.distributed_main(index, main, cfg, kwargs)
     rank_numbers.end_threads()
+
+
+def share_cores(num_ranks: int) -> None:
+    """Give this rank its part of a CPU's threads, unless OMP_NUM_THREADS says how many: two ranks with all of them take twice as long."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // num_ranks))
 
 
 def join_torchrun(parallel: DictConfig, on_cpu: bool, environment: Any) -> None:

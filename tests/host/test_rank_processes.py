@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from speechllm_plugin.host import rank_processes
@@ -47,6 +48,18 @@ def test_what_only_gpus_have_is_replaced_on_cpus():
         untouched = parallel(world_size=world_size)
         rank_processes.serve_cpus(untouched, on_cpu=on_gpus)
         assert untouched == parallel(world_size=world_size)
+
+
+def test_ranks_on_a_cpu_share_its_cores_unless_told_how_many_they_have(monkeypatch):
+    given = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    rank_processes.share_cores(2)  # conftest.py says OMP_NUM_THREADS
+    assert given == []
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    for num_ranks in (1, 2, 8):
+        rank_processes.share_cores(num_ranks)
+    assert given == [7, 3, 1]
 
 
 def end_or_wait(rank, guilty):
