@@ -54,7 +54,8 @@ def test_ranks_on_a_cpu_share_its_cores_unless_told_how_many_they_have(monkeypat
     given = []
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     monkeypatch.setattr(torch, "set_num_threads", given.append)
-    rank_processes.share_cores(2)  # conftest.py says OMP_NUM_THREADS
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    rank_processes.share_cores(2)
     assert given == []
     monkeypatch.delenv("OMP_NUM_THREADS")
     for num_ranks in (1, 2, 8):
