@@ -135,7 +135,7 @@ def watch(function: Callable[..., Any], arguments: Sequence[Any], number: int, f
             running.pop(index).join()
     if not running and not any(process.exitcode for process in context.processes):
         return
-    guilty = min((index for index in ended if context.processes[index].exitcode), key=lambda index: suspicion(context, index))
+    guilty = min((index for index in ended if context.processes[index].exitcode), key=lambda index: suspicion(reason_of(context, index)))
     end_all(running.values())
     if reason := reason_of(context, guilty):
         message = f"\n\n-- Process {guilty} terminated with the following error:\n{reason}"
@@ -143,9 +143,11 @@ def watch(function: Callable[..., Any], arguments: Sequence[Any], number: int, f
     raise ValueError(ended_badly(first_rank + guilty, context.processes[guilty].exitcode, save_dir))
 
 
-def suspicion(context: Any, index: int) -> int:
-    """The lower, the more probably this process is the one that ended first, if several have ended meanwhile."""
-    reason = reason_of(context, index)  # also of one that died of a signal afterwards, as threads of gloo may let it
+def suspicion(reason: str) -> int:
+    """The lower, the more probably a process that ended for this reason was the first of several: one that was killed gave none.
+
+    Which signal ended it says nothing, as threads of gloo may abort a process that has raised something before.
+    """
     return 2 if lost_connection(reason) else int(bool(reason))
 
 
